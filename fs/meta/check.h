@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check: the invariants of the database, for f3ctl fsck and the crash tests.
+ *
+ * Every name leads to an inode; every inode but the root has as many names as nlink says
+ * (directories: one, nlink = 2 + subdirectories) or an orphan mark; a directory's `size` is its
+ * number of names; the parent chain of every inode ends at the root; xattrs, extents, marks and
+ * journal entries belong to inodes that exist; flags agree with what is there; states agree with
+ * marks; volume usage equals the sum. What needs the backing files (present, size) is checked
+ * through `backing`, supplied by the caller, so that this layer knows no files.
+ *
+ * Reads everything once, memory bounded by a fixed-size table of counts spilled per range.
+ * Repair writes batches. Runs on a database that nobody else writes, or on a live one for
+ * reading (then differences are checked twice before they are reported).
+ */
+#ifndef F3_META_CHECK_H
+#define F3_META_CHECK_H
+
+#include "fs/meta/meta.h"
+
+struct f3_check_problem {
+	uint64_t ino;
+	const char *what;	/* fixed text: "name without inode", ... */
+	char detail[F3_ERR_TEXT_MAX];
+	bool repaired;
+};
+
+struct f3_check_options {
+	bool repair;
+	/* May be NULL. 0 if the backing file of rec is there and right, else -errno. */
+	int (*backing)(void *arg, const struct f3_inode_rec *rec);
+	void (*problem)(void *arg, const struct f3_check_problem *p);
+	/* Called now and then with inodes done / estimated total; may be NULL. */
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	void *arg;
+};
+
+struct f3_check_result {
+	uint64_t inodes, names, problems, repaired;
+};
+
+/* 0 if it could be checked (see ret->problems), else -errno. */
+int f3_meta_check(struct f3_meta *m, const struct f3_check_options *opt,
+		  struct f3_check_result *ret);
+
+#endif
