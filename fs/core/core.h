@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core: everything one daemon has, put together once at start.
+ *
+ * Reading order: volume.h (what a volume is), inode.h (what is kept in memory of a file),
+ * namespace.h (names), file.h (open, seal, state), extents.h (present ranges and waiting), fill.h,
+ * stage.h, journal_run.h, store_dir.h (the object tier), evict.h (space), move.h (classes).
+ *
+ * Blocking: calls may wait for the local disk. Where a call might have to wait for the object
+ * store it takes a caller; with caller->may_block false it returns -F3_EWAIT without any effect
+ * and the same call is made again on a thread of core->blocking. That is the one way a request
+ * leaves the FUSE threads, besides waiters (extents.h), which need no thread at all.
+ */
+#ifndef F3_CORE_CORE_H
+#define F3_CORE_CORE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fs/base/budget.h"
+#include "fs/base/conf.h"
+#include "fs/base/err.h"
+#include "fs/base/lock.h"
+#include "fs/base/workq.h"
+#include "fs/local/backing.h"
+#include "fs/local/ring.h"
+#include "fs/local/watch.h"
+#include "fs/meta/meta.h"
+
+/* "Would have to wait for the object store": internal, never reaches a program. */
+#define F3_EWAIT 4094
+
+struct f3_caller {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;		/* a thread id, as the kernel gives it; 0: the daemon itself */
+	mode_t umask;
+	bool may_block;
+};
+
+/* What core needs from the layer that talks to the kernel. Called without locks, from any
+ * thread but a FUSE request's own; never blocks on the mount. */
+struct f3_kernel_ops {
+	void (*inval_inode)(void *arg, uint64_t ino);			/* attributes and pages */
+	void (*inval_entry)(void *arg, uint64_t parent, const char *name, size_t len);
+	void (*backing_close)(void *arg, int backing_id);
+	void *arg;
+};
+
+struct f3_itable;
+struct f3_volumes;
+struct f3_journal_run;
+struct f3_evict;
+
+#define F3_NAME_LOCKS 1024	/* power of two */
+
+struct f3_core {
+	const struct f3_conf *conf;
+	struct f3_budget *budget;
+	struct f3_meta *meta;
+	struct f3_ring *ring;
+	struct f3_watcher *watcher;
+	struct f3_workq *blocking;	/* requests that wait for the store, admin's verbs */
+	struct f3_workq *transfer;	/* fills, stages, journal */
+	struct f3_workq *seal;		/* probing and sealing after a release */
+	struct f3_itable *itable;
+	struct f3_volumes *volumes;
+	struct f3_journal_run *journal;
+	struct f3_evict *evict;
+	struct f3_kernel_ops kernel;
+	struct f3_lock names[F3_NAME_LOCKS];	/* by directory inode number */
+	char node_name[256];
+	uint8_t node_uuid[16];
+	char cache_dir[4096];
+	char memory_dir[4096];
+	_Atomic bool stopping;
+};
+
+/* Brings everything up from the configuration: cache directory and its lock, node identity,
+ * database, volumes, recovery of what the last run left (writers, orphans, journal). */
+int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct f3_err *err);
+void f3_core_set_kernel(struct f3_core *core, const struct f3_kernel_ops *ops);
+/* Seals what is open, stops transfers, closes the database cleanly. */
+void f3_core_stop(struct f3_core *core);
+
+static inline struct f3_lock *f3_names_lock(struct f3_core *core, uint64_t dir)
+{
+	return &core->names[(dir ^ (dir >> 10)) & (F3_NAME_LOCKS - 1)];
+}
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * file: a regular file from open to sealed.
+ *
+ *          open for write            last writer released,
+ *   SEALED ---------------> WRITING ---------------------> SEALED -> (in-store classes) STAGING -> CLEAN
+ *   CLEAN                      |       lease probe granted
+ *   FILLING                    | last RELEASE came, probe not granted: a mapping lives on
+ *   REMOTE                     v
+ *                            WRITING + mapped: CLOSE_WRITE on the backing file, probe again
+ *
+ * RELEASE decides, with the probe; FLUSH is only evidence (fuse/ops_data.c collects it). While
+ * WRITING the backing file knows size, blocks and mtime; at seal they go to the record.
+ *
+ * Threads: any. Locks: takes the inode lock inside. Nothing here waits for the object store
+ * except where a caller says it may.
+ */
+#ifndef F3_CORE_FILE_H
+#define F3_CORE_FILE_H
+
+#include <sys/stat.h>
+
+#include "fs/core/inode.h"
+#include "fs/core/volume.h"
+
+/* What an open is told to do by the kernel layer's answer. */
+struct f3_open_plan {
+	enum f3_open_mode mode;
+	bool direct_io;		/* with PASSTHROUGH: reads and writes to the daemon, mmap native */
+	bool keep_cache;	/* CACHED: pages of the last open are still right */
+	bool noflush;		/* close() has nothing to say */
+	bool register_backing;	/* inode->fd must be registered: inode->backing_id is 0 */
+};
+
+/*
+ * Opens for `flags` (O_ACCMODE, O_TRUNC, O_DIRECT, O_SYNC). Revalidates objects (may need to
+ * block), marks the writer in the database, makes the backing file ready, decides the mode.
+ * On success the open is counted: f3_file_release gives it back. kernel_passthrough: the kernel
+ * layer can do it at all.
+ * -F3_EWAIT, -ESTALE (the name leads elsewhere now), -ENOSPC, -EDQUOT, -EIO (file FAILED), ...
+ */
+int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags, bool kernel_passthrough,
+		 const struct f3_caller *who, struct f3_open_plan *ret_plan);
+/* The first open of a file just created (namespace.h made the backing file and the mark). */
+int f3_file_opened_new(struct f3_core *core, struct f3_inode *inode, int flags,
+		       bool kernel_passthrough, struct f3_open_plan *ret_plan);
+/* Passthrough could not be had for this open after all (ioctl failed): turn the plan, which was
+ * just made by the first open of the inode, into CACHED. */
+void f3_file_no_passthrough(struct f3_core *core, struct f3_inode *inode, const char *reason,
+			    struct f3_open_plan *plan);
+/* An open file description is gone. Queues sealing when it was the last writer. */
+void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, bool native);
+
+/* Now, not later: probe and seal if nothing writes. 0 sealed (or never written), -EBUSY a writer or
+ * mapping lives. */
+int f3_file_seal(struct f3_core *core, struct f3_inode *inode);
+
+/* A read-only descriptor of the backing file, borrowed while the inode is open or `lock` is held;
+ * opened if need be. -errno. Inode lock held. */
+int f3_file_fd(struct f3_core *core, struct f3_inode *inode);
+
+/* Attributes as stat(2) shows them, asking the backing file where it knows better. */
+int f3_file_stat(struct f3_core *core, struct f3_inode *inode, struct stat *ret_st);
+/* How long the kernel may keep them (ns). */
+uint64_t f3_file_attr_ttl(struct f3_core *core, struct f3_inode *inode);
+
+/* Sets the size (truncate, O_TRUNC). -F3_EWAIT if bytes must come from the store first. */
+int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size,
+		     const struct f3_caller *who);
+int f3_file_fallocate(struct f3_core *core, struct f3_inode *inode, int mode, uint64_t off,
+		      uint64_t len, const struct f3_caller *who);
+int64_t f3_file_copy_range(struct f3_core *core, struct f3_inode *in, uint64_t off_in,
+			   struct f3_inode *out, uint64_t off_out, uint64_t len);
+int64_t f3_file_seek(struct f3_core *core, struct f3_inode *inode, uint64_t off, int whence);
+
+/* Room and quota for a write through the daemon, before it happens: 0, -EDQUOT, -ENOSPC. */
+int f3_file_reserve(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len);
+/* After it: extent map, change flag, suid/caps, accounting. */
+void f3_file_written(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len);
+
+/* suid, sgid (with group execute) and security.capability go, as a write by somebody without
+ * CAP_FSETID makes them. No-op when there are none. */
+int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode);
+
+/* fsync for the local part: bytes, then names and record with unsynced ancestors (log). */
+int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only);
+
+/* Bring usage in line with what the backing file occupies now. Inode lock held. */
+void f3_file_account(struct f3_core *core, struct f3_inode *inode, const struct stat *st);
+/* Takes the backing file away (unlink, replace, evict): descriptor, backing id, file, charge.
+ * Inode lock held; returns what has to be done without it. */
+struct f3_file_gone {
+	int fd;
+	int backing_id;
+	uint64_t ino;
+	uint32_t number;
+	struct f3_backing_store *store;
+};
+void f3_file_detach(struct f3_core *core, struct f3_inode *inode, struct f3_file_gone *ret_gone);
+void f3_file_gone(struct f3_core *core, struct f3_file_gone *gone);
+
+/* The state turned FAILED: keeps the bytes, says so once in the log and a metric. */
+void f3_file_fail(struct f3_core *core, struct f3_inode *inode, int error, const char *what);
+
+/* What a restart finds marked: seal writers, reap orphans. */
+int f3_file_recover(struct f3_core *core, struct f3_err *err);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inode: what is kept in memory of a file or directory, and the table of it.
+ *
+ * The record (rec) equals the database, except while a writer may exist (state WRITING): then the
+ * backing file knows size, blocks and mtime, and the record is brought up at seal. Whoever changes
+ * rec holds `lock`, and commits the batch before letting go of the names lock that orders the
+ * change (see fs/base/lock.h).
+ *
+ * The table finds or loads an inode in one critical section (a second asker waits for the first
+ * one's load). Inodes nobody holds stay in a list by last use up to a share of the memory limit;
+ * nothing depends on the kernel's lookup counts, so a million names looked up cost nothing here.
+ *
+ * Life: f3_inode_get takes a reference; f3_inode_put gives it back. An inode without names and
+ * without opens is `dead`: removed from the database, kept only so that getattr on a descriptor
+ * that still refers to it can answer.
+ */
+#ifndef F3_CORE_INODE_H
+#define F3_CORE_INODE_H
+
+#include "fs/core/core.h"
+#include "fs/core/extents.h"
+
+/* How the kernel reaches the bytes while the file is open: one mode per inode until its last
+ * release (mixing is EIO: kernel rule, see ARCHITECTURE "Open modes"). */
+enum f3_open_mode {
+	F3_MODE_NONE,		/* not open */
+	F3_MODE_PASSTHROUGH,	/* kernel to backing file; with direct_io for some opens */
+	F3_MODE_CACHED,		/* through the daemon and the page cache */
+	F3_MODE_DIRECT,		/* through the daemon, no page cache */
+};
+
+const char *f3_open_mode_name(enum f3_open_mode m);
+
+struct f3_stage;
+struct f3_fill;
+
+/* What a backing file looked like; equal before and after means nothing was written between. */
+struct f3_fingerprint {
+	uint64_t size;
+	int64_t mtime_ns, ctime_ns;
+};
+
+struct f3_inode {
+	/* table (shard lock) */
+	uint64_t ino;
+	struct f3_inode *hash_next;
+	struct f3_inode *idle_prev, *idle_next;
+	uint32_t refs;
+	bool loading;
+
+	struct f3_lock lock;		/* everything below; rank F3_RANK_INODE */
+	struct f3_inode_rec rec;
+	bool dead;
+
+	/* regular files */
+	uint32_t opens;			/* open file descriptions */
+	uint32_t writers;		/* of them writable */
+	uint32_t passthrough_writers;	/* of them native: growth is not seen here */
+	enum f3_open_mode mode;
+	const char *mode_reason;	/* why not passthrough; static text */
+	int fd;				/* backing file, O_RDONLY; -1 */
+	int backing_id;			/* registered with the kernel; 0 */
+	bool ever_passthrough;		/* since loaded: backing times may be newer than rec's */
+	bool mapped;			/* last RELEASE came, a writable mapping lives on */
+	bool writer_killed;		/* last word on a writable handle was death by signal */
+	bool seal_queued;
+	struct f3_work seal_work;
+	struct f3_watch *watch;		/* CLOSE_WRITE while `mapped` */
+	struct f3_extents *extents;	/* present ranges while incomplete; NULL: complete or empty */
+	struct f3_fill *fill;		/* transfers under way for it (fill.c) */
+	struct f3_stage *stage;		/* commit under way (stage.c) */
+	struct f3_waiter_list seal_waiters;	/* until no writer is left */
+	struct f3_waiter_list stage_waiters;	/* until the content of now is durable */
+	struct f3_fingerprint committed;	/* the backing file as last staged */
+	bool changed;			/* a write through the daemon since then */
+	uint64_t charged_bytes;		/* counted in the volume's and the cache's usage */
+
+	/* object tier */
+	uint64_t checked_mono_ns;	/* agreed with the store then; 0: never */
+	/* directories */
+	uint64_t listed_mono_ns;	/* all names agreed with the store then */
+	uint32_t rules_epoch;		/* `inherited` was worked out under this epoch */
+	uint8_t inherited_class;	/* nearest ancestor's (or own) class xattr, NONE if none */
+	int8_t inherited_stream;	/* the same for user.f3.stream: -1 none, 0 off, 1 on */
+};
+
+int f3_itable_new(struct f3_core *core, uint64_t max_idle_bytes, struct f3_itable **ret_t);
+void f3_itable_free(struct f3_itable *t);
+
+/* 0 and a reference, -ENOENT, or the database's error. */
+int f3_inode_get(struct f3_core *core, uint64_t ino, struct f3_inode **ret_inode);
+/* Only if it is in memory now; NULL otherwise. Takes a reference. */
+struct f3_inode *f3_inode_peek(struct f3_core *core, uint64_t ino);
+/* A new inode whose record the caller commits; takes over rec's heap. The caller holds the names
+ * lock, so nobody else can know the number yet. */
+int f3_inode_add(struct f3_core *core, struct f3_inode_rec *rec, struct f3_inode **ret_inode);
+void f3_inode_ref(struct f3_inode *inode);
+void f3_inode_put(struct f3_core *core, struct f3_inode *inode);
+/* For walks over what is in memory (status, shutdown). fn is called with a reference, no lock. */
+void f3_itable_each(struct f3_core *core, void (*fn)(void *arg, struct f3_inode *inode),
+		    void *arg);
+void f3_itable_stats(struct f3_core *core, uint64_t *ret_inodes, uint64_t *ret_bytes);
+
+/* The path of an inode inside its volume ("/a/b", "/" for its root), through rec.parent.
+ * 0, -ENAMETOOLONG past `size`, -ESTALE if a parent is gone. */
+int f3_inode_path(struct f3_core *core, uint64_t ino, char *out, size_t size);
+/* The object key of it: the path without the leading slash; -ENOENT for an orphan. */
+int f3_inode_key(struct f3_core *core, uint64_t ino, char *out, size_t size);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * volume: a top-level directory of the mount with its own object URL, rules, quota and owner.
+ *
+ * Volumes come from the configuration or from f3ctl. Each has a number that never changes, its
+ * root directory inode, a backing store on the cache disk and one on tmpfs, and maybe an object
+ * store. Usage is counted in bytes held by files (their sizes rounded to what they occupy here,
+ * the object's size where nothing is here) and in inodes.
+ *
+ * A volume is reference-counted by use under the volumes lock; it is removed only when nothing of
+ * it is open or dirty.
+ */
+#ifndef F3_CORE_VOLUME_H
+#define F3_CORE_VOLUME_H
+
+#include <stdatomic.h>
+
+#include "fs/core/core.h"
+#include "fs/core/placement.h"
+#include "fs/object/object.h"
+
+struct f3_volume {
+	uint32_t id;
+	char name[F3_NAME_MAX + 1];
+	char url[F3_KEY_MAX + 1];	/* "" : local classes only */
+	uint64_t root_ino;
+	struct f3_placement placement;
+	uint64_t quota_bytes, quota_inodes;	/* 0: none */
+	uint64_t attr_ttl_ns;
+	bool read_only;
+	bool by_command;
+	struct f3_backing_store *disk;
+	struct f3_backing_store *memory;
+	struct f3_object_store *store;	/* NULL without url, or while it cannot be reached at start */
+	_Atomic uint64_t used_bytes;	/* charged: see f3_volume_charge */
+	_Atomic uint64_t used_inodes;
+	_Atomic uint64_t dirty_bytes;	/* not yet in the store */
+	_Atomic uint32_t passthrough_writers;
+	_Atomic uint32_t refs;
+	struct f3_volume *next;
+};
+
+int f3_volumes_start(struct f3_core *core, struct f3_err *err);
+void f3_volumes_stop(struct f3_core *core);
+
+/* By number or name; reference taken, NULL if there is none. */
+struct f3_volume *f3_volume_get(struct f3_core *core, uint32_t id);
+struct f3_volume *f3_volume_find(struct f3_core *core, const char *name);
+void f3_volume_put(struct f3_volume *v);
+/* fn with a reference and no lock; in order of names. */
+void f3_volume_each(struct f3_core *core, void (*fn)(void *arg, struct f3_volume *v), void *arg);
+
+/* Attach / detach while running (f3ctl). settings: "key=value" lines as in [volume NAME]. */
+int f3_volume_add(struct f3_core *core, const char *name, const char *url, const char *settings,
+		  struct f3_err *err);
+/* -EBUSY while open or dirty; `purge` also drops ephemeral and memory files (else -ENOTEMPTY). */
+int f3_volume_remove(struct f3_core *core, const char *name, bool purge, struct f3_err *err);
+
+/* The store a backing file lies in. */
+static inline struct f3_backing_store *f3_volume_backing(struct f3_volume *v,
+							 enum f3_class backing_class)
+{
+	return backing_class == F3_CLASS_MEMORY ? v->memory : v->disk;
+}
+
+/* Usage. Charging against the quota: 0 or -EDQUOT. Uncharging always works. */
+int f3_volume_charge(struct f3_volume *v, uint64_t bytes, uint64_t inodes);
+void f3_volume_uncharge(struct f3_volume *v, uint64_t bytes, uint64_t inodes);
+/* Counts growth that has happened already (a passthrough writer's). */
+void f3_volume_account(struct f3_volume *v, int64_t bytes);
+/* Bytes left under quota and on the disk. */
+uint64_t f3_volume_left(struct f3_core *core, struct f3_volume *v, enum f3_class backing_class);
+/* Whether one more passthrough writer may start: (left - writers x reserve) > reserve. */
+bool f3_volume_may_passthrough_write(struct f3_core *core, struct f3_volume *v,
+				     enum f3_class backing_class);
+
+#endif
