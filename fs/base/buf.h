@@ -23,6 +23,7 @@ struct f3_buf {
 	uint8_t inline_data[256];	/* small records never touch the heap */
 };
 
+/* A buffer must not be copied or moved once initialised: data may point into it. */
 void f3_buf_init(struct f3_buf *buf, size_t max_bytes);
 void f3_buf_done(struct f3_buf *buf);
 void f3_buf_reset(struct f3_buf *buf);		/* length and error back to 0, memory kept */
@@ -35,6 +36,7 @@ void f3_buf_put_u64(struct f3_buf *buf, uint64_t v);
 void f3_buf_put_i64(struct f3_buf *buf, int64_t v);
 /* u16 length, then the bytes (at most 65535, else error = -EMSGSIZE) */
 void f3_buf_put_str16(struct f3_buf *buf, const void *bytes, size_t len);
+/* The text is followed by a NUL that does not count (until the next put). */
 void f3_buf_printf(struct f3_buf *buf, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct f3_rd {

@@ -34,7 +34,7 @@ void f3_idgen_init(struct f3_idgen *gen, const uint8_t node_uuid[16], uint32_t i
 void f3_idgen_next(struct f3_idgen *gen, struct f3_id *ret_id);
 
 void f3_id_format(const struct f3_id *id, char ret_text[F3_ID_TEXT_BYTES]);
-/* Exactly 32 hex digits, else -EINVAL. */
+/* Exactly 32 hex digits of either case, else -EINVAL. */
 int f3_id_parse(const char *text, struct f3_id *ret_id);
 bool f3_id_equal(const struct f3_id *a, const struct f3_id *b);
 bool f3_id_is_zero(const struct f3_id *id);
