@@ -16,6 +16,7 @@
 #define F3_CORE_NAMESPACE_H
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "fs/core/file.h"
 
