@@ -14,7 +14,14 @@
  *
  * Keys are bytes without NUL, at most F3_OBJ_KEY_MAX, no leading or trailing slash (markers of
  * directories are separate operations), relative to the volume's prefix. ETags are opaque.
- * `.f3/` below the prefix is reserved for F3 and never listed.
+ * `.f3/` below the prefix is reserved for F3 and never listed; of the keys there only those of
+ * F3's own areas (F3_OBJ_AREA_*) can be named in an operation, the rest is -EINVAL.
+ *
+ * What an absent thing answers, the same from every store: GET HEAD COPY RENAME -ENOENT; LIST
+ * -ENOENT or an empty page; DELETE RMDIR UPLOAD_ABORT 0 (what was wanted is the case), so that a
+ * journal may be replayed; a condition MATCH -ESTALE. An object where a directory is meant, and
+ * the other way round: PUT COPY COMPLETE onto a directory -EISDIR, MKDIR onto an object -EEXIST,
+ * DELETE of a directory and RMDIR of an object 0 without doing anything.
  *
  * To add a backend: implement f3_object_ops, register its URL scheme in object_open.c.
  */
@@ -33,26 +40,39 @@
 #define F3_OBJ_UPLOAD_MAX 1024
 #define F3_OBJ_LIST_MAX 1000		/* entries of one page at most */
 
+/* Areas below the prefix that are F3's own: probes, and what a commit set prepares. */
+#define F3_OBJ_AREA_PROBE ".f3/probe"
+#define F3_OBJ_AREA_STAGE ".f3/stage"
+
 /* Result of an operation besides 0 and -errno: it may or may not have happened. */
 #define F3_OBJ_AMBIGUOUS (-4095)
 
 enum f3_obj_type {
 	F3_OBJ_GET,		/* key, off, len -> buf; if-match etag when given */
-	F3_OBJ_HEAD,		/* key -> info */
+	F3_OBJ_HEAD,		/* key -> info of the object, else of the directory (is_dir) */
 	F3_OBJ_PUT,		/* key, body from fd or buf, attributes, condition */
 	F3_OBJ_DELETE,		/* key, condition (etag) */
 	F3_OBJ_COPY,		/* key -> key2, attributes replaced if given, conditions on both */
+	/* key -> key2 inside the store, an object or a directory with all below it; its gen goes
+	 * with it. Condition on key2 (a directory that is there must be empty), etag2 on key.
+	 * -EOPNOTSUPP unless caps.rename: there it is COPY and DELETE. */
+	F3_OBJ_RENAME,
 	F3_OBJ_SET_ATTR,	/* key: attributes only, condition (etag) */
-	F3_OBJ_MKDIR,		/* marker of directory key, attributes */
+	F3_OBJ_MKDIR,		/* marker of directory key, attributes; ANY: replaces those there */
 	F3_OBJ_RMDIR,		/* marker of directory key; -ENOTEMPTY if keys lie below */
 	F3_OBJ_LIST,		/* prefix (key), delimiter '/', after -> page */
-	F3_OBJ_UPLOAD_CREATE,	/* key, attributes -> upload */
+	/* Every operation on an upload names its key too. */
+	F3_OBJ_UPLOAD_CREATE,	/* key, attributes -> ret_upload */
 	F3_OBJ_UPLOAD_PART,	/* upload, part, off, body -> part etag + crc */
 	F3_OBJ_UPLOAD_PART_COPY,/* upload, part, off, from key2 range (off2,len), if-match etag2 */
-	F3_OBJ_UPLOAD_COMPLETE,	/* upload, parts, condition -> info */
+	/* upload, parts, condition -> info; -EINVAL: the parts are not what was uploaded, or leave
+	 * a gap; -ENOENT: no such upload (any more). A refused condition leaves the upload. */
+	F3_OBJ_UPLOAD_COMPLETE,
 	F3_OBJ_UPLOAD_ABORT,	/* upload */
-	F3_OBJ_UPLOAD_LIST,	/* multipart uploads under way below prefix -> uploads */
+	/* uploads under way for keys below the directory key, after -> uploads sorted by upload */
+	F3_OBJ_UPLOAD_LIST,
 };
+#define F3_OBJ_TYPES (F3_OBJ_UPLOAD_LIST + 1)
 
 enum f3_obj_cond {
 	F3_OBJ_ANY,		/* no condition */
@@ -60,9 +80,14 @@ enum f3_obj_cond {
 	F3_OBJ_MATCH,		/* only if its etag is this one: else -ESTALE */
 };
 
-/* POSIX attributes as they travel with an object. */
+/*
+ * POSIX attributes as they travel with an object. Given to PUT, COPY, SET_ATTR, MKDIR or
+ * UPLOAD_CREATE they are the whole set: what is not there (no xattrs, !have_owner) is unknown or
+ * none afterwards, and shows up with the store's defaults. A symbolic link is an object with
+ * S_IFLNK in its mode whose body is the target; FIFOs, sockets and devices have no body.
+ */
 struct f3_obj_attr {
-	uint32_t mode;		/* type and permissions; 0: unknown */
+	uint32_t mode;		/* type (S_IFREG if none) and permissions */
 	uint32_t uid, gid;
 	int64_t mtime_ns, atime_ns;
 	uint64_t rdev;
@@ -122,14 +147,15 @@ struct f3_obj_op {
 	const char *upload;
 	uint32_t part;
 	uint64_t off, off2, len;	/* GET: range; PART: place in the object; PUT: len of the body */
-	/* body of PUT and PART: from `buf` (len bytes), else from fd at fd_off */
+	/* body of PUT and PART: from `body` (len bytes), else from fd at fd_off; -ENODATA when the
+	 * file ends before len */
 	const void *body;
 	int fd;				/* -1 when body is in memory */
 	uint64_t fd_off;
 	void *buf;			/* GET: where the bytes go (len bytes) */
 	const struct f3_obj_part *parts;	/* COMPLETE */
 	size_t n_parts;
-	const char *after;		/* LIST: names after this one; NULL: from the start */
+	const char *after;		/* *LIST: names / uploads after this one; NULL: from the start */
 
 	/* results */
 	int result;			/* 0, -errno, F3_OBJ_AMBIGUOUS */
@@ -141,7 +167,7 @@ struct f3_obj_op {
 	struct f3_obj_part ret_part;
 	struct f3_obj_entry *entries;	/* LIST, sorted by name in byte order */
 	size_t n_entries;
-	bool more;			/* LIST: there is another page after the last entry */
+	bool more;			/* *LIST: there is another page after the last entry */
 	struct f3_obj_upload *uploads;
 	size_t n_uploads;
 
@@ -154,6 +180,7 @@ struct f3_obj_op {
 struct f3_obj_caps {
 	bool put_match, put_absent, complete_match, complete_absent, copy_source_match,
 		copy_target_absent, delete_match, range_part_copy, list_has_attr, rename;
+	bool xattrs;		/* keeps attr.xattrs; without it they are dropped silently */
 	uint64_t min_part_bytes, max_part_bytes, max_parts, max_put_bytes;
 };
 
@@ -161,9 +188,11 @@ struct f3_object_store;
 
 struct f3_object_ops {
 	const char *scheme;
-	/* Takes the op; calls op->done exactly once, maybe before returning. */
+	/* Takes the op; calls op->done exactly once, maybe before returning. What is common to all
+	 * stores (see f3_object_submit) has been checked. */
 	void (*submit)(struct f3_object_store *s, struct f3_obj_op *op);
-	/* Asks for an early end of an op that is under way; done still comes. */
+	/* Asks for an early end of an op that is under way; done still comes, with -ECANCELED if
+	 * nothing happened. Does not look into the op, which may have ended meanwhile. */
 	void (*cancel)(struct f3_object_store *s, struct f3_obj_op *op);
 	/* -EIO and so on if the store is not there now (bucket or directory gone). Blocks. */
 	int (*ping)(struct f3_object_store *s, struct f3_err *err);
@@ -173,26 +202,34 @@ struct f3_object_ops {
 struct f3_object_store {
 	const struct f3_object_ops *ops;
 	struct f3_obj_caps caps;
-	bool read_only;			/* the volume has no right to write there */
+	bool read_only;			/* the volume has no right to write there: -EROFS */
 };
 
 struct f3_object_options {
 	const char *url;		/* scheme://... */
-	unsigned threads;		/* of backends that need them */
+	unsigned threads;		/* of backends that need them; 0: their default */
 	bool create;			/* make the directory / prefix if missing */
 };
 
-/* Opens by scheme and probes. err names the URL (without secrets) and what to do. */
+/* Opens by scheme and probes. err names the URL (without secrets) and what to do; when 0 is
+ * returned and err->text is not empty it is a warning (read_only). */
 int f3_object_open(const struct f3_object_options *opt, struct f3_object_store **ret_s,
 		   struct f3_err *err);
 void f3_object_close(struct f3_object_store *s);
 
+/*
+ * The door of every operation: -EINVAL without what its type needs (a gen, an etag for MATCH, a
+ * body), -ENAMETOOLONG, -EROFS; then the store's. A store with too much queued answers -EAGAIN:
+ * who starts operations bounds how many.
+ */
 void f3_object_submit(struct f3_object_store *s, struct f3_obj_op *op);
 void f3_object_cancel(struct f3_object_store *s, struct f3_obj_op *op);
 /* Waits; returns op->result. op->done is used by it. Not from a store's thread. */
 int f3_object_run(struct f3_object_store *s, struct f3_obj_op *op);
 void f3_object_op_init(struct f3_obj_op *op, enum f3_obj_type type);
-void f3_object_op_done(struct f3_obj_op *op);	/* frees results */
+void f3_object_op_done(struct f3_obj_op *op);	/* frees results; the op can be submitted again */
+bool f3_obj_type_mutates(enum f3_obj_type type);
+const char *f3_obj_type_name(enum f3_obj_type type);	/* "put" */
 
 /* file:///dir */
 int f3_object_file_open(const struct f3_object_options *opt, struct f3_object_store **ret_s,

@@ -27,10 +27,11 @@ struct f3_plan_part {
 	bool copy;		/* unchanged: part-copy of the same range of the old object */
 };
 
-/* The schedule. */
+/* The schedule. There is no part 0 and none above F3_PLAN_PARTS_MAX: size 0, and the offset of
+ * part F3_PLAN_PARTS_MAX + 1 is f3_plan_max_bytes(). */
 uint64_t f3_plan_part_size(uint32_t number);
 uint64_t f3_plan_part_offset(uint32_t number);
-uint32_t f3_plan_part_at(uint64_t off);		/* the part that holds byte `off` */
+uint32_t f3_plan_part_at(uint64_t off);		/* the part that holds byte `off`; 0: none does */
 uint64_t f3_plan_max_bytes(void);
 
 struct f3_plan_range {
@@ -39,8 +40,12 @@ struct f3_plan_range {
 
 /*
  * Parts for an object of new_size bytes of which the (sorted, disjoint) ranges `changed` differ
- * from the old object of old_size bytes. n_changed ranges outside [0, new_size) are ignored.
- * The caller frees *ret_parts. -EFBIG, -ENOMEM. n_parts == 0 means: send it whole (one PUT).
+ * from the old object of old_size bytes; what lies past old_size differs anyway. Ranges outside
+ * [0, new_size) are ignored. The parts are contiguous from 0; all but the last are at least
+ * 5 MiB, none is above 5 GiB.
+ *
+ * The caller frees *ret_parts. *ret_n == 0 means: send it whole (one PUT). -EINVAL for ranges
+ * that are not sorted and disjoint, -EFBIG (more than 10,000 parts of 5 GiB hold), -ENOMEM.
  */
 int f3_plan_edit(uint64_t old_size, uint64_t new_size, const struct f3_plan_range *changed,
 		 size_t n_changed, struct f3_plan_part **ret_parts, size_t *ret_n);
