@@ -6,10 +6,12 @@
  * volume's rules, its default. Then the cap: below a directory of a local class nothing is more
  * durable than its name.
  *
- * Patterns are relative to the volume: "*" and "?" do not cross "/", "**" does, "[...]" as in
- * glob(7); a pattern without a slash matches the last component anywhere. A directory gets the
- * class of what a rule says for what is inside it, so that "/out/" and "/out/x" agree for
- * "/out/\**" (written without the backslash), and directories that lead to a durable rule are in the store themselves.
+ * Patterns are relative to the volume: "*" and "?" do not cross "/", "**" does (between slashes it
+ * also stands for no directory at all), "[...]" as in glob(7), a backslash takes the next byte as
+ * it is; bytes, no characters. A pattern without a slash matches the last component anywhere, one
+ * that ends with a slash everything below. A directory gets the class of what a rule says for
+ * whatever is inside it, so that "/out/" and "/out/x" agree for a rule "/out/", and a directory that
+ * leads to a rule for the store is in the store itself. Matching takes pattern x path steps at most.
  */
 #ifndef F3_CORE_PLACEMENT_H
 #define F3_CORE_PLACEMENT_H
@@ -39,7 +41,7 @@ int f3_placement_add(struct f3_placement *p, const char *pattern, const char *va
 void f3_placement_done(struct f3_placement *p);
 
 struct f3_placement_query {
-	const char *path;		/* inside the volume, "/a/b" */
+	const char *path;		/* inside the volume, "/a/b"; unused without rules */
 	bool is_dir;
 	bool in_local_tree;		/* the parent directory is of a local class */
 	enum f3_class hint;		/* NONE if there is none */
