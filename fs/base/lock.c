@@ -34,6 +34,8 @@ static const char *rank_name(int rank)
 		return "cache";
 	case F3_RANK_LOCAL:
 		return "local store";
+	case F3_RANK_TIMER:
+		return "timer";
 	case F3_RANK_QUEUE:
 		return "queue";
 	default:

@@ -14,7 +14,8 @@
  *  50   transfer                               queues of fills, stages, journal entries
  *  60   cache accounting                       bytes used, quotas, eviction candidates
  *  70   local store (ring, watch, stock)       submission, watch table, spare backing files
- *  80   work queue, timer, budget              their own lists
+ *  75   timer                                  the heap of armed timers
+ *  80   work queue, budget                     their own lists
  *
  * No lock is held across network I/O, a callback, a log call or a reply to the kernel. The
  * names lock (20) is held across one database batch: that is what makes find-or-create one
@@ -34,6 +35,7 @@ enum f3_lock_rank {
 	F3_RANK_TRANSFER = 50,
 	F3_RANK_CACHE = 60,
 	F3_RANK_LOCAL = 70,
+	F3_RANK_TIMER = 75,
 	F3_RANK_QUEUE = 80,
 };
 

@@ -23,12 +23,13 @@ struct f3_work {
 
 struct f3_workq;
 
-/* name: at most 11 characters, threads are called f3-<name>. Threads start on first push and
- * stay. 0 or -errno. */
+/* name: at most 11 characters, threads are called f3-<name>. A thread starts when a push finds
+ * nobody idle, up to the given number, and stays. 0 or -errno. */
 int f3_workq_new(const char *name, unsigned threads, size_t max_queued, struct f3_workq **ret_q);
 /* Runs what is queued, then joins the threads. */
 void f3_workq_free(struct f3_workq *q);
-/* 0, -EAGAIN when the queue is full, -ESHUTDOWN once freed/stopping. Never blocks. */
+/* 0, -EAGAIN when the queue is full (or its first thread cannot be started), -ESHUTDOWN once
+ * f3_workq_free has begun. Never blocks. */
 int f3_workq_push(struct f3_workq *q, struct f3_work *work);
 /* Blocks until everything pushed before the call has run. Not from a worker. */
 void f3_workq_drain(struct f3_workq *q);
@@ -37,17 +38,23 @@ size_t f3_workq_queued(struct f3_workq *q);
 /*
  * A timer pushes a work item at a deadline. Embedded, armed at most once at a time.
  * f3_timer_cancel returns true if the work will not run because of it (it was still armed);
- * false if it was not armed or has already been handed to its queue. When the queue is full at
- * the deadline the timer tries again a little later.
+ * false if it was not armed or has already been handed to its queue: then f3_workq_drain of that
+ * queue waits for it. When the queue is full at the deadline the timer tries again a little
+ * later; when the queue has been freed the timer is dropped. Its function may arm it again or
+ * free it.
  */
 struct f3_timer {
 	struct f3_work work;
+	void (*fn)(struct f3_work *work);	/* given &timer->work */
 	struct f3_workq *q;
 	uint64_t due_mono_ns;
 	size_t slot;			/* position in the heap + 1; 0 = not armed */
+	bool handed;			/* in its queue, not begun yet */
 };
 
-int f3_timers_start(void);	/* once per process, after going to the background */
+/* Once per process, after going to the background. Timers armed before it fire after it. */
+int f3_timers_start(void);
+/* Joins the thread; what is still armed is dropped. Before the queues are freed. */
 void f3_timers_stop(void);
 void f3_timer_init(struct f3_timer *t, struct f3_workq *q, void (*fn)(struct f3_work *));
 /* Arms or re-arms. 0 or -ENOMEM. */
@@ -59,7 +66,7 @@ struct f3_backoff {
 	uint64_t base_ns, max_ns;
 	unsigned attempt;
 };
-/* Delay before the next attempt; counts it. */
+/* Delay before the next attempt, never under base; counts it. */
 uint64_t f3_backoff_next_ns(struct f3_backoff *b);
 
 #endif
