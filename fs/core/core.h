@@ -40,11 +40,14 @@ struct f3_caller {
 	bool may_block;
 };
 
-/* What core needs from the layer that talks to the kernel. Called without locks, from any
- * thread but a FUSE request's own; never blocks on the mount. */
+/* What core needs from the layer that talks to the kernel; all NULL until it is mounted. The
+ * invalidations are queued, so they may be called from anywhere. */
 struct f3_kernel_ops {
 	void (*inval_inode)(void *arg, uint64_t ino);			/* attributes and pages */
 	void (*inval_entry)(void *arg, uint64_t parent, const char *name, size_t len);
+	/* Registers a backing file for passthrough: an id > 0, or -errno. NULL where the kernel or
+	 * the configuration has no passthrough. One ioctl, does not block. */
+	int (*backing_open)(void *arg, int fd);
 	void (*backing_close)(void *arg, int backing_id);
 	void *arg;
 };
@@ -70,9 +73,16 @@ struct f3_core {
 	struct f3_journal_run *journal;
 	struct f3_evict *evict;
 	struct f3_kernel_ops kernel;
+	_Atomic uint32_t inherit_epoch;	/* counts changes of what directories hand down */
 	struct f3_lock names[F3_NAME_LOCKS];	/* by directory inode number */
+	struct f3_core_options {	/* from the configuration, read on hot paths */
+		uint64_t writer_reserve_bytes;
+		uint64_t entry_ttl_ns, attr_ttl_ns, negative_ttl_ns;	/* of what only this node changes */
+	} opt;
 	char node_name[256];
 	uint8_t node_uuid[16];
+	int lock_fd;			/* keeps a second daemon off the cache directory */
+	uint64_t first_ino;		/* numbers below were given out by earlier runs */
 	char cache_dir[4096];
 	char memory_dir[4096];
 	_Atomic bool stopping;

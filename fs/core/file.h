@@ -29,25 +29,22 @@ struct f3_open_plan {
 	bool direct_io;		/* with PASSTHROUGH: reads and writes to the daemon, mmap native */
 	bool keep_cache;	/* CACHED: pages of the last open are still right */
 	bool noflush;		/* close() has nothing to say */
-	bool register_backing;	/* inode->fd must be registered: inode->backing_id is 0 */
+	bool native;		/* a writer whose writes do not come to the daemon */
+	int backing_id;		/* of PASSTHROUGH */
 };
 
 /*
  * Opens for `flags` (O_ACCMODE, O_TRUNC, O_DIRECT, O_SYNC). Revalidates objects (may need to
- * block), marks the writer in the database, makes the backing file ready, decides the mode.
- * On success the open is counted: f3_file_release gives it back. kernel_passthrough: the kernel
- * layer can do it at all.
- * -F3_EWAIT, -ESTALE (the name leads elsewhere now), -ENOSPC, -EDQUOT, -EIO (file FAILED), ...
+ * block), marks the writer in the database, makes the backing file ready, decides the mode,
+ * registers the backing file. On success the open is counted: f3_file_release gives it back.
+ * -F3_EWAIT, -ESTALE (the name leads elsewhere now), -ENOSPC, -EDQUOT, -EROFS, -EIO, ...
  */
-int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags, bool kernel_passthrough,
+int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		 const struct f3_caller *who, struct f3_open_plan *ret_plan);
-/* The first open of a file just created (namespace.h made the backing file and the mark). */
-int f3_file_opened_new(struct f3_core *core, struct f3_inode *inode, int flags,
-		       bool kernel_passthrough, struct f3_open_plan *ret_plan);
-/* Passthrough could not be had for this open after all (ioctl failed): turn the plan, which was
- * just made by the first open of the inode, into CACHED. */
-void f3_file_no_passthrough(struct f3_core *core, struct f3_inode *inode, const char *reason,
-			    struct f3_open_plan *plan);
+/* The first open of a file just created (namespace.h made the backing file and the mark). `fd` is
+ * the backing file's, taken over. */
+void f3_file_opened_new(struct f3_core *core, struct f3_inode *inode, int flags, int fd,
+			struct f3_open_plan *ret_plan);
 /* An open file description is gone. Queues sealing when it was the last writer. */
 void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, bool native);
 
@@ -73,8 +70,9 @@ int64_t f3_file_copy_range(struct f3_core *core, struct f3_inode *in, uint64_t o
 			   struct f3_inode *out, uint64_t off_out, uint64_t len);
 int64_t f3_file_seek(struct f3_core *core, struct f3_inode *inode, uint64_t off, int whence);
 
-/* Room and quota for a write through the daemon, before it happens: 0, -EDQUOT, -ENOSPC. */
-int f3_file_reserve(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len);
+/* Room and quota for a write through the daemon, before it happens: 0, -EDQUOT, -ENOSPC, -F3_EWAIT. */
+int f3_file_reserve(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
+		    const struct f3_caller *who);
 /* After it: extent map, change flag, suid/caps, accounting. */
 void f3_file_written(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len);
 
@@ -85,8 +83,23 @@ int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode);
 /* fsync for the local part: bytes, then names and record with unsynced ancestors (log). */
 int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only);
 
-/* Bring usage in line with what the backing file occupies now. Inode lock held. */
-void f3_file_account(struct f3_core *core, struct f3_inode *inode, const struct stat *st);
+/* Size and 512-byte blocks of the file are these now: brings record, volume and cache usage in
+ * line. The quota was checked before, or growth happened unseen. Inode lock held. */
+void f3_file_account(struct f3_core *core, struct f3_inode *inode, uint64_t size, uint64_t blocks);
+/* What a record counts for in its volume's quota. */
+uint64_t f3_file_charge(const struct f3_inode_rec *rec);
+/* From now on only what differs from this is a native reader's or writer's doing. After the daemon
+ * itself changed the backing file (fills, truncate, times). Inode lock held. */
+void f3_file_seen(struct f3_inode *inode, const struct stat *st);
+/* Does the backing file hold every byte? Inode lock held. */
+bool f3_file_complete(const struct f3_inode *inode);
+static inline struct f3_backing_store *f3_file_store(const struct f3_inode *inode)
+{
+	return f3_volume_backing(inode->volume, (enum f3_class)inode->rec.backing_class);
+}
+/* A descriptor for writing through the daemon, kept while writers are counted; for an operation
+ * without a writer the caller closes it (*ret_close). Inode lock held. -errno. */
+int f3_file_write_fd(struct f3_core *core, struct f3_inode *inode, bool *ret_close);
 /* Takes the backing file away (unlink, replace, evict): descriptor, backing id, file, charge.
  * Inode lock held; returns what has to be done without it. */
 struct f3_file_gone {

@@ -46,8 +46,11 @@ struct f3_inode {
 	uint64_t ino;
 	struct f3_inode *hash_next;
 	struct f3_inode *idle_prev, *idle_next;
-	uint32_t refs;
-	bool loading;
+	_Atomic uint32_t refs;
+	bool loading;			/* its record is being read; wait on the shard */
+	int load_error;			/* that failed: nobody finds it any more */
+
+	struct f3_volume *volume;	/* referenced; NULL for the root of the mount. Never changes. */
 
 	struct f3_lock lock;		/* everything below; rank F3_RANK_INODE */
 	struct f3_inode_rec rec;
@@ -60,11 +63,19 @@ struct f3_inode {
 	enum f3_open_mode mode;
 	const char *mode_reason;	/* why not passthrough; static text */
 	int fd;				/* backing file, O_RDONLY; -1 */
+	int write_fd;			/* O_RDWR, only while writers go through the daemon; -1 */
 	int backing_id;			/* registered with the kernel; 0 */
-	bool ever_passthrough;		/* since loaded: backing times may be newer than rec's */
+	/* The backing file as of the last time rec was brought in line with it: what differs from
+	 * it later was done by a native reader or writer. */
+	struct f3_fingerprint seen;
+	int64_t seen_atime_ns;
+	bool seen_valid;
+	uint64_t cached_generation;	/* content the kernel's page cache may still hold */
 	bool mapped;			/* last RELEASE came, a writable mapping lives on */
 	bool writer_killed;		/* last word on a writable handle was death by signal */
-	bool seal_queued;
+	bool touched;			/* native opens since rec was brought in line */
+	_Atomic bool seal_queued;
+	struct f3_core *core;		/* for seal_work */
 	struct f3_work seal_work;
 	struct f3_watch *watch;		/* CLOSE_WRITE while `mapped` */
 	struct f3_extents *extents;	/* present ranges while incomplete; NULL: complete or empty */
@@ -74,13 +85,12 @@ struct f3_inode {
 	struct f3_waiter_list stage_waiters;	/* until the content of now is durable */
 	struct f3_fingerprint committed;	/* the backing file as last staged */
 	bool changed;			/* a write through the daemon since then */
-	uint64_t charged_bytes;		/* counted in the volume's and the cache's usage */
 
 	/* object tier */
 	uint64_t checked_mono_ns;	/* agreed with the store then; 0: never */
 	/* directories */
 	uint64_t listed_mono_ns;	/* all names agreed with the store then */
-	uint32_t rules_epoch;		/* `inherited` was worked out under this epoch */
+	uint32_t inherit_epoch;		/* `inherited` was worked out under this epoch of the core */
 	uint8_t inherited_class;	/* nearest ancestor's (or own) class xattr, NONE if none */
 	int8_t inherited_stream;	/* the same for user.f3.stream: -1 none, 0 off, 1 on */
 };
@@ -97,6 +107,8 @@ struct f3_inode *f3_inode_peek(struct f3_core *core, uint64_t ino);
 int f3_inode_add(struct f3_core *core, struct f3_inode_rec *rec, struct f3_inode **ret_inode);
 void f3_inode_ref(struct f3_inode *inode);
 void f3_inode_put(struct f3_core *core, struct f3_inode *inode);
+/* The kernel forgot the number: a dead inode nobody holds goes at once. */
+void f3_inode_forget(struct f3_core *core, uint64_t ino);
 /* For walks over what is in memory (status, shutdown). fn is called with a reference, no lock. */
 void f3_itable_each(struct f3_core *core, void (*fn)(void *arg, struct f3_inode *inode),
 		    void *arg);

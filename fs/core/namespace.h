@@ -40,8 +40,8 @@ int f3_ns_symlink(struct f3_core *core, uint64_t parent, const char *name, const
 /* A regular file with a backing file, opened: the reference and the open are the caller's.
  * name NULL: O_TMPFILE. -EEXIST (the kernel then looks it up). */
 int f3_ns_create(struct f3_core *core, uint64_t parent, const char *name, mode_t mode, int flags,
-		 bool kernel_passthrough, const struct f3_caller *who, struct f3_entry *ret_e,
-		 struct f3_inode **ret_inode, struct f3_open_plan *ret_plan);
+		 const struct f3_caller *who, struct f3_entry *ret_e, struct f3_inode **ret_inode,
+		 struct f3_open_plan *ret_plan);
 int f3_ns_link(struct f3_core *core, uint64_t ino, uint64_t parent, const char *name,
 	       const struct f3_caller *who, struct f3_entry *ret_e);
 int f3_ns_unlink(struct f3_core *core, uint64_t parent, const char *name,

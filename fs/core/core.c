@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "fs/core/core.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <linux/magic.h>
+
+#include "fs/base/clock.h"
+#include "fs/base/log.h"
+#include "fs/core/evict.h"
+#include "fs/core/file.h"
+#include "fs/core/inode.h"
+#include "fs/core/journal_run.h"
+#include "fs/core/node.h"
+#include "fs/core/volume.h"
+
+#define RING_DEPTH 256
+#define QUEUE_MAX 65536
+#define MEMORY_RESERVED (32ull << 20)	/* code, stacks, what no account counts */
+
+static int make_memory_dir(struct f3_core *core, struct f3_err *err)
+{
+	uint64_t size = f3_conf_u64(core->conf, "f3", NULL, "memory-size");
+	char options[64];
+	struct statfs fs;
+
+	if (mkdir(core->memory_dir, 0700) && errno != EEXIST)
+		return f3_err_set(err, -errno, "memory directory %s cannot be made: %s",
+				  core->memory_dir, strerror(errno));
+	if (statfs(core->memory_dir, &fs))
+		return f3_err_set(err, -errno, "memory directory %s: %s", core->memory_dir,
+				  strerror(errno));
+	snprintf(options, sizeof(options), "mode=0700,size=%llu", (unsigned long long)size);
+	if (fs.f_type == TMPFS_MAGIC && (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize == size)
+		return 0;	/* the one an earlier run mounted */
+	if (!mount("f3-memory", core->memory_dir, "tmpfs", MS_NOSUID | MS_NODEV, options))
+		return 0;
+	if (fs.f_type == TMPFS_MAGIC)
+		return 0;	/* tmpfs already, without a limit of its own */
+	f3_log_warn("%s: no tmpfs could be mounted (%s); files of class memory lie on the disk below it",
+		    core->memory_dir, strerror(errno));
+	return 0;
+}
+
+static int make_root(struct f3_core *core)
+{
+	struct f3_inode_rec rec;
+	struct f3_batch *b;
+	int r = f3_meta_get_inode(core->meta, F3_INO_ROOT, &rec);
+
+	if (r != -ENOENT) {
+		if (!r)
+			f3_inode_rec_done(&rec);
+		return r;
+	}
+	memset(&rec, 0, sizeof(rec));
+	rec.ino = F3_INO_ROOT;
+	f3_meta_new_id(core->meta, &rec.id);
+	rec.mode = S_IFDIR | 0755;
+	rec.nlink = 2;
+	rec.atime_ns = rec.mtime_ns = rec.ctime_ns = rec.btime_ns = f3_clock_file_ns();
+	r = f3_batch_new(core->meta, &b);
+	if (r)
+		return r;
+	f3_batch_put_inode(b, &rec);
+	r = f3_batch_commit(b);
+	f3_batch_free(b);
+	return r;
+}
+
+static int open_database(struct f3_core *core, struct f3_err *err)
+{
+	uint64_t limit = f3_budget_limit(core->budget);
+	const struct f3_kv_options kv_opt = {
+		.block_cache_bytes = limit / 8,
+		.write_buffer_bytes = limit / 8,
+		.create = true,
+	};
+	struct f3_meta_options opt = { .read_only = false };
+	char dir[PATH_MAX];
+	struct f3_kv *kv;
+	int r;
+
+	if (snprintf(dir, sizeof(dir), "%s/db", core->cache_dir) >= (int)sizeof(dir))
+		return f3_err_set(err, -ENAMETOOLONG, "cache directory's path is too long");
+	memcpy(opt.node_uuid, core->node_uuid, sizeof(opt.node_uuid));
+	r = f3_boot_id(opt.boot_id);
+	if (r)
+		return f3_err_set(err, r, "the kernel's boot id cannot be read: %s", strerror(-r));
+	r = f3_budget_try_take(core->budget, F3_ACCT_FIXED,
+			       kv_opt.block_cache_bytes + kv_opt.write_buffer_bytes + MEMORY_RESERVED);
+	if (r)
+		return f3_err_set(err, r, "memory-limit is too small: at least 64M is needed");
+	r = f3_meta_rocks_open(dir, &kv_opt, &kv, err);
+	if (r)
+		return r;
+	r = f3_meta_open(kv, &opt, &core->meta, err);
+	if (r)
+		return r;
+	r = f3_meta_new_ino(core->meta, &core->first_ino);
+	if (!r)
+		r = make_root(core);
+	return r ? f3_err_set(err, r, "database %s: %s", dir, strerror(-r)) : 0;
+}
+
+static int start_threads(struct f3_core *core, struct f3_err *err)
+{
+	const struct f3_conf *conf = core->conf;
+	unsigned io_threads = (unsigned)f3_conf_u64(conf, "f3", NULL, "io-threads");
+	bool uring = f3_conf_u64(conf, "f3", NULL, "io-uring") == 0;	/* auto|off */
+	int r = f3_timers_start();
+
+	if (!r)
+		r = f3_ring_new(RING_DEPTH, uring, &core->ring, err);
+	if (!r)
+		r = f3_watcher_new(&core->watcher);
+	if (!r)
+		r = f3_workq_new("blocking", io_threads, QUEUE_MAX, &core->blocking);
+	if (!r)
+		r = f3_workq_new("transfer", io_threads, QUEUE_MAX, &core->transfer);
+	if (!r)
+		r = f3_workq_new("seal", 1, 1u << 20, &core->seal);
+	if (r && (!err || !err->code))
+		f3_err_set(err, r, "threads cannot be started: %s", strerror(-r));
+	return r;
+}
+
+static void read_options(struct f3_core *core)
+{
+	const struct f3_conf *conf = core->conf;
+	const char *node = f3_conf_str(conf, "f3", NULL, "node");
+
+	core->opt.writer_reserve_bytes = f3_conf_u64(conf, "f3", NULL, "writer-reserve");
+	core->opt.entry_ttl_ns = f3_conf_u64(conf, "f3", NULL, "entry-timeout");
+	core->opt.attr_ttl_ns = f3_conf_u64(conf, "f3", NULL, "attr-timeout");
+	core->opt.negative_ttl_ns = f3_conf_u64(conf, "f3", NULL, "negative-timeout");
+	if (node && *node)
+		snprintf(core->node_name, sizeof(core->node_name), "%s", node);
+	else if (gethostname(core->node_name, sizeof(core->node_name) - 1))
+		snprintf(core->node_name, sizeof(core->node_name), "localhost");
+}
+
+static int read_paths(struct f3_core *core, struct f3_err *err)
+{
+	const char *cache = f3_conf_str(core->conf, "f3", NULL, "cache");
+	const char *run = f3_conf_str(core->conf, "f3", NULL, "run-dir");
+	const char *memory = f3_conf_str(core->conf, "f3", NULL, "memory-dir");
+	int n = snprintf(core->cache_dir, sizeof(core->cache_dir), "%s", cache);
+	int m = memory && *memory ?
+			snprintf(core->memory_dir, sizeof(core->memory_dir), "%s", memory) :
+			snprintf(core->memory_dir, sizeof(core->memory_dir), "%s/memory", run);
+
+	if (n >= (int)sizeof(core->cache_dir) || m >= (int)sizeof(core->memory_dir))
+		return f3_err_set(err, -ENAMETOOLONG, "a directory's path is too long");
+	return 0;
+}
+
+int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct f3_err *err)
+{
+	struct f3_core *core = calloc(1, sizeof(*core));
+	uint64_t limit = f3_conf_u64(conf, "f3", NULL, "memory-limit");
+	int r;
+
+	if (!core)
+		return f3_err_set(err, -ENOMEM, "out of memory");
+	core->conf = conf;
+	core->lock_fd = -1;
+	core->inherit_epoch = 1;
+	for (size_t i = 0; i < F3_NAME_LOCKS; i++)
+		f3_lock_init(&core->names[i], F3_RANK_NAMES);
+	read_options(core);
+	r = read_paths(core, err);
+	if (!r) {
+		core->lock_fd = f3_node_lock(core->cache_dir, err);
+		r = core->lock_fd < 0 ? core->lock_fd : 0;
+	}
+	if (!r)
+		r = f3_node_identity(core->cache_dir, core->node_uuid, err);
+	if (!r) {
+		r = f3_budget_new(f3_budget_cgroup_limit(limit), &core->budget);
+		if (r)
+			f3_err_set(err, r, "out of memory");
+	}
+	if (!r)
+		r = start_threads(core, err);
+	if (!r)
+		r = open_database(core, err);
+	if (!r) {
+		r = f3_itable_new(core, limit / 8, &core->itable);
+		if (r)
+			f3_err_set(err, r, "out of memory");
+	}
+	if (!r)
+		r = make_memory_dir(core, err);
+	if (!r)
+		r = f3_evict_start(core, err);
+	if (!r)
+		r = f3_volumes_start(core, err);
+	if (!r)
+		r = f3_file_recover(core, err);
+	if (!r)
+		r = f3_journal_start(core, err);
+	if (r) {
+		f3_core_stop(core);
+		return r;
+	}
+	*ret_core = core;
+	return 0;
+}
+
+void f3_core_set_kernel(struct f3_core *core, const struct f3_kernel_ops *ops)
+{
+	if (ops)
+		core->kernel = *ops;
+	else
+		memset(&core->kernel, 0, sizeof(core->kernel));
+}
+
+static void seal_one(void *arg, struct f3_inode *inode)
+{
+	struct f3_core *core = arg;
+
+	if (inode->rec.state == F3_STATE_WRITING && !inode->dead)
+		f3_file_seal(core, inode);
+}
+
+void f3_core_stop(struct f3_core *core)
+{
+	if (!core)
+		return;
+	core->stopping = true;
+	f3_core_set_kernel(core, NULL);
+	if (core->seal)
+		f3_workq_drain(core->seal);
+	if (core->itable)
+		f3_itable_each(core, seal_one, core);
+	f3_workq_free(core->seal);
+	core->seal = NULL;
+	f3_journal_stop(core);
+	f3_evict_stop(core);
+	f3_workq_free(core->blocking);
+	f3_workq_free(core->transfer);
+	f3_timers_stop();
+	f3_itable_free(core->itable);
+	f3_watcher_free(core->watcher);
+	f3_volumes_stop(core);
+	f3_ring_free(core->ring);
+	f3_meta_close(core->meta);
+	f3_budget_free(core->budget);
+	for (size_t i = 0; i < F3_NAME_LOCKS; i++)
+		f3_lock_done(&core->names[i]);
+	if (core->lock_fd >= 0)
+		close(core->lock_fd);
+	free(core);
+}

@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "fs/core/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/base/clock.h"
+#include "fs/base/log.h"
+#include "fs/core/authority.h"
+#include "fs/core/evict.h"
+#include "fs/core/fill.h"
+#include "fs/core/move.h"
+#include "fs/core/namespace.h"
+#include "fs/core/stage.h"
+#include "fs/core/store_dir.h"
+
+const char *f3_open_mode_name(enum f3_open_mode m)
+{
+	static const char *const names[] = { "none", "passthrough", "cached", "direct" };
+
+	return (unsigned)m < sizeof(names) / sizeof(names[0]) ? names[m] : "unknown";
+}
+
+bool f3_file_complete(const struct f3_inode *inode)
+{
+	return inode->rec.backing && !inode->extents && inode->rec.state != F3_STATE_FILLING &&
+	       inode->rec.state != F3_STATE_REMOTE;
+}
+
+/* Bytes that only the store has. */
+static bool incomplete(const struct f3_inode *inode)
+{
+	return inode->extents || inode->rec.state == F3_STATE_FILLING ||
+	       inode->rec.state == F3_STATE_REMOTE;
+}
+
+static bool in_store(const struct f3_inode *inode)
+{
+	return f3_class_in_store((enum f3_class)inode->rec.class_) && inode->volume->store;
+}
+
+int f3_file_fd(struct f3_core *core, struct f3_inode *inode)
+{
+	(void)core;
+	if (inode->fd < 0)
+		inode->fd = f3_backing_open_file(f3_file_store(inode), inode->ino, inode->rec.backing,
+						 O_RDONLY);
+	return inode->fd;
+}
+
+int f3_file_write_fd(struct f3_core *core, struct f3_inode *inode, bool *ret_close)
+{
+	int fd;
+
+	(void)core;
+	*ret_close = false;
+	if (inode->write_fd >= 0)
+		return inode->write_fd;
+	fd = f3_backing_open_file(f3_file_store(inode), inode->ino, inode->rec.backing, O_RDWR);
+	if (fd < 0)
+		return fd;
+	if (inode->writers)
+		inode->write_fd = fd;
+	else
+		*ret_close = true;
+	return fd;
+}
+
+static struct f3_fingerprint fingerprint_of(const struct stat *st)
+{
+	return (struct f3_fingerprint){
+		.size = (uint64_t)st->st_size,
+		.mtime_ns = f3_ns_from_timespec(st->st_mtim),
+		.ctime_ns = f3_ns_from_timespec(st->st_ctim),
+	};
+}
+
+void f3_file_seen(struct f3_inode *inode, const struct stat *st)
+{
+	inode->seen = fingerprint_of(st);
+	inode->seen_atime_ns = f3_ns_from_timespec(st->st_atim);
+	inode->seen_valid = true;
+}
+
+uint64_t f3_file_charge(const struct f3_inode_rec *rec)
+{
+	uint64_t held = rec->blocks * 512;
+
+	if (!S_ISREG(rec->mode))
+		return 0;
+	return f3_class_in_store((enum f3_class)rec->class_) && rec->size > held ? rec->size : held;
+}
+
+void f3_file_account(struct f3_core *core, struct f3_inode *inode, uint64_t size, uint64_t blocks)
+{
+	uint64_t before = f3_file_charge(&inode->rec), held = inode->rec.blocks;
+
+	inode->rec.size = size;
+	inode->rec.blocks = blocks;
+	f3_volume_account(inode->volume, (int64_t)f3_file_charge(&inode->rec) - (int64_t)before);
+	if (inode->rec.backing_class != F3_CLASS_MEMORY)
+		f3_evict_account(core, ((int64_t)blocks - (int64_t)held) * 512);
+}
+
+/* Brings the record up to what native readers and writers did to the backing file since it was
+ * last looked at. While ranges are missing, fills move its times about: then the record counts. */
+static void catch_up(struct f3_core *core, struct f3_inode *inode, const struct stat *st)
+{
+	struct f3_inode_rec *rec = &inode->rec;
+	struct f3_fingerprint now = fingerprint_of(st);
+	int64_t atime_ns = f3_ns_from_timespec(st->st_atim);
+
+	if (inode->extents)
+		return;
+	if (inode->seen_valid && rec->state == F3_STATE_WRITING) {
+		if (now.mtime_ns != inode->seen.mtime_ns) {
+			rec->mtime_ns = now.mtime_ns;
+			if (now.mtime_ns > rec->ctime_ns)
+				rec->ctime_ns = now.mtime_ns;
+		}
+	}
+	if (inode->seen_valid && atime_ns != inode->seen_atime_ns)
+		rec->atime_ns = atime_ns;
+	if (rec->state == F3_STATE_WRITING)
+		f3_file_account(core, inode, now.size, (uint64_t)st->st_blocks);
+	f3_file_seen(inode, st);
+}
+
+static int look(struct f3_core *core, struct f3_inode *inode)
+{
+	struct stat st;
+	int r;
+
+	if (inode->fd >= 0)
+		r = fstat(inode->fd, &st) ? -errno : 0;
+	else
+		r = f3_backing_stat(f3_file_store(inode), inode->ino, inode->rec.backing, &st);
+	if (!r)
+		catch_up(core, inode, &st);
+	return r;
+}
+
+static int make_backing(struct f3_core *core, struct f3_inode *inode)
+{
+	struct stat st;
+	int fd;
+
+	(void)core;
+	fd = f3_backing_create(f3_file_store(inode), inode->ino, inode->rec.backing + 1);
+	if (fd < 0)
+		return fd;
+	inode->rec.backing++;
+	inode->fd = fd;
+	if (!fstat(fd, &st))
+		f3_file_seen(inode, &st);
+	return 0;
+}
+
+/* Everything of the old content goes: a new, empty backing file. Native readers of the old one
+ * cannot be (the mode would be passthrough, and then the file is truncated in place). */
+static int replace_empty(struct f3_core *core, struct f3_inode *inode, struct f3_file_gone *gone)
+{
+	f3_file_detach(core, inode, gone);
+	f3_extents_free(inode->extents);
+	inode->extents = NULL;
+	inode->rec.base_limit = 0;
+	return make_backing(core, inode);
+}
+
+static int empty_in_place(struct f3_core *core, struct f3_inode *inode)
+{
+	struct stat st;
+	bool close_it;
+	int fd = f3_file_write_fd(core, inode, &close_it), r = 0;
+
+	if (fd < 0)
+		return fd;
+	if (ftruncate(fd, 0) || fstat(fd, &st))
+		r = -errno;
+	if (!r) {
+		f3_file_seen(inode, &st);
+		f3_file_account(core, inode, 0, (uint64_t)st.st_blocks);
+	}
+	if (close_it)
+		close(fd);
+	return r;
+}
+
+static int mark_writing(struct f3_core *core, struct f3_inode *inode)
+{
+	struct f3_batch *b;
+	int r;
+
+	if (inode->rec.state == F3_STATE_WRITING)
+		return 0;
+	r = f3_batch_new(core->meta, &b);
+	if (r)
+		return r;
+	if (inode->rec.state == F3_STATE_CLEAN)
+		inode->committed = inode->seen;
+	inode->rec.state = F3_STATE_WRITING;
+	inode->rec.generation++;
+	f3_batch_put_inode(b, &inode->rec);
+	f3_batch_put_mark(b, F3_MARK_WRITER, inode->ino);
+	r = f3_batch_commit(b);
+	f3_batch_free(b);
+	return r;
+}
+
+/* Writes of this open come to the daemon although the file is complete: tmpfs pages must be
+ * charged to the daemon, not to the writer's cgroup; near a limit every write is checked; and
+ * what must be durable when write(2) returns cannot bypass us. */
+static const char *not_native(struct f3_core *core, struct f3_inode *inode, int flags)
+{
+	if (inode->rec.backing_class == F3_CLASS_MEMORY)
+		return "class memory is charged to the daemon";
+	if ((flags & (O_SYNC | O_DSYNC)) && in_store(inode))
+		return "O_SYNC on an object class";
+	if (!f3_volume_may_passthrough_write(core, inode->volume, F3_CLASS_EPHEMERAL))
+		return "little space left under the quota or on the disk";
+	return NULL;
+}
+
+static void choose_cached(struct f3_inode *inode, const char *reason)
+{
+	inode->mode = F3_MODE_CACHED;
+	inode->mode_reason = reason;
+}
+
+/* Decides how the kernel reaches the bytes and counts the open. Inode lock held. */
+static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, bool writer,
+		      struct f3_open_plan *plan)
+{
+	const char *reason = writer ? not_native(core, inode, flags) : NULL;
+
+	memset(plan, 0, sizeof(*plan));
+	if (inode->mode == F3_MODE_NONE) {
+		inode->mode_reason = NULL;
+		if (!core->kernel.backing_open)
+			choose_cached(inode, "no passthrough: kernel or configuration");
+		else if (!f3_file_complete(inode))
+			choose_cached(inode, "not all bytes are here");
+		else
+			inode->mode = F3_MODE_PASSTHROUGH;
+	}
+	if (inode->mode == F3_MODE_PASSTHROUGH && !inode->backing_id) {
+		int fd = f3_file_fd(core, inode);
+		int id = fd < 0 ? fd : core->kernel.backing_open(core->kernel.arg, fd);
+
+		if (id > 0)
+			inode->backing_id = id;
+		else
+			choose_cached(inode, id == -ELOOP ? "the cache lies on a stacked file system" :
+							    "the kernel refused the backing file");
+	}
+	plan->mode = inode->mode;
+	plan->backing_id = inode->mode == F3_MODE_PASSTHROUGH ? inode->backing_id : 0;
+	plan->direct_io = inode->mode == F3_MODE_PASSTHROUGH && reason;
+	plan->native = writer && inode->mode == F3_MODE_PASSTHROUGH && !reason;
+	plan->noflush = !writer || !in_store(inode);
+	if (inode->mode == F3_MODE_CACHED) {
+		plan->keep_cache = !writer && inode->cached_generation == inode->rec.generation;
+		inode->cached_generation = inode->rec.generation;
+	} else {
+		inode->touched = true;
+		inode->cached_generation = 0;
+		if (reason)
+			inode->mode_reason = reason;
+	}
+	inode->opens++;
+	if (writer)
+		inode->writers++;
+	if (plan->native) {
+		inode->passthrough_writers++;
+		inode->volume->passthrough_writers++;
+	}
+}
+
+void f3_file_opened_new(struct f3_core *core, struct f3_inode *inode, int flags, int fd,
+			struct f3_open_plan *ret_plan)
+{
+	struct stat st;
+
+	f3_lock(&inode->lock);
+	inode->fd = fd;
+	if (!fstat(fd, &st))
+		f3_file_seen(inode, &st);
+	plan_open(core, inode, flags, true, ret_plan);
+	f3_unlock(&inode->lock);
+}
+
+/* One round of an open with the inode's lock held. 1: fill_prepare is needed first. */
+static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, bool writer,
+		       struct f3_open_plan *ret_plan, struct f3_file_gone *gone)
+{
+	bool truncate = (flags & O_TRUNC) != 0;
+	struct stat st;
+	int r = 0;
+
+	if (inode->dead)
+		return -ESTALE;
+	if (incomplete(inode) && truncate && inode->mode == F3_MODE_NONE && !inode->fill)
+		r = replace_empty(core, inode, gone);
+	else if (incomplete(inode) && !inode->extents)
+		return 1;
+	else if (!inode->rec.backing)
+		r = make_backing(core, inode);
+	if (!r && !inode->seen_valid) {
+		int fd = f3_file_fd(core, inode);
+
+		r = fd < 0 ? fd : fstat(fd, &st) ? -errno : 0;
+		if (!r)
+			f3_file_seen(inode, &st);
+	}
+	if (!r && writer)
+		r = mark_writing(core, inode);
+	if (!r && truncate) {
+		int64_t now = f3_clock_file_ns();
+
+		if (inode->rec.size || inode->extents)
+			r = empty_in_place(core, inode);
+		if (!r && inode->extents)
+			f3_fill_truncated(inode, 0);
+		inode->changed = true;
+		inode->rec.mtime_ns = inode->rec.ctime_ns = now;
+	}
+	if (!r)
+		plan_open(core, inode, flags, writer, ret_plan);
+	return r;
+}
+
+int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
+		 const struct f3_caller *who, struct f3_open_plan *ret_plan)
+{
+	bool writer = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+	struct f3_file_gone gone = { .fd = -1 };
+	bool kill_priv = false, check;
+	int r;
+
+	if (!inode->volume)
+		return -EISDIR;
+	if (writer) {
+		r = f3_authority_here(core, inode->volume);
+		if (r)
+			return r;
+	}
+	f3_lock(&inode->lock);
+	check = in_store(inode) && inode->rec.etag[0] && inode->rec.state != F3_STATE_WRITING &&
+		!(inode->rec.flags & F3_INO_DIRTY) && !inode->dead;
+	f3_unlock(&inode->lock);
+	if (check) {
+		if (!who->may_block)
+			return -F3_EWAIT;
+		r = f3_store_inode_check(core, inode);
+		if (r)
+			return r;
+	}
+	for (;;) {
+		f3_lock(&inode->lock);
+		r = open_locked(core, inode, flags, writer, ret_plan, &gone);
+		kill_priv = !r && (flags & O_TRUNC) && (inode->rec.flags & F3_INO_HAS_CAPS);
+		f3_unlock(&inode->lock);
+		if (r != 1)
+			break;
+		r = f3_fill_prepare(core, inode);
+		if (r)
+			break;
+	}
+	f3_file_gone(core, &gone);
+	if (kill_priv)
+		f3_file_kill_priv(core, inode);
+	if (!r && writer && in_store(inode))
+		f3_stage_writer_opened(core, inode);
+	return r;
+}
+
+static void seal_work(struct f3_work *work)
+{
+	struct f3_inode *inode = (void *)((char *)work - offsetof(struct f3_inode, seal_work));
+	struct f3_core *core = inode->core;
+
+	inode->seal_queued = false;
+	f3_file_seal(core, inode);
+	f3_inode_put(core, inode);
+}
+
+static void queue_seal(struct f3_core *core, struct f3_inode *inode)
+{
+	if (inode->seal_queued || __atomic_exchange_n((bool *)&inode->seal_queued, true, __ATOMIC_ACQ_REL))
+		return;
+	f3_inode_ref(inode);
+	inode->seal_work.fn = seal_work;
+	if (f3_workq_push(core->seal, &inode->seal_work))
+		seal_work(&inode->seal_work);
+}
+
+static void mapping_gone(void *arg, unsigned events)
+{
+	struct f3_inode *inode = arg;
+
+	(void)events;
+	queue_seal(inode->core, inode);
+}
+
+/* The last RELEASE came but stores through a mapping still go to the backing file: be told when
+ * the mapping goes. The watch holds a reference. 1: it went meanwhile. */
+static int await_mapping(struct f3_core *core, struct f3_inode *inode, int fd)
+{
+	int r;
+
+	if (!inode->watch) {
+		r = f3_watch_add(core->watcher, fd, F3_WATCH_CLOSE_WRITE, mapping_gone, inode,
+				 &inode->watch);
+		if (r)
+			return r;
+		f3_inode_ref(inode);
+	}
+	inode->mapped = true;
+	return f3_backing_probe(fd);
+}
+
+void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, bool native)
+{
+	bool seal = false, reap = false, resume = false;
+	int write_fd = -1, fd = -1;
+
+	f3_lock(&inode->lock);
+	inode->opens--;
+	if (writer && --inode->writers == 0) {
+		write_fd = inode->write_fd;
+		inode->write_fd = -1;
+	}
+	if (native) {
+		inode->passthrough_writers--;
+		inode->volume->passthrough_writers--;
+	}
+	if (!inode->opens) {
+		inode->mode = F3_MODE_NONE;
+		reap = (inode->rec.flags & F3_INO_ORPHAN) != 0;
+		resume = inode->rec.state == F3_STATE_MOVING;
+		if (inode->rec.state != F3_STATE_WRITING && !inode->extents && !inode->fill) {
+			fd = inode->fd;
+			inode->fd = -1;
+		}
+	}
+	seal = !inode->writers && inode->rec.state == F3_STATE_WRITING && !reap;
+	f3_unlock(&inode->lock);
+	if (write_fd >= 0)
+		close(write_fd);
+	if (fd >= 0)
+		close(fd);
+	if (reap)
+		f3_ns_reap(core, inode);
+	else if (seal)
+		queue_seal(core, inode);
+	else if (resume)
+		f3_move_resume(core, inode);
+}
+
+/* The record of a file that nothing writes any more. */
+static int record_sealed(struct f3_core *core, struct f3_inode *inode)
+{
+	bool store = in_store(inode);
+	struct f3_batch *b;
+	int r = f3_batch_new(core->meta, &b);
+
+	if (r)
+		return r;
+	if (store && !inode->changed && inode->rec.etag[0] &&
+	    !memcmp(&inode->seen, &inode->committed, sizeof(inode->seen))) {
+		inode->rec.state = inode->extents ? F3_STATE_FILLING : F3_STATE_CLEAN;
+	} else {
+		inode->rec.state = F3_STATE_SEALED;
+		if (store) {
+			inode->rec.flags |= F3_INO_DIRTY;
+			f3_batch_put_mark(b, F3_MARK_DIRTY, inode->ino);
+		}
+	}
+	f3_batch_del_mark(b, F3_MARK_WRITER, inode->ino);
+	f3_batch_put_inode(b, &inode->rec);
+	r = f3_batch_commit(b);
+	f3_batch_free(b);
+	return r;
+}
+
+int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
+{
+	struct f3_waiter_list ready = { NULL };
+	struct f3_watch *watch = NULL;
+	bool stage = false, resume = false;
+	int fd, r = 0, close_fd = -1;
+
+	f3_lock(&inode->lock);
+	if (inode->dead || inode->rec.state != F3_STATE_WRITING) {
+		f3_unlock(&inode->lock);
+		return 0;
+	}
+	fd = inode->writers ? -EBUSY : f3_file_fd(core, inode);
+	if (fd < 0) {
+		f3_unlock(&inode->lock);
+		return fd;
+	}
+	if (f3_backing_caps(f3_file_store(inode))->leases) {
+		r = f3_backing_probe(fd);
+		if (r == 0)
+			r = await_mapping(core, inode, fd);
+		if (r == 0) {
+			f3_unlock(&inode->lock);
+			return -EBUSY;
+		}
+		if (r > 0)
+			r = 0;
+	}
+	if (!r)
+		r = look(core, inode);
+	if (!r)
+		r = record_sealed(core, inode);
+	if (!r) {
+		inode->mapped = false;
+		watch = inode->watch;
+		inode->watch = NULL;
+		stage = (inode->rec.flags & F3_INO_DIRTY) != 0;
+		resume = !inode->opens && inode->rec.state == F3_STATE_MOVING;
+		if (!inode->opens && !inode->extents) {
+			close_fd = inode->fd;
+			inode->fd = -1;
+		}
+		f3_waiters_collect(&inode->seal_waiters, 0, &ready);
+	}
+	f3_unlock(&inode->lock);
+	if (close_fd >= 0)
+		close(close_fd);
+	if (watch) {
+		f3_watch_del(watch);
+		f3_inode_put(core, inode);
+	}
+	f3_waiters_call(&ready);
+	if (r) {
+		f3_log_error("inode %llu: cannot be sealed: %s", (unsigned long long)inode->ino,
+			     strerror(-r));
+		return r;
+	}
+	if (stage)
+		f3_stage_commit(core, inode, NULL);
+	if (resume)
+		f3_move_resume(core, inode);
+	return 0;
+}
+
+int f3_file_stat(struct f3_core *core, struct f3_inode *inode, struct stat *ret_st)
+{
+	const struct f3_inode_rec *rec = &inode->rec;
+	int r = 0;
+
+	memset(ret_st, 0, sizeof(*ret_st));
+	f3_lock(&inode->lock);
+	if (S_ISREG(rec->mode) && rec->backing && !inode->extents && !inode->dead &&
+	    (rec->state == F3_STATE_WRITING || inode->touched)) {
+		r = look(core, inode);
+		if (!r && !inode->opens && rec->state != F3_STATE_WRITING)
+			inode->touched = false;
+	}
+	ret_st->st_ino = inode->ino;
+	ret_st->st_mode = rec->mode;
+	ret_st->st_nlink = rec->nlink;
+	ret_st->st_uid = rec->uid;
+	ret_st->st_gid = rec->gid;
+	ret_st->st_rdev = rec->rdev;
+	ret_st->st_blksize = 4096;
+	ret_st->st_blocks = (blkcnt_t)rec->blocks;
+	if (S_ISDIR(rec->mode))
+		ret_st->st_size = 4096;
+	else if (S_ISLNK(rec->mode))
+		ret_st->st_size = rec->target_len;
+	else
+		ret_st->st_size = (off_t)rec->size;
+	/* What is not here occupies nothing; du(1) should say so, but tools that take 0 blocks for
+	 * an all-hole file must not skip it. */
+	if (S_ISREG(rec->mode) && f3_class_in_store((enum f3_class)rec->class_))
+		ret_st->st_blocks = (blkcnt_t)((rec->size + 511) / 512);
+	ret_st->st_atim = f3_timespec_from_ns(rec->atime_ns);
+	ret_st->st_mtim = f3_timespec_from_ns(rec->mtime_ns);
+	ret_st->st_ctim = f3_timespec_from_ns(rec->ctime_ns);
+	f3_unlock(&inode->lock);
+	return r;
+}
+
+uint64_t f3_file_attr_ttl(struct f3_core *core, struct f3_inode *inode)
+{
+	uint64_t ttl = core->opt.attr_ttl_ns;
+
+	f3_lock(&inode->lock);
+	if (S_ISREG(inode->rec.mode) && (inode->rec.state == F3_STATE_WRITING || inode->mapped))
+		ttl = 0;
+	else if (inode->volume && inode->volume->store &&
+		 (f3_class_in_store((enum f3_class)inode->rec.class_) || S_ISDIR(inode->rec.mode)) &&
+		 ttl > inode->volume->attr_ttl_ns)
+		ttl = inode->volume->attr_ttl_ns;
+	f3_unlock(&inode->lock);
+	return ttl;
+}

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * file_data: what is done to the bytes of a file through the daemon: sizes, ranges, copies, fsync, and the
+ * end of a backing file.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/base/clock.h"
+#include "fs/base/log.h"
+#include "fs/core/authority.h"
+#include "fs/core/evict.h"
+#include "fs/core/file.h"
+#include "fs/core/fill.h"
+#include "fs/core/stage.h"
+
+static bool in_store(const struct f3_inode *inode)
+{
+	return f3_class_in_store((enum f3_class)inode->rec.class_) && inode->volume->store;
+}
+
+/* After the daemon changed the backing file on a program's behalf. Inode lock held. */
+static void changed(struct f3_core *core, struct f3_inode *inode, int fd)
+{
+	int64_t now = f3_clock_file_ns();
+	struct stat st;
+
+	inode->changed = true;
+	inode->rec.mtime_ns = inode->rec.ctime_ns = now;
+	if (!fstat(fd, &st)) {
+		f3_file_account(core, inode, (uint64_t)st.st_size, (uint64_t)st.st_blocks);
+		f3_file_seen(inode, &st);
+	}
+}
+
+/* The record of a change made while no writer is open (truncate(2)): the content is another one. */
+static int record_changed(struct f3_core *core, struct f3_inode *inode)
+{
+	struct f3_batch *b;
+	int r;
+
+	if (inode->rec.state == F3_STATE_WRITING)
+		return 0;
+	r = f3_batch_new(core->meta, &b);
+	if (r)
+		return r;
+	inode->rec.generation++;
+	inode->rec.state = F3_STATE_WRITING;
+	f3_batch_put_mark(b, F3_MARK_WRITER, inode->ino);
+	f3_batch_put_inode(b, &inode->rec);
+	r = f3_batch_commit(b);
+	f3_batch_free(b);
+	return r;
+}
+
+/* Makes sure there is a backing file to work on and, where `whole`, that every byte is in it.
+ * Returns with the inode lock held on success only. */
+static int lock_ready(struct f3_core *core, struct f3_inode *inode, bool whole,
+		      const struct f3_caller *who)
+{
+	int r = f3_authority_here(core, inode->volume);
+
+	if (r)
+		return r;
+	for (;;) {
+		f3_lock(&inode->lock);
+		if (inode->dead)
+			r = -ESTALE;
+		else if (f3_file_complete(inode) || (!whole && inode->extents))
+			return 0;
+		else if (!inode->rec.backing && inode->rec.state == F3_STATE_SEALED)
+			r = 1;
+		else
+			r = 2;
+		if (r == 1) {
+			int fd = f3_backing_create(f3_file_store(inode), inode->ino, 1);
+
+			if (fd >= 0) {
+				inode->rec.backing = 1;
+				inode->fd = fd;
+				return 0;
+			}
+			r = fd;
+		}
+		f3_unlock(&inode->lock);
+		if (r < 0)
+			return r;
+		if (!who->may_block)
+			return -F3_EWAIT;
+		r = whole ? f3_fill_whole(core, inode) : f3_fill_prepare(core, inode);
+		if (r)
+			return r;
+	}
+}
+
+static int finish(struct f3_core *core, struct f3_inode *inode, int r)
+{
+	bool idle;
+
+	if (!r)
+		r = record_changed(core, inode);
+	idle = !inode->writers && inode->rec.state == F3_STATE_WRITING;
+	f3_unlock(&inode->lock);
+	/* Nobody has it open for writing: what was done is the whole change. */
+	if (!r && idle)
+		(void)f3_file_seal(core, inode);	/* busy: a mapping lives, it is sealed later */
+	return r;
+}
+
+int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size,
+		     const struct f3_caller *who)
+{
+	bool close_it;
+	int fd, r;
+
+	if (size > f3_backing_caps(f3_file_store(inode))->max_file_bytes)
+		return -EFBIG;
+	r = lock_ready(core, inode, false, who);
+	if (r)
+		return r;
+	fd = f3_file_write_fd(core, inode, &close_it);
+	if (fd < 0) {
+		f3_unlock(&inode->lock);
+		return fd;
+	}
+	r = ftruncate(fd, (off_t)size) ? -errno : 0;
+	if (!r) {
+		if (inode->extents)
+			f3_fill_truncated(inode, size);
+		changed(core, inode, fd);
+	}
+	if (close_it)
+		close(fd);
+	return finish(core, inode, r);
+}
+
+static bool mode_supported(const struct f3_backing_caps *caps, int mode)
+{
+	switch (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_UNSHARE_RANGE)) {
+	case 0:
+		return true;
+	case FALLOC_FL_PUNCH_HOLE:
+		return caps->punch_hole;
+	case FALLOC_FL_ZERO_RANGE:
+		return caps->zero_range;
+	case FALLOC_FL_COLLAPSE_RANGE:
+		return caps->collapse_range;
+	case FALLOC_FL_INSERT_RANGE:
+		return caps->insert_range;
+	default:
+		return false;
+	}
+}
+
+int f3_file_fallocate(struct f3_core *core, struct f3_inode *inode, int mode, uint64_t off,
+		      uint64_t len, const struct f3_caller *who)
+{
+	bool close_it;
+	int fd, r;
+
+	if (!mode_supported(f3_backing_caps(f3_file_store(inode)), mode))
+		return -EOPNOTSUPP;
+	if (!(mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE))) {
+		r = f3_file_reserve(core, inode, off, len, who);
+		if (r)
+			return r;
+	}
+	/* Ranges move about or turn to zeros: with bytes still in the store that is not worth
+	 * describing; they are fetched first. */
+	r = lock_ready(core, inode, true, who);
+	if (r)
+		return r;
+	fd = f3_file_write_fd(core, inode, &close_it);
+	if (fd < 0) {
+		f3_unlock(&inode->lock);
+		return fd;
+	}
+	r = fallocate(fd, mode, (off_t)off, (off_t)len) ? -errno : 0;
+	if (!r)
+		changed(core, inode, fd);
+	if (close_it)
+		close(fd);
+	return finish(core, inode, r);
+}
+
+int64_t f3_file_copy_range(struct f3_core *core, struct f3_inode *in, uint64_t off_in,
+			   struct f3_inode *out, uint64_t off_out, uint64_t len)
+{
+	off64_t from = (off64_t)off_in, to = (off64_t)off_out;
+	int fd_in, fd_out = -1, r;
+	ssize_t n = 0;
+
+	/* Both are open, so their descriptors stay while the locks are not held. Bytes that are
+	 * only in the store are copied by the kernel through read and write instead. */
+	f3_lock(&in->lock);
+	fd_in = f3_file_complete(in) ? f3_file_fd(core, in) : -EXDEV;
+	if (fd_in >= 0) {
+		fd_in = fcntl(fd_in, F_DUPFD_CLOEXEC, 3);
+		fd_in = fd_in < 0 ? -errno : fd_in;
+	}
+	f3_unlock(&in->lock);
+	if (fd_in < 0)
+		return fd_in == -EXDEV ? -EOPNOTSUPP : fd_in;
+	f3_lock(&out->lock);
+	if (!f3_file_complete(out) || f3_file_store(in) != f3_file_store(out)) {
+		fd_out = -EOPNOTSUPP;
+	} else {
+		fd_out = f3_backing_open_file(f3_file_store(out), out->ino, out->rec.backing,
+					      O_RDWR);
+	}
+	f3_unlock(&out->lock);
+	if (fd_out < 0) {
+		close(fd_in);
+		return fd_out;
+	}
+	r = f3_volume_left(core, out->volume, (enum f3_class)out->rec.backing_class) < len ? -ENOSPC : 0;
+	if (!r) {
+		n = copy_file_range(fd_in, &from, fd_out, &to, len, 0);
+		r = n < 0 ? -errno : 0;
+	}
+	if (!r && n > 0) {
+		f3_lock(&out->lock);
+		changed(core, out, fd_out);
+		f3_unlock(&out->lock);
+	}
+	close(fd_in);
+	close(fd_out);
+	if (r == -EXDEV || r == -EINVAL)
+		r = -EOPNOTSUPP;
+	return r ? r : n;
+}
+
+int64_t f3_file_seek(struct f3_core *core, struct f3_inode *inode, uint64_t off, int whence)
+{
+	int64_t r;
+	int fd;
+
+	f3_lock(&inode->lock);
+	if (!f3_file_complete(inode)) {
+		/* Holes of the cached copy are not holes of the object: it is all data. */
+		if (off >= inode->rec.size)
+			r = -ENXIO;
+		else
+			r = whence == SEEK_DATA ? (int64_t)off : (int64_t)inode->rec.size;
+	} else {
+		fd = f3_file_fd(core, inode);
+		r = fd < 0 ? fd : lseek(fd, (off_t)off, whence);
+		if (fd >= 0 && r < 0)
+			r = -errno;
+	}
+	f3_unlock(&inode->lock);
+	return r;
+}
+
+int f3_file_reserve(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
+		    const struct f3_caller *who)
+{
+	struct f3_volume *v = inode->volume;
+	uint64_t end, growth, size;
+	enum f3_class where;
+	int r;
+
+	if (__builtin_add_overflow(off, len, &end) ||
+	    end > f3_backing_caps(f3_file_store(inode))->max_file_bytes)
+		return -EFBIG;
+	f3_lock(&inode->lock);
+	size = inode->rec.size;
+	where = (enum f3_class)inode->rec.backing_class;
+	f3_unlock(&inode->lock);
+	growth = end > size ? end - (off > size ? off : size) : 0;
+	if (!growth)
+		return 0;
+	r = f3_volume_charge(v, growth, 0);
+	if (r)
+		return r;
+	/* Only a check: what the write really takes is accounted after it. */
+	f3_volume_uncharge(v, growth, 0);
+	if (where == F3_CLASS_MEMORY)
+		return 0;
+	r = f3_evict_room(core, growth, who->may_block && in_store(inode));
+	return r == -ENOSPC && in_store(inode) && !who->may_block ? -F3_EWAIT : r;
+}
+
+void f3_file_written(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len)
+{
+	int64_t now = f3_clock_file_ns();
+	struct stat st;
+	int fd;
+
+	f3_lock(&inode->lock);
+	inode->changed = true;
+	fd = f3_file_fd(core, inode);
+	if (fd >= 0 && !fstat(fd, &st)) {
+		f3_file_account(core, inode, (uint64_t)st.st_size, (uint64_t)st.st_blocks);
+		if (!inode->extents)
+			f3_file_seen(inode, &st);
+	}
+	if (inode->extents && f3_fill_written(inode, off, len))
+		f3_log_error("inode %llu: too many separate ranges", (unsigned long long)inode->ino);
+	inode->rec.mtime_ns = inode->rec.ctime_ns = now;
+	f3_unlock(&inode->lock);
+}
+
+int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode)
+{
+	static const char caps[] = "security.capability";
+	uint32_t mode;
+	bool had_caps;
+	struct f3_batch *b;
+	int r = 0;
+
+	f3_lock(&inode->lock);
+	mode = inode->rec.mode & ~(uint32_t)S_ISUID;
+	if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
+		mode &= ~(uint32_t)S_ISGID;
+	had_caps = (inode->rec.flags & F3_INO_HAS_CAPS) != 0;
+	if (mode != inode->rec.mode || had_caps) {
+		r = f3_batch_new(core->meta, &b);
+		if (!r) {
+			inode->rec.mode = mode;
+			inode->rec.flags &= ~(uint32_t)F3_INO_HAS_CAPS;
+			inode->rec.ctime_ns = f3_clock_file_ns();
+			if (had_caps)
+				f3_batch_del_xattr(b, inode->ino, caps, sizeof(caps) - 1);
+			f3_batch_put_inode(b, &inode->rec);
+			r = f3_batch_commit(b);
+			f3_batch_free(b);
+		}
+	}
+	f3_unlock(&inode->lock);
+	return r;
+}
+
+int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only)
+{
+	struct f3_backing_store *store;
+	uint32_t number;
+	uint64_t ino = inode->ino;
+	bool memory;
+	int r = 0;
+
+	f3_lock(&inode->lock);
+	store = f3_file_store(inode);
+	number = inode->rec.backing;
+	memory = inode->rec.backing_class == F3_CLASS_MEMORY;
+	f3_unlock(&inode->lock);
+	if (memory)
+		return 0;
+	if (number)
+		r = f3_backing_sync(store, ino, number, data_only);
+	if (!r)
+		r = f3_meta_sync(core->meta);
+	/* After a failed sync the kernel drops the pages it could not write and says so once: the
+	 * file must not look right to the next fsync. */
+	if (r && r != -ENOENT)
+		f3_file_fail(core, inode, r, "fsync");
+	return r;
+}
+
+void f3_file_detach(struct f3_core *core, struct f3_inode *inode, struct f3_file_gone *ret_gone)
+{
+	*ret_gone = (struct f3_file_gone){
+		.fd = inode->fd,
+		.backing_id = inode->backing_id,
+		.ino = inode->ino,
+		.number = inode->rec.backing,
+		.store = inode->volume ? f3_file_store(inode) : NULL,
+	};
+	inode->fd = -1;
+	inode->backing_id = 0;
+	inode->seen_valid = false;
+	inode->touched = false;
+	if (inode->rec.backing)
+		f3_file_account(core, inode, inode->rec.size, 0);
+}
+
+void f3_file_gone(struct f3_core *core, struct f3_file_gone *gone)
+{
+	if (gone->backing_id > 0 && core->kernel.backing_close)
+		core->kernel.backing_close(core->kernel.arg, gone->backing_id);
+	if (gone->fd >= 0)
+		close(gone->fd);
+	if (gone->number && gone->store)
+		f3_backing_unlink(gone->store, gone->ino, gone->number);
+	*gone = (struct f3_file_gone){ .fd = -1 };
+}
+
+void f3_file_fail(struct f3_core *core, struct f3_inode *inode, int error, const char *what)
+{
+	char path[PATH_MAX] = "";
+	struct f3_batch *b;
+	bool first;
+
+	f3_lock(&inode->lock);
+	first = inode->rec.state != F3_STATE_FAILED;
+	if (inode->rec.state != F3_STATE_WRITING)
+		inode->rec.state = F3_STATE_FAILED;
+	inode->rec.error = (uint8_t)(error < 0 ? -error : error);
+	if (!f3_batch_new(core->meta, &b)) {
+		f3_batch_put_inode(b, &inode->rec);
+		(void)f3_batch_commit(b);	/* memory says it; the log line below too */
+		f3_batch_free(b);
+	}
+	f3_unlock(&inode->lock);
+	if (first) {
+		(void)f3_inode_path(core, inode->ino, path, sizeof(path));
+		f3_log_error("%s%s (inode %llu): %s failed: %s; the bytes stay here", inode->volume->name,
+			     path, (unsigned long long)inode->ino, what, f3_errno_name(error));
+	}
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * file_recover: what the last run left: files that had a writer, files without a name, and, after
+ * the machine itself went down, copies that cannot be trusted.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/log.h"
+#include "fs/core/evict.h"
+#include "fs/core/file.h"
+#include "fs/core/namespace.h"
+#include "fs/core/stage.h"
+
+struct inos {
+	uint64_t *v;
+	size_t n, cap;
+};
+
+static int inos_add(void *arg, uint64_t ino)
+{
+	struct inos *inos = arg;
+
+	if (inos->n == inos->cap) {
+		size_t cap = inos->cap ? inos->cap * 2 : 256;
+		uint64_t *v = reallocarray(inos->v, cap, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		inos->v = v;
+		inos->cap = cap;
+	}
+	inos->v[inos->n++] = ino;
+	return 0;
+}
+
+/* Each inode of a mark; one that is gone loses its mark. */
+static int each_marked(struct f3_core *core, enum f3_mark mark,
+		       int (*fn)(struct f3_core *core, struct f3_inode *inode))
+{
+	struct inos inos = { 0 };
+	int r = f3_meta_each_mark(core->meta, mark, inos_add, &inos);
+
+	for (size_t i = 0; i < inos.n && !r; i++) {
+		struct f3_inode *inode;
+
+		r = f3_inode_get(core, inos.v[i], &inode);
+		if (r == -ENOENT || r == -ESTALE) {
+			struct f3_batch *b;
+
+			r = f3_batch_new(core->meta, &b);
+			if (r)
+				break;
+			f3_batch_del_mark(b, mark, inos.v[i]);
+			r = f3_batch_commit(b);
+			f3_batch_free(b);
+			continue;
+		}
+		if (!r) {
+			r = fn(core, inode);
+			f3_inode_put(core, inode);
+		}
+	}
+	free(inos.v);
+	return r;
+}
+
+static int reap_orphan(struct f3_core *core, struct f3_inode *inode)
+{
+	f3_ns_reap(core, inode);
+	return 0;
+}
+
+static int seal_writer(struct f3_core *core, struct f3_inode *inode)
+{
+	struct f3_backing_store *store = f3_file_store(inode);
+	struct stat st;
+	int r, fd;
+
+	f3_lock(&inode->lock);
+	if (inode->rec.state != F3_STATE_WRITING) {
+		f3_unlock(&inode->lock);
+		return 0;
+	}
+	r = f3_backing_stat(store, inode->ino, inode->rec.backing, &st);
+	if (r == -ENOENT) {
+		/* The name was synced, the bytes never were: as on any local file system, an empty
+		 * file is left. */
+		f3_log_warn("inode %" PRIu64 ": its bytes did not survive the machine's crash",
+			    inode->ino);
+		fd = f3_backing_create(store, inode->ino, inode->rec.backing);
+		if (fd >= 0) {
+			inode->fd = fd;
+			r = fstat(fd, &st) ? -errno : 0;
+		} else {
+			r = fd;
+		}
+	}
+	if (!r) {
+		inode->seen_valid = true;	/* all zero: whatever the file says is news */
+		if (st.st_size == 0 && inode->rec.size == 0)
+			f3_file_seen(inode, &st);
+		inode->changed = true;
+	}
+	f3_unlock(&inode->lock);
+	if (!r)
+		r = f3_file_seal(core, inode);
+	if (r == -EBUSY)
+		r = 0;
+	if (r)
+		f3_log_error("inode %" PRIu64 ": what its writer left cannot be read: %s", inode->ino,
+			     strerror(-r));
+	return 0;
+}
+
+static int resume_dirty(struct f3_core *core, struct f3_inode *inode)
+{
+	f3_lock(&inode->lock);
+	inode->changed = true;
+	f3_unlock(&inode->lock);
+	(void)f3_stage_commit(core, inode, NULL);	/* what cannot start is shown by the file's state */
+	return 0;
+}
+
+struct sweep {
+	struct f3_core *core;
+	struct f3_volume *volume;
+	bool disk;
+	uint64_t removed;
+};
+
+/* A backing file that no record speaks of: made, but its batch was never committed. Numbers of
+ * this run are left alone: their batch may be on its way. */
+static int sweep_file(void *arg, uint64_t ino, uint32_t number, const struct stat *st)
+{
+	struct sweep *sweep = arg;
+	struct f3_core *core = sweep->core;
+	enum f3_class where = sweep->disk ? F3_CLASS_EPHEMERAL : F3_CLASS_MEMORY;
+	struct f3_inode_rec rec;
+	int r;
+
+	(void)st;
+	if (core->stopping)
+		return -ESHUTDOWN;
+	if (ino >= core->first_ino)
+		return 0;
+	r = f3_meta_get_inode(core->meta, ino, &rec);
+	if (!r) {
+		bool ours = rec.volume == sweep->volume->id && rec.backing >= number &&
+			    rec.backing_class == where;
+
+		f3_inode_rec_done(&rec);
+		/* A lower number may be on its way out of an older content; a higher one, or one in
+		 * the wrong place, is a move or a replacement that did not get through. */
+		if (ours)
+			return 0;
+	} else if (r != -ENOENT) {
+		return r;
+	}
+	f3_backing_unlink(f3_volume_backing(sweep->volume, where), ino, number);
+	sweep->removed++;
+	return 0;
+}
+
+static void sweep_volume(void *arg, struct f3_volume *v)
+{
+	struct sweep sweep = { .core = arg, .volume = v };
+
+	for (int disk = 0; disk < 2; disk++) {
+		sweep.disk = disk;
+		(void)f3_backing_each(disk ? v->disk : v->memory, sweep_file, &sweep);
+	}
+	if (sweep.removed)
+		f3_log_info("volume %s: %" PRIu64 " backing files of unfinished operations removed",
+			    v->name, sweep.removed);
+}
+
+static void sweep_work(struct f3_work *work)
+{
+	struct f3_core *core = *(struct f3_core **)(work + 1);
+
+	f3_volume_each(core, sweep_volume, core);
+	free(work);
+}
+
+static int start_sweep(struct f3_core *core)
+{
+	struct f3_work *work = calloc(1, sizeof(*work) + sizeof(core));
+	int r;
+
+	if (!work)
+		return -ENOMEM;
+	work->fn = sweep_work;
+	memcpy(work + 1, &core, sizeof(core));
+	r = f3_workq_push(core->transfer, work);
+	if (r)
+		free(work);
+	return r;
+}
+
+struct rebuild {
+	struct f3_core *core;
+	bool new_boot;
+	struct inos lost;	/* bytes gone with the machine: memory class */
+	struct inos distrust;	/* clean copies that were perhaps never written to the disk */
+};
+
+/* The one pass over all inodes after an unclean end: usage is counted again, and after a restart
+ * of the machine what did not survive it is picked. */
+static int rebuild_one(void *arg, const struct f3_inode_rec *rec)
+{
+	struct rebuild *rb = arg;
+	struct f3_volume *v;
+	int r = 0;
+
+	if (!rec->volume)
+		return 0;
+	v = f3_volume_get(rb->core, rec->volume);
+	if (!v)
+		return 0;
+	f3_volume_account(v, (int64_t)f3_file_charge(rec));
+	v->used_inodes++;
+	if (rec->backing_class != F3_CLASS_MEMORY && S_ISREG(rec->mode))
+		f3_evict_account(rb->core, (int64_t)(rec->blocks * 512));
+	f3_volume_put(v);
+	if (!rb->new_boot || !S_ISREG(rec->mode) || !rec->backing)
+		return 0;
+	if (rec->backing_class == F3_CLASS_MEMORY)
+		r = inos_add(&rb->lost, rec->ino);
+	else if (rec->state == F3_STATE_CLEAN || rec->state == F3_STATE_FILLING)
+		r = inos_add(&rb->distrust, rec->ino);
+	return r;
+}
+
+static void zero_usage(void *arg, struct f3_volume *v)
+{
+	(void)arg;
+	v->used_bytes = 0;
+	v->used_inodes = 0;
+}
+
+/* The bytes were in the machine's memory: the file goes with them. */
+static void drop_lost(struct f3_core *core, const struct inos *lost)
+{
+	static const struct f3_caller daemon_ = { .may_block = true };
+	uint64_t dropped = 0;
+
+	for (size_t i = 0; i < lost->n; i++) {
+		struct f3_inode *inode;
+		struct stat st;
+
+		if (f3_inode_get(core, lost->v[i], &inode))
+			continue;
+		/* All its names: an inode knows one, hard links are found by fsck; a file that still
+		 * has its bytes (the tmpfs outlived us) stays. */
+		if (f3_backing_stat(f3_file_store(inode), inode->ino, inode->rec.backing, &st) &&
+		    inode->rec.nlink) {
+			char name[F3_NAME_MAX + 1];
+			uint64_t parent = inode->rec.parent;
+
+			memcpy(name, inode->rec.name, sizeof(name));
+			if (!f3_ns_unlink(core, parent, name, &daemon_))
+				dropped++;
+		}
+		f3_inode_put(core, inode);
+	}
+	if (dropped)
+		f3_log_info("%" PRIu64 " files of class memory ended with the machine's restart", dropped);
+}
+
+static int drop_copy(struct f3_core *core, uint64_t ino)
+{
+	struct f3_file_gone gone = { .fd = -1 };
+	struct f3_inode *inode;
+	struct f3_batch *b;
+	int r = f3_inode_get(core, ino, &inode);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	r = f3_batch_new(core->meta, &b);
+	if (!r) {
+		f3_lock(&inode->lock);
+		f3_file_detach(core, inode, &gone);
+		inode->rec.state = F3_STATE_REMOTE;
+		inode->rec.blocks = 0;
+		f3_batch_del_extents(b, ino);
+		f3_batch_put_inode(b, &inode->rec);
+		r = f3_batch_commit(b);
+		f3_unlock(&inode->lock);
+		f3_batch_free(b);
+		f3_file_gone(core, &gone);
+	}
+	f3_inode_put(core, inode);
+	return r;
+}
+
+int f3_file_recover(struct f3_core *core, struct f3_err *err)
+{
+	struct rebuild rb = { .core = core, .new_boot = !f3_meta_same_boot(core->meta) };
+	bool unclean = !f3_meta_was_clean(core->meta);
+	int r;
+
+	if (unclean || rb.new_boot) {
+		f3_volume_each(core, zero_usage, NULL);
+		r = f3_meta_each_inode(core->meta, 0, rebuild_one, &rb);
+		for (size_t i = 0; i < rb.distrust.n && !r && unclean; i++)
+			r = drop_copy(core, rb.distrust.v[i]);
+		if (!r)
+			drop_lost(core, &rb.lost);
+		free(rb.lost.v);
+		free(rb.distrust.v);
+		if (r)
+			return f3_err_set(err, r, "the files of the last run cannot be read: %s",
+					  strerror(-r));
+	}
+	r = each_marked(core, F3_MARK_ORPHAN, reap_orphan);
+	if (!r)
+		r = each_marked(core, F3_MARK_WRITER, seal_writer);
+	if (!r)
+		r = each_marked(core, F3_MARK_DIRTY, resume_dirty);
+	if (!r && unclean)
+		r = start_sweep(core);
+	return r ? f3_err_set(err, r, "the last run's open files cannot be recovered: %s",
+			      strerror(-r)) :
+		   0;
+}
