@@ -47,25 +47,31 @@ struct f3_kv_ops {
 	int (*get)(struct f3_kv *kv, enum f3_cf cf, const void *key, size_t klen, struct f3_buf *out);
 
 	int (*batch_new)(struct f3_kv *kv, struct f3_kv_batch **ret_b);
-	void (*batch_free)(struct f3_kv *kv, struct f3_kv_batch *b);
+	void (*batch_free)(struct f3_kv *kv, struct f3_kv_batch *b);	/* NULL ok */
+	void (*batch_clear)(struct f3_kv_batch *b);
 	void (*batch_put)(struct f3_kv_batch *b, enum f3_cf cf, const void *key, size_t klen,
 			  const void *val, size_t vlen);
 	void (*batch_del)(struct f3_kv_batch *b, enum f3_cf cf, const void *key, size_t klen);
 	/* [from, to) */
 	void (*batch_del_range)(struct f3_kv_batch *b, enum f3_cf cf, const void *from, size_t flen,
 				const void *to, size_t tlen);
+	/* The batch keeps its contents. All or nothing, also when it fails. */
 	int (*write)(struct f3_kv *kv, struct f3_kv_batch *b);
+	/* A failed sync stays failed: what was written before it may be gone from the page cache,
+	 * so that a later one that "succeeds" must not be believed. */
 	int (*sync)(struct f3_kv *kv);
 
-	/* Keys >= from and < to, in order, as of the time of the call. */
+	/* Keys >= from and < to, in order, as of the time of the call. flen 0: from the first
+	 * key; tlen 0: to the last. */
 	int (*iter_new)(struct f3_kv *kv, enum f3_cf cf, const void *from, size_t flen,
 			const void *to, size_t tlen, struct f3_kv_iter **ret_it);
-	/* 1 and key/value (valid until the next call), 0 at the end, or -errno. */
+	/* 1 and key/value (valid until the next call), 0 at the end, or -errno. The end and an
+	 * error stay. */
 	int (*iter_next)(struct f3_kv_iter *it, const uint8_t **ret_key, size_t *ret_klen,
 			 const uint8_t **ret_val, size_t *ret_vlen);
 	void (*iter_free)(struct f3_kv_iter *it);
 
-	/* Bytes on disk, memory held, entries of a family (estimates). */
+	/* Estimates. */
 	void (*stats)(struct f3_kv *kv, uint64_t *ret_disk_bytes, uint64_t *ret_mem_bytes);
 	void (*close)(struct f3_kv *kv);
 };

@@ -1,0 +1,669 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "fs/meta/kv.h"
+
+#include <dirent.h>
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <rocksdb/c.h>
+
+#include "fs/base/hash.h"
+#include "fs/base/lock.h"
+
+/* Beside RocksDB's own files, which leaves names it does not know alone. */
+#define SYNCED_FILE "f3-synced"
+#define SYNCED_MAGIC 0x66335f73796e6331ull
+
+#define MAX_OPEN_FILES 512	/* of the 20,000 that a process may have */
+#define ITERS_KEPT 16
+#define KEY_BYTES_MAX 2048
+
+/* rocksdb.h's numbers, which the C header leaves as plain int. */
+#define LOG_LEVEL_WARN 2
+#define RECOVER_POINT_IN_TIME 2
+
+struct f3_kv_iter {
+	struct rocks *r;
+	struct f3_kv_iter *next;		/* in the pool */
+	rocksdb_readoptions_t *options;		/* hold `upper` while the iterator lives */
+	rocksdb_iterator_t *it;
+	struct f3_buf upper;
+	bool started;
+	int error;
+};
+
+struct f3_kv_batch {
+	struct rocks *r;
+	rocksdb_writebatch_t *wb;
+};
+
+struct rocks {
+	struct f3_kv kv;
+	char *dir;
+	bool read_only;
+	rocksdb_t *db;
+	rocksdb_column_family_handle_t *handles[F3_CF_MAX + 1];	/* the last: "default", unused */
+	rocksdb_readoptions_t *read;
+	rocksdb_writeoptions_t *write;
+	int synced_fd;
+	_Atomic bool stopped;		/* a write failed and none has succeeded since */
+	_Atomic int sync_error;		/* of the last sync */
+	struct f3_lock lock;		/* pool; rank QUEUE: taken alone */
+	struct f3_kv_iter *pool;
+	unsigned pooled;
+};
+
+static const char *const cf_names[F3_CF_MAX + 1] = {
+	[F3_CF_META] = "meta",
+	[F3_CF_INODES] = "inodes",
+	[F3_CF_NAMES] = "names",
+	[F3_CF_XATTRS] = "xattrs",
+	[F3_CF_EXTENTS] = "extents",
+	[F3_CF_JOURNAL] = "journal",
+	[F3_CF_TREES] = "trees",
+	[F3_CF_OBJECTS] = "objects",
+	[F3_CF_ACTIVATIONS] = "activations",
+	[F3_CF_MAX] = "default",
+};
+
+const char *f3_cf_name(enum f3_cf cf)
+{
+	return (unsigned)cf < F3_CF_MAX ? cf_names[cf] : "?";
+}
+
+static struct rocks *rocks_of(struct f3_kv *kv)
+{
+	return (struct rocks *)kv;
+}
+
+/* ---- Errors: the one place where RocksDB's become ours -------------------------------------- */
+
+static bool begins(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* The C interface gives texts only: "<kind>: <what>". */
+static int error_number(const char *text)
+{
+	if (begins(text, "IO error")) {
+		if (strstr(text, "lock hold by current process") || strstr(text, "While lock file"))
+			return -EBUSY;
+		if (strstr(text, "No space left"))
+			return -ENOSPC;
+		if (strstr(text, "Cannot allocate memory"))
+			return -ENOMEM;
+		if (strstr(text, "Permission denied"))
+			return -EACCES;
+		if (strstr(text, "Read-only file system"))
+			return -EROFS;
+		return -EIO;
+	}
+	if (begins(text, "Invalid argument"))
+		return -EINVAL;
+	return -EIO;
+}
+
+/* Takes `text` over. 0 if it is NULL. */
+static int take_error(char *text)
+{
+	int r;
+
+	if (!text)
+		return 0;
+	r = error_number(text);
+	rocksdb_free(text);
+	/* Once open, an argument that RocksDB refuses is damage it found or made. */
+	return r == -EINVAL ? -EIO : r;
+}
+
+static bool means_damage(const char *text)
+{
+	/* A CURRENT that cannot be read is reported as a missing file or a missing database. */
+	return begins(text, "Corruption") || strstr(text, "No such file") ||
+	       strstr(text, "CURRENT file") || strstr(text, "MANIFEST");
+}
+
+static int open_error(const char *dir, const char *text, struct f3_err *err)
+{
+	int r = error_number(text);
+
+	if (r == -EBUSY)
+		return f3_err_set(err, r, "another f3d uses %s", dir);
+	if (strstr(text, "does not exist (create_if_missing is false)"))
+		return f3_err_set(err, -ENOENT, "%s: no database there", dir);
+	if (r == -ENOSPC)
+		return f3_err_set(err, r, "%s: no space left to open the database", dir);
+	if (r == -EACCES || r == -EROFS || r == -ENOMEM)
+		return f3_err_set(err, r, "%s: %s", dir, text);
+	if (means_damage(text))
+		return f3_err_set(err, -EIO,
+				  "database in %s is corrupt (%s): check it with `f3ctl fsck`, or "
+				  "restore the directory from a backup",
+				  dir, text);
+	/* Families or formats that this build does not know. */
+	if (r == -EINVAL)
+		return f3_err_set(err, r, "database in %s cannot be used: %s", dir, text);
+	return f3_err_set(err, r, "cannot open the database in %s: %s", dir, text);
+}
+
+/* ---- Options -------------------------------------------------------------------------------- */
+
+/* Families that are asked for single keys, often for keys that are not there. */
+static bool has_point_gets(enum f3_cf cf)
+{
+	return cf == F3_CF_INODES || cf == F3_CF_NAMES || cf == F3_CF_XATTRS ||
+	       cf == F3_CF_OBJECTS || cf == F3_CF_META;
+}
+
+static rocksdb_block_based_table_options_t *table_options(enum f3_cf cf, rocksdb_cache_t *cache)
+{
+	rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
+
+	rocksdb_block_based_options_set_format_version(t, 5);
+	rocksdb_block_based_options_set_block_cache(t, cache);
+	/* Indexes and filters count against the cache, so that memory has one bound. */
+	rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 1);
+	rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(t, 1);
+	if (has_point_gets(cf)) {
+		/* takes the policy over */
+		rocksdb_block_based_options_set_filter_policy(
+			t, rocksdb_filterpolicy_create_bloom_full(10));
+		rocksdb_block_based_options_set_data_block_index_type(
+			t, rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
+	}
+	return t;
+}
+
+static rocksdb_options_t *family_options(enum f3_cf cf, const struct f3_kv_options *opt,
+					 rocksdb_cache_t *cache, int compression)
+{
+	rocksdb_options_t *o = rocksdb_options_create();
+	rocksdb_block_based_table_options_t *t = table_options(cf, cache);
+
+	rocksdb_options_set_block_based_table_factory(o, t);
+	rocksdb_block_based_options_destroy(t);
+	rocksdb_options_set_compression(o, compression);
+	/* A busy family may take half of the shared buffer before it is written out alone. */
+	rocksdb_options_set_write_buffer_size(o, opt->write_buffer_bytes / 2);
+	rocksdb_options_set_max_write_buffer_number(o, 4);
+	rocksdb_options_set_arena_block_size(o, 256 << 10);
+	rocksdb_options_set_target_file_size_base(o, 16 << 20);
+	rocksdb_options_set_max_bytes_for_level_base(o, 64 << 20);
+	rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
+	if (has_point_gets(cf)) {
+		rocksdb_options_set_memtable_whole_key_filtering(o, 1);
+		rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.02);
+	}
+	return o;
+}
+
+static rocksdb_options_t *database_options(const struct f3_kv_options *opt)
+{
+	rocksdb_options_t *o = rocksdb_options_create();
+
+	rocksdb_options_set_create_if_missing(o, opt->create);
+	rocksdb_options_set_create_missing_column_families(o, !opt->read_only);
+	rocksdb_options_set_paranoid_checks(o, 1);
+	/* One write(2) per batch, when it is committed: what is committed survives a kill. */
+	rocksdb_options_set_manual_wal_flush(o, 0);
+	rocksdb_options_set_wal_recovery_mode(o, RECOVER_POINT_IN_TIME);
+	/* Let the log reach the disk on the way, so that a sync finds little to do. */
+	rocksdb_options_set_wal_bytes_per_sync(o, 1 << 20);
+	rocksdb_options_set_bytes_per_sync(o, 1 << 20);
+	rocksdb_options_set_db_write_buffer_size(o, opt->write_buffer_bytes);
+	/* Families that are seldom written hold logs back; this bounds the replay at start. */
+	rocksdb_options_set_max_total_wal_size(o, opt->write_buffer_bytes * 2);
+	rocksdb_options_set_max_open_files(o, MAX_OPEN_FILES);
+	rocksdb_options_set_table_cache_numshardbits(o, 4);
+	rocksdb_options_set_max_background_jobs(o, 2);
+	rocksdb_options_set_use_adaptive_mutex(o, 1);
+	rocksdb_options_set_max_manifest_file_size(o, 16 << 20);
+	rocksdb_options_set_manifest_preallocation_size(o, 64 << 10);
+	rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
+	rocksdb_options_set_avoid_unnecessary_blocking_io(o, 1);
+	/* No periodic work: an idle daemon uses no CPU. */
+	rocksdb_options_set_stats_dump_period_sec(o, 0);
+	rocksdb_options_set_stats_persist_period_sec(o, 0);
+	rocksdb_options_set_info_log_level(o, LOG_LEVEL_WARN);
+	rocksdb_options_set_max_log_file_size(o, 1 << 20);
+	rocksdb_options_set_keep_log_file_num(o, 2);
+	return o;
+}
+
+/* ---- Single keys ---------------------------------------------------------------------------- */
+
+static int rocks_get(struct f3_kv *kv, enum f3_cf cf, const void *key, size_t klen,
+		     struct f3_buf *out)
+{
+	struct rocks *r = rocks_of(kv);
+	rocksdb_pinnableslice_t *slice;
+	const char *value;
+	char *text = NULL;
+	size_t len;
+
+	slice = rocksdb_get_pinned_cf(r->db, r->read, r->handles[cf], key, klen, &text);
+	if (!slice)
+		return text ? take_error(text) : -ENOENT;
+	value = rocksdb_pinnableslice_value(slice, &len);
+	f3_buf_put(out, value, len);
+	rocksdb_pinnableslice_destroy(slice);
+	return out->error;
+}
+
+/* ---- Batches -------------------------------------------------------------------------------- */
+
+static int rocks_batch_new(struct f3_kv *kv, struct f3_kv_batch **ret_b)
+{
+	struct f3_kv_batch *b = malloc(sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->r = rocks_of(kv);
+	b->wb = rocksdb_writebatch_create();
+	*ret_b = b;
+	return 0;
+}
+
+static void rocks_batch_free(struct f3_kv *kv, struct f3_kv_batch *b)
+{
+	(void)kv;
+	if (!b)
+		return;
+	rocksdb_writebatch_destroy(b->wb);
+	free(b);
+}
+
+static void rocks_batch_clear(struct f3_kv_batch *b)
+{
+	rocksdb_writebatch_clear(b->wb);
+}
+
+static void rocks_batch_put(struct f3_kv_batch *b, enum f3_cf cf, const void *key, size_t klen,
+			    const void *val, size_t vlen)
+{
+	rocksdb_writebatch_put_cf(b->wb, b->r->handles[cf], key, klen, val, vlen);
+}
+
+static void rocks_batch_del(struct f3_kv_batch *b, enum f3_cf cf, const void *key, size_t klen)
+{
+	rocksdb_writebatch_delete_cf(b->wb, b->r->handles[cf], key, klen);
+}
+
+static void rocks_batch_del_range(struct f3_kv_batch *b, enum f3_cf cf, const void *from,
+				  size_t flen, const void *to, size_t tlen)
+{
+	rocksdb_writebatch_delete_range_cf(b->wb, b->r->handles[cf], from, flen, to, tlen);
+}
+
+static int rocks_write(struct f3_kv *kv, struct f3_kv_batch *b)
+{
+	struct rocks *r = rocks_of(kv);
+	bool stopped = atomic_load(&r->stopped);
+	char *text = NULL;
+	int error;
+
+	if (r->read_only)
+		return -EROFS;
+	rocksdb_write(r->db, r->write, b->wb, &text);
+	if (!text) {
+		/* Only a write that began after the stop shows that it is over. */
+		if (stopped)
+			atomic_store(&r->stopped, false);
+		return 0;
+	}
+	/* RocksDB takes no writes after a failed one; it goes on by itself when space is back,
+	 * and never after anything else. */
+	error = take_error(text);
+	stopped = atomic_exchange(&r->stopped, true);
+	return stopped && error != -ENOSPC ? -EROFS : error;
+}
+
+/*
+ * The number of the last change known to be on the disk, beside the database. RocksDB recovers
+ * a log up to the first record that is damaged and takes that for the end of it: right after a
+ * power cut, where nobody was promised the rest, and wrong if the disk has lost what was synced.
+ * This number tells the two apart at the next open. It is not synced itself: an older number
+ * only notices less.
+ */
+static void note_synced(struct rocks *r, uint64_t seq)
+{
+	uint64_t rec[3] = { htobe64(SYNCED_MAGIC), htobe64(seq) };
+	ssize_t n;
+
+	rec[2] = htobe64(f3_hash64(rec, 16, 0));
+	n = pwrite(r->synced_fd, rec, sizeof(rec), 0);
+	(void)n;
+}
+
+static int check_synced(struct rocks *r, struct f3_err *err)
+{
+	uint64_t rec[3], synced, have = rocksdb_get_latest_sequence_number(r->db);
+
+	if (pread(r->synced_fd, rec, sizeof(rec), 0) != (ssize_t)sizeof(rec) ||
+	    be64toh(rec[0]) != SYNCED_MAGIC || be64toh(rec[2]) != f3_hash64(rec, 16, 0))
+		return 0;
+	synced = be64toh(rec[1]);
+	if (synced <= have)
+		return 0;
+	return f3_err_set(err, -EIO,
+			  "database in %s is corrupt: its log ends %llu changes before the last one "
+			  "that was on the disk. Restore the directory from a backup; or remove %s/%s "
+			  "to go on without them and run `f3ctl fsck`",
+			  r->dir, (unsigned long long)(synced - have), r->dir, SYNCED_FILE);
+}
+
+static int rocks_sync(struct f3_kv *kv)
+{
+	struct rocks *r = rocks_of(kv);
+	char *text = NULL;
+	uint64_t seq;
+	int error;
+
+	if (r->read_only)
+		return 0;
+	/* After -ENOSPC RocksDB writes everything out anew before it takes the next write, after
+	 * which a sync can be believed again; nothing heals the others. */
+	error = atomic_load(&r->sync_error);
+	if (error && (error != -ENOSPC || atomic_load(&r->stopped)))
+		return error;
+	seq = rocksdb_get_latest_sequence_number(r->db);
+	rocksdb_flush_wal(r->db, 1, &text);
+	error = take_error(text);
+	atomic_store(&r->sync_error, error);
+	if (error)
+		atomic_store(&r->stopped, true);
+	else
+		note_synced(r, seq);
+	return error;
+}
+
+/* ---- Iterators ------------------------------------------------------------------------------ */
+
+static void iter_destroy(struct f3_kv_iter *it)
+{
+	rocksdb_readoptions_destroy(it->options);
+	f3_buf_done(&it->upper);
+	free(it);
+}
+
+/* Options are costly to make, and belong to one iterator because its end is in them. */
+static struct f3_kv_iter *iter_take(struct rocks *r)
+{
+	struct f3_kv_iter *it;
+
+	f3_lock(&r->lock);
+	it = r->pool;
+	if (it) {
+		r->pool = it->next;
+		r->pooled--;
+	}
+	f3_unlock(&r->lock);
+	if (it)
+		return it;
+
+	it = malloc(sizeof(*it));
+	if (!it)
+		return NULL;
+	it->r = r;
+	it->options = rocksdb_readoptions_create();
+	/* Files that only the iterator held are not removed by the thread that ends it. */
+	rocksdb_readoptions_set_background_purge_on_iterator_cleanup(it->options, 1);
+	f3_buf_init(&it->upper, KEY_BYTES_MAX);
+	return it;
+}
+
+static void iter_give(struct f3_kv_iter *it)
+{
+	struct rocks *r = it->r;
+	bool keep;
+
+	f3_lock(&r->lock);
+	keep = r->pooled < ITERS_KEPT;
+	if (keep) {
+		it->next = r->pool;
+		r->pool = it;
+		r->pooled++;
+	}
+	f3_unlock(&r->lock);
+	if (!keep)
+		iter_destroy(it);
+}
+
+static int rocks_iter_new(struct f3_kv *kv, enum f3_cf cf, const void *from, size_t flen,
+			  const void *to, size_t tlen, struct f3_kv_iter **ret_it)
+{
+	struct rocks *r = rocks_of(kv);
+	struct f3_kv_iter *it = iter_take(r);
+	int error;
+
+	if (!it)
+		return -ENOMEM;
+	f3_buf_reset(&it->upper);
+	f3_buf_put(&it->upper, to, tlen);
+	error = it->upper.error;
+	if (error) {
+		iter_give(it);
+		return error;
+	}
+	if (tlen)
+		rocksdb_readoptions_set_iterate_upper_bound(
+			it->options, (const char *)it->upper.data, it->upper.len);
+	else
+		rocksdb_readoptions_set_iterate_upper_bound(it->options, NULL, 0);
+	/* Reading a whole family once must not push everything else out of the cache. */
+	rocksdb_readoptions_set_fill_cache(it->options, tlen != 0);
+
+	it->it = rocksdb_create_iterator_cf(r->db, it->options, r->handles[cf]);
+	if (flen)
+		rocksdb_iter_seek(it->it, from, flen);
+	else
+		rocksdb_iter_seek_to_first(it->it);
+	it->started = false;
+	it->error = 0;
+	*ret_it = it;
+	return 0;
+}
+
+static int rocks_iter_next(struct f3_kv_iter *it, const uint8_t **ret_key, size_t *ret_klen,
+			   const uint8_t **ret_val, size_t *ret_vlen)
+{
+	char *text = NULL;
+
+	if (it->error)
+		return it->error;
+	if (it->started && rocksdb_iter_valid(it->it))
+		rocksdb_iter_next(it->it);
+	it->started = true;
+	if (!rocksdb_iter_valid(it->it)) {
+		rocksdb_iter_get_error(it->it, &text);
+		it->error = take_error(text);
+		return it->error;
+	}
+	*ret_key = (const uint8_t *)rocksdb_iter_key(it->it, ret_klen);
+	*ret_val = (const uint8_t *)rocksdb_iter_value(it->it, ret_vlen);
+	return 1;
+}
+
+static void rocks_iter_free(struct f3_kv_iter *it)
+{
+	if (!it)
+		return;
+	rocksdb_iter_destroy(it->it);
+	iter_give(it);
+}
+
+/* ---- Open and close ------------------------------------------------------------------------- */
+
+static uint64_t disk_bytes(const char *dir)
+{
+	DIR *d = opendir(dir);
+	uint64_t sum = 0;
+	struct dirent *e;
+	struct stat st;
+
+	if (!d)
+		return 0;
+	while ((e = readdir(d)) != NULL)
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode))
+			sum += (uint64_t)st.st_blocks * 512;
+	closedir(d);
+	return sum;
+}
+
+static void rocks_stats(struct f3_kv *kv, uint64_t *ret_disk_bytes, uint64_t *ret_mem_bytes)
+{
+	static const char *const per_family[] = { "rocksdb.cur-size-all-mem-tables",
+						  "rocksdb.estimate-table-readers-mem" };
+	struct rocks *r = rocks_of(kv);
+	uint64_t sum = 0, v;
+
+	/* The cache is shared: any family tells the whole of it. */
+	if (rocksdb_property_int_cf(r->db, r->handles[0], "rocksdb.block-cache-usage", &v) == 0)
+		sum = v;
+	for (int cf = 0; cf < F3_CF_MAX; cf++)
+		for (unsigned i = 0; i < sizeof(per_family) / sizeof(per_family[0]); i++)
+			if (rocksdb_property_int_cf(r->db, r->handles[cf], per_family[i], &v) == 0)
+				sum += v;
+	*ret_disk_bytes = disk_bytes(r->dir);
+	*ret_mem_bytes = sum;
+}
+
+static void rocks_close(struct f3_kv *kv)
+{
+	struct rocks *r;
+	struct f3_kv_iter *it;
+
+	if (!kv)
+		return;
+	r = rocks_of(kv);
+	while ((it = r->pool) != NULL) {
+		r->pool = it->next;
+		iter_destroy(it);
+	}
+	if (r->db) {
+		for (int cf = 0; cf <= F3_CF_MAX; cf++)
+			rocksdb_column_family_handle_destroy(r->handles[cf]);
+		rocksdb_close(r->db);
+	}
+	rocksdb_readoptions_destroy(r->read);
+	rocksdb_writeoptions_destroy(r->write);
+	if (r->synced_fd >= 0)
+		close(r->synced_fd);
+	f3_lock_done(&r->lock);
+	free(r->dir);
+	free(r);
+}
+
+static const struct f3_kv_ops rocks_ops = {
+	.get = rocks_get,
+	.batch_new = rocks_batch_new,
+	.batch_free = rocks_batch_free,
+	.batch_clear = rocks_batch_clear,
+	.batch_put = rocks_batch_put,
+	.batch_del = rocks_batch_del,
+	.batch_del_range = rocks_batch_del_range,
+	.write = rocks_write,
+	.sync = rocks_sync,
+	.iter_new = rocks_iter_new,
+	.iter_next = rocks_iter_next,
+	.iter_free = rocks_iter_free,
+	.stats = rocks_stats,
+	.close = rocks_close,
+};
+
+/* NULL and RocksDB's text in *ret_text (owned by the caller) if it does not open. */
+static rocksdb_t *open_with(const char *dir, const struct f3_kv_options *opt, int compression,
+			    rocksdb_column_family_handle_t **handles, char **ret_text)
+{
+	rocksdb_cache_t *cache = rocksdb_cache_create_lru(opt->block_cache_bytes);
+	rocksdb_options_t *families[F3_CF_MAX + 1];
+	rocksdb_options_t *o = database_options(opt);
+	rocksdb_t *db;
+
+	for (int cf = 0; cf <= F3_CF_MAX; cf++)
+		families[cf] = family_options((enum f3_cf)cf, opt, cache, compression);
+	if (opt->read_only)
+		db = rocksdb_open_for_read_only_column_families(
+			o, dir, F3_CF_MAX + 1, cf_names,
+			(const rocksdb_options_t *const *)families, handles, 0, ret_text);
+	else
+		db = rocksdb_open_column_families(o, dir, F3_CF_MAX + 1, cf_names,
+						  (const rocksdb_options_t *const *)families,
+						  handles, ret_text);
+	for (int cf = 0; cf <= F3_CF_MAX; cf++)
+		rocksdb_options_destroy(families[cf]);
+	rocksdb_options_destroy(o);
+	rocksdb_cache_destroy(cache);	/* the families hold it */
+	return db;
+}
+
+static int open_synced_file(struct rocks *r, struct f3_err *err)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s/%s", r->dir, SYNCED_FILE);
+
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return f3_err_set(err, -ENAMETOOLONG, "%s: name too long", r->dir);
+	r->synced_fd = open(path, r->read_only ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC,
+			    0600);
+	if (r->synced_fd >= 0)
+		return check_synced(r, err);
+	if (errno == ENOENT)		/* read-only, and never synced */
+		return 0;
+	return f3_err_set(err, -errno, "%s: %s", path, strerror(errno));
+}
+
+int f3_meta_rocks_open(const char *dir, const struct f3_kv_options *opt, struct f3_kv **ret_kv,
+		       struct f3_err *err)
+{
+	struct rocks *r = calloc(1, sizeof(*r));
+	char *text = NULL;
+	int error;
+
+	if (!r)
+		return f3_err_set(err, -ENOMEM, "out of memory");
+	r->kv.ops = &rocks_ops;
+	r->read_only = opt->read_only;
+	r->synced_fd = -1;
+	r->dir = strdup(dir);
+	f3_lock_init(&r->lock, F3_RANK_QUEUE);
+	r->read = rocksdb_readoptions_create();
+	r->write = rocksdb_writeoptions_create();
+	if (!r->dir) {
+		error = f3_err_set(err, -ENOMEM, "out of memory");
+		goto fail;
+	}
+
+	r->db = open_with(dir, opt, rocksdb_lz4_compression, r->handles, &text);
+	if (!r->db && strstr(text, "not linked with the binary")) {
+		rocksdb_free(text);
+		text = NULL;
+		r->db = open_with(dir, opt, rocksdb_no_compression, r->handles, &text);
+	}
+	if (!r->db) {
+		error = open_error(dir, text, err);
+		rocksdb_free(text);
+		goto fail;
+	}
+	error = open_synced_file(r, err);
+	if (error)
+		goto fail;
+	*ret_kv = &r->kv;
+	return 0;
+
+fail:
+	rocks_close(&r->kv);
+	return error;
+}
