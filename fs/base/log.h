@@ -6,7 +6,8 @@
  * operation and errno name. Never credentials, signatures or file contents. Control
  * characters in arguments are escaped, a line is bounded.
  *
- * Thread-safe; one write(2) per line. May block on the log's file, so it is never called
+ * Text: "TIME LEVEL [THREAD] MESSAGE"; JSON: time, level, thread, message. Time is UTC.
+ * Thread-safe, errno is kept; one write(2) per line. May block on the log's file, so it is never called
  * with a lock held. The level may be changed while running.
  */
 #ifndef F3_BASE_LOG_H
@@ -19,8 +20,11 @@
 enum f3_log_level { F3_LOG_ERROR, F3_LOG_WARN, F3_LOG_INFO, F3_LOG_DEBUG };
 
 /* target: "journal", "stderr" or an absolute file name. "journal" falls back to stderr where
- * there is no journal socket. Returns 0 or -errno with the reason. Callable again (reopen). */
+ * there is no journal socket, and keeps its own format whatever json says. Returns 0 or -errno
+ * with the reason (what was open stays). Callable again, while others log (reopen after a
+ * rotation). Before the first call lines go to stderr. */
 int f3_log_open(const char *target, bool json, enum f3_log_level level, struct f3_err *err);
+/* Back to stderr. When no other thread logs any more. */
 void f3_log_close(void);
 
 void f3_log_set_level(enum f3_log_level level);

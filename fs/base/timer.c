@@ -22,8 +22,8 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static struct {
-	struct f3_lock lock;		/* guards all of it, and slot, due and handed of timers */
-	pthread_cond_t wake;		/* the first timer has changed, or the end has come */
+	struct f3_lock lock; /* guards all of it, and slot, due and handed of timers */
+	pthread_cond_t wake; /* the first timer has changed, or the end has come */
 	struct f3_timer **heap;
 	size_t count, cap;
 	bool running, stopping;

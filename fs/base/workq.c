@@ -13,16 +13,16 @@
 struct worker {
 	struct f3_workq *q;
 	pthread_t thread;
-	uint64_t running;		/* sequence number of the item it runs, 0: none */
+	uint64_t running; /* sequence number of the item it runs, 0: none */
 };
 
 struct f3_workq {
-	struct f3_lock lock;		/* guards everything below */
-	pthread_cond_t work;		/* there is something to do, or the end has come */
-	pthread_cond_t done;		/* an item has run and somebody drains */
+	struct f3_lock lock; /* guards everything below */
+	pthread_cond_t work; /* there is something to do, or the end has come */
+	pthread_cond_t done; /* an item has run and somebody drains */
 	struct f3_work *head, **tail;
 	size_t queued, max_queued;
-	uint64_t pushed, taken;		/* items ever pushed and taken: sequence numbers from 1 */
+	uint64_t pushed, taken; /* items ever pushed and taken: sequence numbers from 1 */
 	unsigned max_threads, threads, sleeping, drainers;
 	bool stopping;
 	char name[F3_THREAD_NAME_MAX + 1];

@@ -49,8 +49,9 @@ END_TEST
 
 START_TEST(timespec_round_trips)
 {
-	static const int64_t values[] = { 0, 1, -1, 999999999, 1000000000, -999999999,
-					  -1000000000, -1000000001, INT64_MAX, INT64_MIN };
+	static const int64_t values[] = { 0,          1,          -1,          999999999,
+					  1000000000, -999999999, -1000000000, -1000000001,
+					  INT64_MAX,  INT64_MIN };
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		struct timespec ts = f3_timespec_from_ns(values[i]);

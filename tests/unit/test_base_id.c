@@ -71,9 +71,14 @@ END_TEST
 START_TEST(bad_text_is_refused)
 {
 	static const char *const bad[] = {
-		"", "0", "00112233445566778899aabbccddeef", "00112233445566778899aabbccddeeff0",
-		"00112233445566778899aabbccddeefg", " 0112233445566778899aabbccddeeff",
-		"0x112233445566778899aabbccddeeff", "00112233-445566778899aabbccddeeff",
+		"",
+		"0",
+		"00112233445566778899aabbccddeef",
+		"00112233445566778899aabbccddeeff0",
+		"00112233445566778899aabbccddeefg",
+		" 0112233445566778899aabbccddeeff",
+		"0x112233445566778899aabbccddeeff",
+		"00112233-445566778899aabbccddeeff",
 	};
 	struct f3_id id = { { 9 } }, same = id;
 

@@ -13,7 +13,7 @@
 #include "tests/unit/unit.h"
 
 struct event {
-	struct f3_timer timer;		/* first: the work item is its first member */
+	struct f3_timer timer; /* first: the work item is its first member */
 	uint64_t due;
 	unsigned number;
 };
@@ -157,8 +157,8 @@ static void hold(struct f3_work *work)
 /* Its queue is full at the deadline: the timer stays armed, can be cancelled, or comes later. */
 START_TEST(full_queue_only_delays)
 {
-	struct f3_work blocker = { .fn = hold }, fill[4] = { { .fn = hold }, { .fn = hold },
-							     { .fn = hold }, { .fn = hold } };
+	struct f3_work blocker = { .fn = hold },
+		       fill[4] = { { .fn = hold }, { .fn = hold }, { .fn = hold }, { .fn = hold } };
 	struct f3_workq *other;
 	struct event a, b, witness;
 
