@@ -4,9 +4,9 @@
 #include "fs/base/clock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "fs/base/file.h"
 
 /* These clocks exist on every kernel F3 runs on, and the address is ours: no error to report. */
 static int64_t read_clock(clockid_t id)
@@ -51,30 +51,14 @@ struct timespec f3_timespec_from_ns(int64_t ns)
 
 int f3_boot_id(char ret_id[37])
 {
-	char text[37];
-	size_t have = 0;
-	ssize_t n;
-	int fd, error = 0;
+	char text[64];
+	ssize_t n = f3_file_read("/proc/sys/kernel/random/boot_id", text, sizeof(text));
 
-	fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	while (have < 36) {
-		n = read(fd, text + have, 36 - have);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			error = n < 0 ? -errno : -EBADMSG;
-			break;
-		}
-		have += (size_t)n;
-	}
-	close(fd);
-	if (error)
-		return error;
-	text[36] = '\0';
+	if (n < 0)
+		return (int)n;
 	if (strspn(text, "0123456789abcdef-") != 36)
 		return -EBADMSG;
-	memcpy(ret_id, text, sizeof(text));
+	memcpy(ret_id, text, 36);
+	ret_id[36] = '\0';
 	return 0;
 }

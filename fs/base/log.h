@@ -7,8 +7,8 @@
  * characters in arguments are escaped, a line is bounded.
  *
  * Text: "TIME LEVEL [THREAD] MESSAGE"; JSON: time, level, thread, message. Time is UTC.
- * Thread-safe, errno is kept; one write(2) per line. May block on the log's file, so it is never called
- * with a lock held. The level may be changed while running.
+ * Thread-safe, errno is kept; one write(2) per line. May block on the log's file, so it is
+ * never called with a lock held. The level may be changed while running.
  */
 #ifndef F3_BASE_LOG_H
 #define F3_BASE_LOG_H
