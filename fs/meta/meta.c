@@ -177,7 +177,6 @@ int f3_meta_sync(struct f3_meta *m)
 
 	f3_lock(&m->lock);
 	me.next = m->sync_waiting;
-	/* cppcheck-suppress autoVariables ; it is taken off the list before this returns */
 	m->sync_waiting = &me;
 	while (!me.done) {
 		/* A sync under way may have begun before our changes: wait for the next one, and
