@@ -17,8 +17,11 @@
 
 static struct f3_budget *b;
 
+static atomic_int turns;
+
 static void setup(void)
 {
+	atomic_store(&turns, 0);
 	ck_assert_int_eq(f3_budget_new(1000, &b), 0);
 }
 
@@ -75,8 +78,6 @@ struct taker {
 	uint64_t bytes;
 	atomic_int served; /* its turn, from 1 */
 };
-
-static atomic_int turns;
 
 static void *take_once(void *arg)
 {
