@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From samples to ratios, verdicts, a table and plots.
+
+A ratio is the median of the ratios of each round, not the ratio of two medians:
+the targets of one round ran within seconds of each other, the rounds did not.
+"""
+
+import statistics
+import xml.sax.saxutils
+
+REACHED, BELOW, UNJUDGED, MISSING = "REACHED", "BELOW", "", "no figure"
+
+
+def ratio(samples, base):
+    pairs = [a / b for a, b in zip(samples, base) if a and b]
+    return statistics.median(pairs) if pairs else None
+
+
+def summarise(samples, workloads, targets, transports):
+    """samples[workload][target] is a list of speeds, one a round, None where it failed."""
+    rows = []
+    for w in workloads:
+        by_target = samples.get(w["id"], {})
+        row = {"id": w["id"], "title": w["title"], "group": w["group"], "unit": w["unit"],
+               "targets": {}}
+        for t in targets:
+            got = by_target.get(t, [])
+            good = [s for s in got if s]
+            cell = {"runs": got, "median": statistics.median(good) if good else None,
+                    "failed": len(got) - len(good), "to": {}}
+            for base in targets:
+                if base != t:
+                    cell["to"][base] = ratio(got, by_target.get(base, []))
+            if t in transports:
+                cell["floors"], cell["verdict"] = judge(w, cell, transports[t], targets)
+            row["targets"][t] = cell
+        rows.append(row)
+    return rows
+
+
+def judge(workload, cell, transport, targets):
+    floors = dict(workload.get("floor", {}))
+    if transport == "io_uring":
+        floors.update(workload.get("io_uring", {}))
+    floors = {base: f for base, f in floors.items() if base in targets}
+    if cell["failed"] or cell["median"] is None:
+        return floors, MISSING
+    if not floors:
+        return floors, UNJUDGED
+    reached = all(cell["to"][base] is not None and cell["to"][base] >= f
+                  for base, f in floors.items())
+    return floors, REACHED if reached else BELOW
+
+
+def judge_idle(figures, floor):
+    ok = (figures["settled"] and figures["cpu_ticks"] <= floor["cpu_ticks"]
+          and figures["resident_mib"] < floor["resident_mib"])
+    return REACHED if ok else BELOW
+
+
+def speed(value, unit):
+    if value is None:
+        return "-"
+    if unit == "bytes/s":
+        return "%.2f GB/s" % (value / 1e9)
+    if unit == "1/s":
+        return "%.2f s" % (1 / value)
+    if value >= 1e6:
+        return "%.2f M/s" % (value / 1e6)
+    return "%.1f k/s" % (value / 1e3)
+
+
+def table(rows, targets, idle):
+    """Plain text: speed, then in brackets the ratio to native and to passthrough_hp."""
+    lines = ["%-36s" % "work" + "".join("%-30s" % t for t in targets)]
+    lines.append("-" * len(lines[0]))
+    verdicts = []
+    for row in rows:
+        line = "%-36s" % row["title"]
+        for t in targets:
+            cell = row["targets"][t]
+            ratios = ["%s %.2f" % (short, cell["to"][base])
+                      for base, short in (("native", "n"), ("passthrough_hp", "hp"))
+                      if cell["to"].get(base) is not None]
+            text = speed(cell["median"], row["unit"])
+            line += "%-30s" % (text + (" (%s)" % ", ".join(ratios) if ratios else ""))
+            if cell.get("verdict"):
+                verdicts.append((row["title"], t, cell))
+        lines.append(line.rstrip())
+    lines += ["", "floors"]
+    for title, t, cell in verdicts:
+        wanted = ", ".join("%s %.2f of %.2f" % (base, cell["to"].get(base) or 0, floor)
+                           for base, floor in cell["floors"].items())
+        lines.append("%-10s %-36s %-14s %s" % (cell["verdict"], title, t, wanted))
+    for name, figures in idle.items():
+        lines.append("%-10s %-36s %-14s %d ticks in %d s, %.1f MiB resident%s" % (
+            figures["verdict"], "idle daemon, " + figures["when"], name.partition(" ")[0],
+            figures["cpu_ticks"], figures["seconds"], figures["resident_mib"],
+            "" if figures["settled"] else ", never settled"))
+    return "\n".join(lines) + "\n"
+
+
+COLOURS = ["#3b6ea5", "#d08020", "#8a8a8a", "#5a9a5a", "#9a5a8a", "#4aa0a0"]
+
+
+def bars(title, rows, targets, base="native"):
+    """An SVG of bars: one group a workload, one bar a target, a tick where the floor is."""
+    shown = [t for t in targets if t != base]
+    bar, gap, left, width = 14, 16, 270, 900
+    group = bar * len(shown) + gap
+    height = 70 + group * len(rows) + 30
+    values = [row["targets"][t]["to"].get(base) or 0 for row in rows for t in shown]
+    top = max([1.1] + [min(v, 2.0) for v in values])
+    scale = (width - left - 90) / top
+    text = xml.sax.saxutils.escape
+    out = ['<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" '
+           'font-family="sans-serif" font-size="12">' % (width, height),
+           '<rect width="100%" height="100%" fill="white"/>',
+           '<text x="10" y="22" font-size="16">%s</text>' % text(title)]
+    x = 10
+    for i, t in enumerate(shown):
+        out.append('<rect x="%d" y="34" width="12" height="12" fill="%s"/>'
+                   '<text x="%d" y="45">%s</text>' % (
+                       x, COLOURS[i % len(COLOURS)], x + 17, text(t)))
+        x += 40 + 8 * len(t)
+    out.append('<text x="%d" y="45">| floor</text>' % x)
+    y = 60
+    for k in range(0, int(top * 10) + 1, 2):
+        at = left + k / 10 * scale
+        out.append('<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s"/>'
+                   '<text x="%.1f" y="%d" text-anchor="middle" fill="#555">%.1f</text>' % (
+                       at, y, at, height - 28, "#888" if k == 10 else "#e4e4e4",
+                       at, height - 12, k / 10))
+    y += 8
+    for row in rows:
+        out.append('<text x="%d" y="%.1f" text-anchor="end">%s</text>' % (
+            left - 8, y + bar * len(shown) / 2 + 4, text(row["title"])))
+        for i, t in enumerate(shown):
+            cell = row["targets"][t]
+            value = cell["to"].get(base)
+            if value is None:
+                out.append('<text x="%d" y="%.1f" fill="#b00">no figure</text>' % (
+                    left + 4, y + 11))
+            else:
+                w = min(value, top) * scale
+                out.append('<rect x="%d" y="%.1f" width="%.1f" height="%d" fill="%s"/>'
+                           '<text x="%.1f" y="%.1f" font-size="10">%.2f</text>' % (
+                               left, y, w, bar - 2, COLOURS[i % len(COLOURS)],
+                               left + w + 4, y + 10, value))
+            floor = cell.get("floors", {}).get(base)
+            if floor:
+                at = left + floor * scale
+                out.append('<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#c00" '
+                           'stroke-width="2"/>' % (at, y - 1, at, y + bar - 1))
+            y += bar
+        y += gap
+    out.append("</svg>")
+    return "\n".join(out) + "\n"
