@@ -487,6 +487,14 @@ static int record_sealed(struct f3_core *core, struct f3_inode *inode)
 	return r;
 }
 
+static void end_watch(struct f3_core *core, struct f3_inode *inode, struct f3_watch *watch)
+{
+	if (!watch)
+		return;
+	f3_watch_del(watch);
+	f3_inode_put(core, inode);
+}
+
 int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 {
 	struct f3_waiter_list ready = { NULL };
@@ -496,7 +504,10 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 
 	f3_lock(&inode->lock);
 	if (inode->dead || inode->rec.state != F3_STATE_WRITING) {
+		watch = inode->watch;
+		inode->watch = NULL;
 		f3_unlock(&inode->lock);
+		end_watch(core, inode, watch);
 		return 0;
 	}
 	fd = inode->writers ? -EBUSY : f3_file_fd(core, inode);
@@ -534,10 +545,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 	f3_unlock(&inode->lock);
 	if (close_fd >= 0)
 		close(close_fd);
-	if (watch) {
-		f3_watch_del(watch);
-		f3_inode_put(core, inode);
-	}
+	end_watch(core, inode, watch);
 	f3_waiters_call(&ready);
 	if (r) {
 		f3_log_error("inode %llu: cannot be sealed: %s", (unsigned long long)inode->ino,
@@ -551,20 +559,10 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 	return 0;
 }
 
-int f3_file_stat(struct f3_core *core, struct f3_inode *inode, struct stat *ret_st)
+void f3_file_stat_rec(const struct f3_inode_rec *rec, struct stat *ret_st)
 {
-	const struct f3_inode_rec *rec = &inode->rec;
-	int r = 0;
-
 	memset(ret_st, 0, sizeof(*ret_st));
-	f3_lock(&inode->lock);
-	if (S_ISREG(rec->mode) && rec->backing && !inode->extents && !inode->dead &&
-	    (rec->state == F3_STATE_WRITING || inode->touched)) {
-		r = look(core, inode);
-		if (!r && !inode->opens && rec->state != F3_STATE_WRITING)
-			inode->touched = false;
-	}
-	ret_st->st_ino = inode->ino;
+	ret_st->st_ino = rec->ino;
 	ret_st->st_mode = rec->mode;
 	ret_st->st_nlink = rec->nlink;
 	ret_st->st_uid = rec->uid;
@@ -578,13 +576,28 @@ int f3_file_stat(struct f3_core *core, struct f3_inode *inode, struct stat *ret_
 		ret_st->st_size = rec->target_len;
 	else
 		ret_st->st_size = (off_t)rec->size;
-	/* What is not here occupies nothing; du(1) should say so, but tools that take 0 blocks for
-	 * an all-hole file must not skip it. */
+	/* An object occupies its size, however much of it is cached here: tools that take 0 blocks
+	 * for an all-hole file must not skip it. */
 	if (S_ISREG(rec->mode) && f3_class_in_store((enum f3_class)rec->class_))
 		ret_st->st_blocks = (blkcnt_t)((rec->size + 511) / 512);
 	ret_st->st_atim = f3_timespec_from_ns(rec->atime_ns);
 	ret_st->st_mtim = f3_timespec_from_ns(rec->mtime_ns);
 	ret_st->st_ctim = f3_timespec_from_ns(rec->ctime_ns);
+}
+
+int f3_file_stat(struct f3_core *core, struct f3_inode *inode, struct stat *ret_st)
+{
+	const struct f3_inode_rec *rec = &inode->rec;
+	int r = 0;
+
+	f3_lock(&inode->lock);
+	if (S_ISREG(rec->mode) && rec->backing && !inode->extents && !inode->dead &&
+	    (rec->state == F3_STATE_WRITING || inode->touched)) {
+		r = look(core, inode);
+		if (!r && !inode->opens && rec->state != F3_STATE_WRITING)
+			inode->touched = false;
+	}
+	f3_file_stat_rec(rec, ret_st);
 	f3_unlock(&inode->lock);
 	return r;
 }

@@ -58,6 +58,8 @@ int f3_file_fd(struct f3_core *core, struct f3_inode *inode);
 
 /* Attributes as stat(2) shows them, asking the backing file where it knows better. */
 int f3_file_stat(struct f3_core *core, struct f3_inode *inode, struct stat *ret_st);
+/* The same from a record alone. */
+void f3_file_stat_rec(const struct f3_inode_rec *rec, struct stat *ret_st);
 /* How long the kernel may keep them (ns). */
 uint64_t f3_file_attr_ttl(struct f3_core *core, struct f3_inode *inode);
 

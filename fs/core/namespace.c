@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "fs/core/namespace.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/base/clock.h"
+#include "fs/core/authority.h"
+#include "fs/core/journal_run.h"
+#include "fs/core/move.h"
+#include "fs/core/ns.h"
+#include "fs/core/stage.h"
+#include "fs/core/store_dir.h"
+
+int f3_ns_name_check(const char *name, size_t *ret_len)
+{
+	size_t len = strlen(name);
+
+	if (!len)
+		return -EINVAL;
+	if (len > F3_NAME_MAX)
+		return -ENAMETOOLONG;
+	*ret_len = len;
+	return 0;
+}
+
+int f3_ns_dir_get(struct f3_core *core, uint64_t ino, struct f3_inode **ret_dir)
+{
+	struct f3_inode *dir;
+	int r = f3_inode_get(core, ino, &dir);
+
+	if (r)
+		return r == -ENOENT ? -ESTALE : r;
+	if (!S_ISDIR(dir->rec.mode))
+		r = -ENOTDIR;
+	else if (!dir->volume)
+		r = -EPERM;
+	else
+		r = f3_authority_here(core, dir->volume);
+	if (r) {
+		f3_inode_put(core, dir);
+		return r;
+	}
+	*ret_dir = dir;
+	return 0;
+}
+
+bool f3_ns_dir_in_store(const struct f3_inode *dir)
+{
+	return dir->volume && dir->volume->store && !(dir->rec.flags & F3_INO_LOCAL_TREE);
+}
+
+uint8_t f3_ns_dtype(mode_t mode)
+{
+	return (uint8_t)((mode & S_IFMT) >> 12);
+}
+
+/* What a directory hands down: its own class and stream xattr, or its nearest ancestor's. */
+static int inherit(struct f3_core *core, struct f3_inode *dir, enum f3_class *ret_class,
+		   int *ret_stream)
+{
+	uint32_t epoch = core->inherit_epoch;
+	enum f3_class class_ = F3_CLASS_NONE;
+	int stream = -1, r = 0;
+	uint64_t parent;
+	bool known;
+
+	f3_lock(&dir->lock);
+	known = dir->inherit_epoch == epoch;
+	if (known) {
+		class_ = (enum f3_class)dir->inherited_class;
+		stream = dir->inherited_stream;
+	} else {
+		if (dir->rec.class_source == F3_FROM_OWN)
+			class_ = (enum f3_class)dir->rec.class_;
+		if (dir->rec.flags & (F3_INO_STREAM | F3_INO_STREAM_OFF))
+			stream = (dir->rec.flags & F3_INO_STREAM) != 0;
+	}
+	parent = dir->rec.parent;
+	f3_unlock(&dir->lock);
+	if (!known && (class_ == F3_CLASS_NONE || stream < 0) && parent != F3_INO_ROOT && parent) {
+		enum f3_class above = F3_CLASS_NONE;
+		struct f3_inode *up;
+		int above_stream = -1;
+
+		r = f3_inode_get(core, parent, &up);
+		if (r)
+			return r;
+		r = inherit(core, up, &above, &above_stream);
+		f3_inode_put(core, up);
+		if (r)
+			return r;
+		if (class_ == F3_CLASS_NONE)
+			class_ = above;
+		if (stream < 0)
+			stream = above_stream;
+	}
+	if (!known) {
+		f3_lock(&dir->lock);
+		dir->inherited_class = (uint8_t)class_;
+		dir->inherited_stream = (int8_t)stream;
+		dir->inherit_epoch = epoch;
+		f3_unlock(&dir->lock);
+	}
+	*ret_class = class_;
+	*ret_stream = stream;
+	return 0;
+}
+
+int f3_ns_place(struct f3_core *core, struct f3_inode *dir, const char *name, bool is_dir,
+		enum f3_class own, int own_stream, struct f3_placement_result *ret)
+{
+	struct f3_placement_query q = {
+		.path = "",
+		.is_dir = is_dir,
+		.in_local_tree = (dir->rec.flags & F3_INO_LOCAL_TREE) != 0,
+		.own = own,
+		.own_stream = own_stream,
+	};
+	char path[PATH_MAX];
+	int r = inherit(core, dir, &q.inherited, &q.inherited_stream);
+
+	if (r)
+		return r;
+	if (f3_placement_needs_path(&dir->volume->placement)) {
+		size_t len, name_len = strlen(name);
+
+		r = f3_inode_path(core, dir->ino, path, sizeof(path));
+		if (r)
+			return r;
+		len = strlen(path);
+		if (len == 1)
+			len = 0;
+		if (len + name_len + 2 > sizeof(path))
+			return -ENAMETOOLONG;
+		path[len] = '/';
+		memcpy(path + len + 1, name, name_len + 1);
+		q.path = path;
+	}
+	return f3_placement_decide(&dir->volume->placement, &q, ret);
+}
+
+void f3_ns_dir_changed(struct f3_inode *dir, int names, int subdirs, int64_t now_ns,
+		       struct f3_batch *b)
+{
+	f3_lock(&dir->lock);
+	dir->rec.size += (uint64_t)(int64_t)names;
+	dir->rec.nlink += (uint32_t)subdirs;
+	dir->rec.mtime_ns = dir->rec.ctime_ns = now_ns;
+	f3_batch_put_inode(b, &dir->rec);
+	f3_unlock(&dir->lock);
+}
+
+void f3_ns_set_name(struct f3_inode *inode, uint64_t parent, const char *name, size_t len)
+{
+	inode->rec.parent = parent;
+	inode->rec.name_len = (uint8_t)len;
+	memcpy(inode->rec.name, name, len);
+	inode->rec.name[len] = '\0';
+}
+
+void f3_ns_fill_entry(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e)
+{
+	ret_e->ino = inode->ino;
+	(void)f3_file_stat(core, inode, &ret_e->st);
+	ret_e->attr_ttl_ns = f3_file_attr_ttl(core, inode);
+	ret_e->entry_ttl_ns = core->opt.entry_ttl_ns;
+	if (inode->volume && inode->volume->store && ret_e->entry_ttl_ns > inode->volume->attr_ttl_ns)
+		ret_e->entry_ttl_ns = inode->volume->attr_ttl_ns;
+}
+
+struct wait {
+	struct f3_waiter w;
+	sem_t done;
+	int result;
+};
+
+static void wait_done(struct f3_waiter *w, int result)
+{
+	struct wait *wait = (struct wait *)w;
+
+	wait->result = result;
+	sem_post(&wait->done);
+}
+
+static int wait_for(struct wait *wait)
+{
+	while (sem_wait(&wait->done))
+		;
+	sem_destroy(&wait->done);
+	return wait->result;
+}
+
+static void wait_init(struct wait *wait)
+{
+	memset(wait, 0, sizeof(*wait));
+	wait->w.fn = wait_done;
+	sem_init(&wait->done, 0, 0);
+}
+
+void f3_ns_entry_number(struct f3_core *core, struct f3_journal_entry *e)
+{
+	e->seq = f3_meta_new_seq(core->meta);
+	e->since_ns = f3_clock_real_ns();
+}
+
+int f3_ns_tell_store(struct f3_core *core, struct f3_journal_entry *e)
+{
+	struct f3_batch *b;
+	struct wait w;
+	int r = f3_batch_new(core->meta, &b);
+
+	if (r)
+		return r;
+	f3_ns_entry_number(core, e);
+	f3_batch_put_journal(b, e);
+	r = f3_batch_commit(b);
+	f3_batch_free(b);
+	if (r)
+		return r;
+	wait_init(&w);
+	r = f3_journal_add(core, e, false, &w.w);
+	if (r) {
+		sem_destroy(&w.done);
+		return r;
+	}
+	return wait_for(&w);
+}
+
+int f3_ns_journal_barrier(struct f3_core *core, uint32_t volume)
+{
+	struct wait w;
+	int r;
+
+	wait_init(&w);
+	r = f3_journal_wait_volume(core, volume, &w.w);
+	if (r == 1)
+		return wait_for(&w);
+	sem_destroy(&w.done);
+	return r;
+}
+
+int f3_ns_commit_wait(struct f3_core *core, struct f3_inode *inode)
+{
+	struct wait w;
+	int r;
+
+	wait_init(&w);
+	r = f3_stage_commit(core, inode, &w.w);
+	if (r == 1)
+		return wait_for(&w);
+	sem_destroy(&w.done);
+	return r;
+}
+
+int f3_ns_place_again(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode,
+		      const char *name, const struct f3_caller *who)
+{
+	struct f3_placement_result place;
+	enum f3_class_source source;
+	enum f3_class now;
+	int r;
+
+	f3_lock(&inode->lock);
+	source = (enum f3_class_source)inode->rec.class_source;
+	now = (enum f3_class)inode->rec.class_;
+	f3_unlock(&inode->lock);
+	if (S_ISDIR(inode->rec.mode) || source == F3_FROM_OWN || source == F3_FROM_HINT)
+		return 0;
+	r = f3_ns_place(core, dir, name, false, F3_CLASS_NONE, -1, &place);
+	if (r || place.class_ == now)
+		return r;
+	return f3_move_class(core, inode, place.class_, place.source, who);
+}
+
+/* A name of a directory in the store that is not known, or known for too long. */
+static int lookup_store(struct f3_core *core, struct f3_inode *dir, const char *name, size_t len,
+			const struct f3_caller *who)
+{
+	struct f3_meta_name found;
+	struct f3_inode *child;
+	int r = f3_meta_get_name(core->meta, dir->ino, name, len, &found);
+	bool fresh;
+
+	if (r == -ENOENT) {
+		fresh = f3_store_dir_fresh(core, dir);
+	} else if (!r) {
+		r = f3_inode_get(core, found.ino, &child);
+		if (r)
+			return r;
+		fresh = f3_store_inode_fresh(core, child);
+		f3_inode_put(core, child);
+	} else {
+		return r;
+	}
+	if (fresh)
+		return 0;
+	if (!who->may_block)
+		return -F3_EWAIT;
+	return f3_store_dir_lookup(core, dir, name, len);
+}
+
+int f3_ns_lookup(struct f3_core *core, uint64_t parent, const char *name,
+		 const struct f3_caller *who, struct f3_entry *ret_e,
+		 uint64_t *ret_negative_ttl_ns)
+{
+	struct f3_inode *dir, *child;
+	struct f3_meta_name found;
+	size_t len;
+	int r = f3_ns_name_check(name, &len);
+
+	if (r)
+		return r;
+	r = f3_inode_get(core, parent, &dir);
+	if (r)
+		return r == -ENOENT ? -ESTALE : r;
+	if (!strcmp(name, ".") || !strcmp(name, "..")) {
+		/* Asked for when a file handle is opened again. */
+		uint64_t ino = name[1] && dir->rec.parent ? dir->rec.parent : dir->ino;
+
+		f3_inode_put(core, dir);
+		r = f3_inode_get(core, ino, &child);
+		if (r)
+			return r;
+		f3_ns_fill_entry(core, child, ret_e);
+		f3_inode_put(core, child);
+		return 0;
+	}
+	*ret_negative_ttl_ns = core->opt.negative_ttl_ns;
+	if (!S_ISDIR(dir->rec.mode)) {
+		r = -ENOTDIR;
+	} else if (f3_ns_dir_in_store(dir)) {
+		if (*ret_negative_ttl_ns > dir->volume->attr_ttl_ns)
+			*ret_negative_ttl_ns = dir->volume->attr_ttl_ns;
+		r = lookup_store(core, dir, name, len, who);
+	}
+	if (!r)
+		r = f3_meta_get_name(core->meta, parent, name, len, &found);
+	f3_inode_put(core, dir);
+	if (r)
+		return r;
+	r = f3_inode_get(core, found.ino, &child);
+	if (r)
+		return r;
+	f3_ns_fill_entry(core, child, ret_e);
+	f3_inode_put(core, child);
+	return 0;
+}
+
+int f3_ns_getattr(struct f3_core *core, uint64_t ino, const struct f3_caller *who,
+		  struct f3_entry *ret_e)
+{
+	struct f3_inode *inode;
+	int r = f3_inode_get(core, ino, &inode);
+
+	(void)who;
+	if (r)
+		return r == -ENOENT ? -ESTALE : r;
+	f3_ns_fill_entry(core, inode, ret_e);
+	f3_inode_put(core, inode);
+	return 0;
+}
+
+int f3_ns_readlink(struct f3_core *core, uint64_t ino, char *out, size_t size)
+{
+	struct f3_inode *inode;
+	int r = f3_inode_get(core, ino, &inode);
+
+	if (r)
+		return r;
+	if (!S_ISLNK(inode->rec.mode) || !inode->rec.target) {
+		r = -EINVAL;
+	} else if (inode->rec.target_len >= size) {
+		r = -ENAMETOOLONG;
+	} else {
+		memcpy(out, inode->rec.target, inode->rec.target_len);
+		out[inode->rec.target_len] = '\0';
+	}
+	f3_inode_put(core, inode);
+	return r;
+}
+
+static void sum_space(void *arg, struct f3_volume *v)
+{
+	struct statvfs *st = arg;
+	uint64_t total, left, files;
+
+	if (st->f_blocks || f3_backing_space(v->disk, &total, &left, &files))
+		return;
+	st->f_blocks = total / st->f_frsize;
+	st->f_bfree = st->f_bavail = left / st->f_frsize;
+	st->f_files = st->f_ffree = files;
+}
+
+int f3_ns_statfs(struct f3_core *core, uint64_t ino, struct statvfs *ret_st)
+{
+	struct f3_inode *inode;
+	struct f3_volume *v;
+	uint64_t used, left, total, files, held;
+	int r = f3_inode_get(core, ino, &inode);
+
+	if (r)
+		return r;
+	memset(ret_st, 0, sizeof(*ret_st));
+	ret_st->f_bsize = ret_st->f_frsize = 4096;
+	ret_st->f_namemax = F3_NAME_MAX;
+	v = inode->volume;
+	if (!v) {
+		f3_volume_each(core, sum_space, ret_st);
+		f3_inode_put(core, inode);
+		return 0;
+	}
+	/* df of a volume: what it holds, and what more it could take. An object tier has no end, so
+	 * without a quota the cache's free space stands for it. */
+	used = v->used_bytes;
+	held = v->used_inodes;
+	r = f3_backing_space(v->disk, &total, &left, &files);
+	left = f3_volume_left(core, v, F3_CLASS_EPHEMERAL);
+	total = v->quota_bytes ? v->quota_bytes : used + left;
+	ret_st->f_blocks = total / 4096;
+	ret_st->f_bfree = ret_st->f_bavail = left / 4096;
+	if (v->quota_inodes)
+		files = v->quota_inodes > held ? v->quota_inodes - held : 0;
+	ret_st->f_ffree = ret_st->f_favail = files;
+	ret_st->f_files = held + files;
+	ret_st->f_fsid = v->id;
+	f3_inode_put(core, inode);
+	return r;
+}
+
+int f3_ns_fsyncdir(struct f3_core *core, uint64_t ino, const struct f3_caller *who)
+{
+	struct f3_inode *dir;
+	int r = f3_inode_get(core, ino, &dir);
+
+	if (r)
+		return r;
+	r = f3_meta_sync(core->meta);
+	if (!r && f3_ns_dir_in_store(dir)) {
+		struct wait w;
+
+		if (!who->may_block) {
+			r = -F3_EWAIT;
+		} else {
+			wait_init(&w);
+			r = f3_journal_wait_dir(core, ino, &w.w);
+			if (r == 1)
+				r = wait_for(&w);
+			else
+				sem_destroy(&w.done);
+		}
+	}
+	f3_inode_put(core, dir);
+	return r;
+}

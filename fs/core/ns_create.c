@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ns_create: names come: files, directories, links.
+ */
+#include "config.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/base/clock.h"
+#include "fs/core/acl.h"
+#include "fs/core/evict.h"
+#include "fs/core/journal_run.h"
+#include "fs/core/ns.h"
+#include "fs/core/stage.h"
+
+/* One object in the making. */
+struct making {
+	struct f3_core *core;
+	struct f3_inode *dir;
+	const char *name;		/* NULL: O_TMPFILE */
+	size_t len;
+	struct f3_inode_rec rec;
+	struct f3_buf acl, dflt;	/* inherited ACLs, empty if none */
+	struct f3_placement_result place;
+	struct f3_batch *b;
+	bool charged;
+};
+
+static int inherit_acl(struct making *mk, mode_t umask_)
+{
+	static const char dflt[] = F3_ACL_DEFAULT;
+	mode_t mode;
+	int r;
+
+	if (!(mk->dir->rec.flags & F3_INO_HAS_DEFAULT_ACL)) {
+		mk->rec.mode &= ~(uint32_t)umask_ | S_IFMT;
+		return 0;
+	}
+	r = f3_meta_get_xattr(mk->core->meta, mk->dir->ino, dflt, sizeof(dflt) - 1, &mk->dflt);
+	if (r)
+		return r;
+	r = f3_acl_create(mk->dflt.data, mk->dflt.len, mk->rec.mode, &mode, &mk->acl);
+	if (r)
+		return r;
+	mk->rec.mode = mode;
+	if (mk->acl.len)
+		mk->rec.flags |= F3_INO_HAS_ACL | F3_INO_HAS_XATTR;
+	if (S_ISDIR(mode))
+		mk->rec.flags |= F3_INO_HAS_DEFAULT_ACL | F3_INO_HAS_XATTR;
+	else
+		mk->dflt.len = 0;
+	return 0;
+}
+
+static void making_done(struct making *mk)
+{
+	if (mk->charged)
+		f3_volume_uncharge(mk->dir->volume, 0, 1);
+	f3_batch_free(mk->b);
+	f3_buf_done(&mk->acl);
+	f3_buf_done(&mk->dflt);
+	f3_inode_rec_done(&mk->rec);
+	f3_inode_put(mk->core, mk->dir);
+}
+
+/* Everything of a new object that does not depend on whether the name is free. */
+static int making_init(struct making *mk, struct f3_core *core, uint64_t parent, const char *name,
+		       mode_t mode, const struct f3_caller *who)
+{
+	struct f3_inode_rec *rec = &mk->rec;
+	int r;
+
+	memset(mk, 0, sizeof(*mk));
+	mk->core = core;
+	mk->name = name;
+	f3_buf_init(&mk->acl, F3_XATTR_VALUE_MAX);
+	f3_buf_init(&mk->dflt, F3_XATTR_VALUE_MAX);
+	r = name ? f3_ns_name_check(name, &mk->len) : 0;
+	if (!r)
+		r = f3_ns_dir_get(core, parent, &mk->dir);
+	if (r)
+		return r;
+	rec->mode = (uint32_t)mode;
+	rec->uid = who->uid;
+	rec->gid = who->gid;
+	if (mk->dir->rec.mode & S_ISGID) {
+		rec->gid = mk->dir->rec.gid;
+		if (S_ISDIR(mode))
+			rec->mode |= S_ISGID;
+	}
+	r = inherit_acl(mk, who->umask);
+	if (!r)
+		r = f3_ns_place(core, mk->dir, name ? name : "", S_ISDIR(mode), F3_CLASS_NONE, -1,
+				&mk->place);
+	if (r)
+		return r;
+	if (!name && f3_class_in_store(mk->place.class_)) {
+		/* Without a name there is nothing to be durable under; linkat(2) decides again. */
+		mk->place.class_ = F3_CLASS_EPHEMERAL;
+		mk->place.source = F3_FROM_DEFAULT;
+	}
+	rec->class_ = (uint8_t)mk->place.class_;
+	rec->class_source = (uint8_t)mk->place.source;
+	rec->backing_class = mk->place.class_ == F3_CLASS_MEMORY ? F3_CLASS_MEMORY :
+								   F3_CLASS_EPHEMERAL;
+	if (S_ISDIR(mode) && !f3_class_in_store(mk->place.class_))
+		rec->flags |= F3_INO_LOCAL_TREE;
+	rec->volume = mk->dir->volume->id;
+	rec->nlink = S_ISDIR(mode) ? 2 : name ? 1 : 0;
+	if (!name)
+		rec->flags |= F3_INO_ORPHAN;
+	rec->atime_ns = rec->mtime_ns = rec->ctime_ns = rec->btime_ns = f3_clock_file_ns();
+	r = f3_volume_charge(mk->dir->volume, 0, 1);
+	if (r)
+		return r;
+	mk->charged = true;
+	r = f3_meta_new_ino(core->meta, &rec->ino);
+	if (!r)
+		r = f3_batch_new(core->meta, &mk->b);
+	f3_meta_new_id(core->meta, &rec->id);
+	if (name) {
+		rec->parent = parent;
+		rec->name_len = (uint8_t)mk->len;
+		memcpy(rec->name, name, mk->len + 1);
+	}
+	return r;
+}
+
+/* Names lock held. */
+static int name_is_free(struct making *mk)
+{
+	struct f3_meta_name found;
+	int r;
+
+	if (mk->dir->dead)
+		return -ENOENT;		/* removed while we came */
+	r = f3_meta_get_name(mk->core->meta, mk->dir->ino, mk->name, mk->len, &found);
+	return r == -ENOENT ? 0 : r ? r : -EEXIST;
+}
+
+/* Names lock held: everything in one batch, then memory. The record moves into the inode. */
+static int making_commit(struct making *mk, struct f3_inode **ret_inode)
+{
+	struct f3_inode_rec *rec = &mk->rec;
+	bool is_dir = S_ISDIR(rec->mode);
+	struct f3_inode *inode;
+	int r = mk->name ? name_is_free(mk) : mk->dir->dead ? -ENOENT : 0;
+
+	if (r)
+		return r;
+	if (mk->name) {
+		f3_batch_put_name(mk->b, mk->dir->ino, mk->name, mk->len, rec->ino,
+				  f3_ns_dtype(rec->mode));
+		f3_ns_dir_changed(mk->dir, 1, is_dir, rec->ctime_ns, mk->b);
+	}
+	if (mk->acl.len)
+		f3_batch_put_xattr(mk->b, rec->ino, F3_ACL_ACCESS, sizeof(F3_ACL_ACCESS) - 1,
+				   mk->acl.data, mk->acl.len);
+	if (mk->dflt.len)
+		f3_batch_put_xattr(mk->b, rec->ino, F3_ACL_DEFAULT, sizeof(F3_ACL_DEFAULT) - 1,
+				   mk->dflt.data, mk->dflt.len);
+	f3_batch_put_inode(mk->b, rec);
+	r = f3_inode_add(mk->core, rec, &inode);
+	if (!r) {
+		r = f3_batch_commit(mk->b);
+		if (r) {
+			inode->dead = true;
+			f3_inode_put(mk->core, inode);
+		}
+	}
+	if (r) {
+		/* The batch may or may not be in the log; memory goes back to what it was. */
+		if (mk->name) {
+			f3_lock(&mk->dir->lock);
+			mk->dir->rec.size--;
+			mk->dir->rec.nlink -= is_dir;
+			f3_unlock(&mk->dir->lock);
+		}
+		return r;
+	}
+	mk->charged = false;
+	*ret_inode = inode;
+	return 0;
+}
+
+/* What was just made could not be put in the store: it never was. */
+static void unmake(struct making *mk, struct f3_inode *inode)
+{
+	static const struct f3_caller daemon_ = { .may_block = true };
+
+	if (S_ISDIR(inode->rec.mode))
+		(void)f3_ns_rmdir(mk->core, mk->dir->ino, mk->name, &daemon_);
+	else
+		(void)f3_ns_unlink(mk->core, mk->dir->ino, mk->name, &daemon_);
+}
+
+/* The marker of a directory just made. Durable: it is there at return. Writeback: the entry went
+ * with the batch of the name. */
+static int publish_marker(struct making *mk, struct f3_inode *inode, struct f3_journal_entry *e)
+{
+	e->generation = inode->rec.generation;
+	if (inode->rec.class_ == F3_CLASS_DURABLE)
+		return f3_ns_tell_store(mk->core, e);
+	return f3_journal_add(mk->core, e, true, NULL);
+}
+
+/* Symlinks and special files have no close(): they go to the store as they are made. */
+static int publish_object(struct making *mk, struct f3_inode *inode)
+{
+	int r;
+
+	if (inode->rec.class_ == F3_CLASS_DURABLE)
+		return f3_ns_commit_wait(mk->core, inode);
+	r = f3_stage_commit(mk->core, inode, NULL);
+	return r < 0 ? r : 0;
+}
+
+static int make_object(struct making *mk, const struct f3_caller *who, struct f3_entry *ret_e)
+{
+	bool store = f3_class_in_store(mk->place.class_) && mk->dir->volume->store;
+	bool durable = mk->place.class_ == F3_CLASS_DURABLE, is_dir = S_ISDIR(mk->rec.mode);
+	struct f3_lock *lock = f3_names_lock(mk->core, mk->dir->ino);
+	struct f3_journal_entry *e = NULL;
+	struct f3_inode *inode = NULL;
+	int r;
+
+	if (store && durable && !who->may_block)
+		return -F3_EWAIT;
+	if (store && is_dir) {
+		e = calloc(1, sizeof(*e));
+		if (!e)
+			return -ENOMEM;
+		e->type = F3_JOURNAL_MKDIR;
+		e->volume = mk->rec.volume;
+		e->ino = mk->rec.ino;
+		e->dir1 = mk->dir->ino;
+		e->id = mk->rec.id;
+		if (!durable) {
+			f3_ns_entry_number(mk->core, e);
+			f3_batch_put_journal(mk->b, e);
+		}
+	} else if (store) {
+		mk->rec.flags |= F3_INO_DIRTY;
+		f3_batch_put_mark(mk->b, F3_MARK_DIRTY, mk->rec.ino);
+	}
+	f3_lock(lock);
+	r = making_commit(mk, &inode);
+	f3_unlock(lock);
+	if (!r && store) {
+		r = is_dir ? publish_marker(mk, inode, e) : publish_object(mk, inode);
+		if (r)
+			unmake(mk, inode);
+	}
+	free(e);
+	if (!r)
+		f3_ns_fill_entry(mk->core, inode, ret_e);
+	f3_inode_put(mk->core, inode);
+	return r;
+}
+
+int f3_ns_mknod(struct f3_core *core, uint64_t parent, const char *name, mode_t mode, dev_t rdev,
+		const struct f3_caller *who, struct f3_entry *ret_e)
+{
+	struct making mk;
+	int r = making_init(&mk, core, parent, name, mode, who);
+
+	if (!r) {
+		mk.rec.rdev = S_ISBLK(mode) || S_ISCHR(mode) ? rdev : 0;
+		r = make_object(&mk, who, ret_e);
+	}
+	making_done(&mk);
+	return r;
+}
+
+int f3_ns_symlink(struct f3_core *core, uint64_t parent, const char *name, const char *target,
+		  const struct f3_caller *who, struct f3_entry *ret_e)
+{
+	struct f3_caller no_umask = *who;
+	size_t len = strlen(target);
+	struct making mk;
+	int r;
+
+	if (len > F3_SYMLINK_MAX)
+		return -ENAMETOOLONG;
+	no_umask.umask = 0;
+	r = making_init(&mk, core, parent, name, S_IFLNK | 0777, &no_umask);
+	mk.rec.mode = S_IFLNK | 0777;	/* no default ACL applies to a symlink */
+	mk.rec.flags &= ~(uint32_t)(F3_INO_HAS_ACL | F3_INO_HAS_DEFAULT_ACL | F3_INO_HAS_XATTR);
+	mk.acl.len = mk.dflt.len = 0;
+	if (!r) {
+		mk.rec.target = strdup(target);
+		mk.rec.target_len = (uint16_t)len;
+		mk.rec.size = len;
+		r = mk.rec.target ? make_object(&mk, who, ret_e) : -ENOMEM;
+	}
+	making_done(&mk);
+	return r;
+}
+
+int f3_ns_create(struct f3_core *core, uint64_t parent, const char *name, mode_t mode, int flags,
+		 const struct f3_caller *who, struct f3_entry *ret_e, struct f3_inode **ret_inode,
+		 struct f3_open_plan *ret_plan)
+{
+	struct f3_backing_store *store;
+	struct f3_inode *inode = NULL;
+	struct f3_lock *lock;
+	struct making mk;
+	uint64_t ino;
+	int fd, r = making_init(&mk, core, parent, name, S_IFREG | (mode & 07777), who);
+
+	if (!r && mk.rec.backing_class != F3_CLASS_MEMORY)
+		r = f3_evict_room(core, 0, false);
+	if (r)
+		goto out;
+	/* The backing file comes first: a crash in between leaves a file that no record speaks of,
+	 * which the next start removes. */
+	store = f3_volume_backing(mk.dir->volume, (enum f3_class)mk.rec.backing_class);
+	ino = mk.rec.ino;
+	fd = f3_backing_create(store, ino, 1);
+	if (fd < 0) {
+		r = fd;
+		goto out;
+	}
+	mk.rec.backing = 1;
+	mk.rec.state = F3_STATE_WRITING;
+	mk.rec.generation = 1;
+	f3_batch_put_mark(mk.b, F3_MARK_WRITER, ino);
+	if (!name)
+		f3_batch_put_mark(mk.b, F3_MARK_ORPHAN, ino);
+	lock = f3_names_lock(core, parent);
+	f3_lock(lock);
+	r = making_commit(&mk, &inode);
+	f3_unlock(lock);
+	if (r) {
+		close(fd);
+		f3_backing_unlink(store, ino, 1);
+		goto out;
+	}
+	f3_file_opened_new(core, inode, flags, fd, ret_plan);
+	if (f3_class_in_store(mk.place.class_) && mk.dir->volume->store)
+		f3_stage_writer_opened(core, inode);
+	f3_ns_fill_entry(core, inode, ret_e);
+	*ret_inode = inode;
+out:
+	making_done(&mk);
+	return r;
+}
+
+int f3_ns_link(struct f3_core *core, uint64_t ino, uint64_t parent, const char *name,
+	       const struct f3_caller *who, struct f3_entry *ret_e)
+{
+	struct f3_inode *dir = NULL, *inode = NULL;
+	struct f3_batch *b = NULL;
+	struct f3_meta_name found;
+	struct f3_placement_result place;
+	struct f3_lock *lock;
+	bool was_orphan = false;
+	size_t len;
+	int r = f3_ns_name_check(name, &len);
+
+	if (!r)
+		r = f3_ns_dir_get(core, parent, &dir);
+	if (!r)
+		r = f3_inode_get(core, ino, &inode);
+	if (!r && S_ISDIR(inode->rec.mode))
+		r = -EPERM;
+	if (!r && inode->volume != dir->volume)
+		r = -EXDEV;
+	/* An object has one key. */
+	if (!r && f3_class_in_store((enum f3_class)inode->rec.class_) && inode->volume->store)
+		r = -EPERM;
+	/* A file without a name (O_TMPFILE) gets the class of its first one. */
+	if (!r && (inode->rec.flags & F3_INO_ORPHAN)) {
+		r = f3_ns_place(core, dir, name, false, F3_CLASS_NONE, -1, &place);
+		if (!r && f3_class_in_store(place.class_) && !who->may_block)
+			r = -F3_EWAIT;
+	}
+	if (!r)
+		r = f3_batch_new(core->meta, &b);
+	if (r)
+		goto out;
+	lock = f3_names_lock(core, parent);
+	f3_lock(lock);
+	r = f3_meta_get_name(core->meta, parent, name, len, &found);
+	r = r == -ENOENT ? 0 : r ? r : -EEXIST;
+	f3_lock(&inode->lock);
+	if (!r && (inode->dead || dir->dead))
+		r = -ENOENT;
+	if (!r && inode->rec.nlink >= 65000)
+		r = -EMLINK;
+	if (!r) {
+		was_orphan = (inode->rec.flags & F3_INO_ORPHAN) != 0;
+		if (was_orphan) {
+			inode->rec.flags &= ~(uint32_t)F3_INO_ORPHAN;
+			f3_batch_del_mark(b, F3_MARK_ORPHAN, ino);
+		}
+		inode->rec.nlink++;
+		inode->rec.ctime_ns = f3_clock_file_ns();
+		f3_ns_set_name(inode, parent, name, len);
+		f3_batch_put_inode(b, &inode->rec);
+	}
+	f3_unlock(&inode->lock);
+	if (!r) {
+		f3_batch_put_name(b, parent, name, len, ino, f3_ns_dtype(inode->rec.mode));
+		f3_ns_dir_changed(dir, 1, 0, f3_clock_file_ns(), b);
+		r = f3_batch_commit(b);
+	}
+	f3_unlock(lock);
+	if (!r && was_orphan)
+		r = f3_ns_place_again(core, dir, inode, name, who);
+	if (!r)
+		f3_ns_fill_entry(core, inode, ret_e);
+out:
+	f3_batch_free(b);
+	f3_inode_put(core, inode);
+	f3_inode_put(core, dir);
+	return r;
+}
