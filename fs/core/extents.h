@@ -15,6 +15,7 @@
 #ifndef F3_CORE_EXTENTS_H
 #define F3_CORE_EXTENTS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,8 +39,26 @@ void f3_waiter_add(struct f3_waiter_list *list, struct f3_waiter *w);
 bool f3_waiter_cancel(struct f3_waiter *w);
 /* Moves all waiters of `from` to `to` with this result. */
 void f3_waiters_collect(struct f3_waiter_list *from, int result, struct f3_waiter_list *to);
+/* The same for those whose range overlaps [off, off+len). */
+void f3_waiters_collect_range(struct f3_waiter_list *from, uint64_t off, uint64_t len, int result,
+			      struct f3_waiter_list *to);
+bool f3_waiters_want(const struct f3_waiter_list *list, uint64_t off, uint64_t len);
 /* Calls them. No lock may be held. */
 void f3_waiters_call(struct f3_waiter_list *list);
+
+/* For a thread that has to wait where others are parked: &blocker.w goes where a waiter is taken;
+ * f3_blocker_wait returns what it was called with. Once the waiter was taken it must be waited for
+ * (or canceled). */
+struct f3_blocker {
+	struct f3_waiter w;
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;
+	bool called;
+	int result;
+};
+void f3_blocker_init(struct f3_blocker *b);
+int f3_blocker_wait(struct f3_blocker *b);
+void f3_blocker_done(struct f3_blocker *b);
 
 struct f3_extent {
 	uint64_t off, len;

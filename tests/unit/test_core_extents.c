@@ -133,6 +133,8 @@ START_TEST(bounded)
 }
 END_TEST
 
+static pthread_mutex_t race_lock = PTHREAD_MUTEX_INITIALIZER;
+
 struct call {
 	struct f3_waiter w;
 	int order, result, calls;
@@ -216,6 +218,58 @@ START_TEST(waiters_cancel_and_fail)
 }
 END_TEST
 
+START_TEST(waiters_by_range)
+{
+	struct f3_waiter_list some = { NULL };
+	struct call a, b, c;
+
+	called = 0;
+	park(&a, 0, 10);
+	park(&b, 10, UINT64_MAX - 10);
+	park(&c, 30, 5);
+	ck_assert(f3_waiters_want(&x->waiters, 9, 1));
+	ck_assert(f3_waiters_want(&x->waiters, UINT64_MAX - 1, 1));
+	f3_waiters_collect_range(&x->waiters, 8, 2, -EIO, &some);
+	f3_waiters_call(&some);
+	ck_assert_int_eq(a.calls, 1);
+	ck_assert_int_eq(called, 1);
+	ck_assert(!f3_waiters_want(&x->waiters, 0, 10));
+	f3_waiters_collect_range(&x->waiters, 34, 1, -EIO, &some);
+	f3_waiters_call(&some);
+	ck_assert_int_eq(called, 3);
+	ck_assert_int_eq(b.order, 2);
+}
+END_TEST
+
+static void *unblocker(void *arg)
+{
+	struct f3_waiter_list ready = { NULL };
+
+	pthread_mutex_lock(&race_lock);
+	f3_waiters_collect(&x->waiters, *(int *)arg, &ready);
+	pthread_mutex_unlock(&race_lock);
+	f3_waiters_call(&ready);
+	return NULL;
+}
+
+START_TEST(blocker_waits)
+{
+	for (int i = 0; i < 200; i++) {
+		int result = -i;
+		struct f3_blocker b;
+		pthread_t t;
+
+		f3_blocker_init(&b);
+		f3_waiter_add(&x->waiters, &b.w);
+		ck_assert_int_eq(pthread_create(&t, NULL, unblocker, &result), 0);
+		ck_assert_int_eq(f3_blocker_wait(&b), -i);
+		f3_blocker_done(&b);
+		pthread_join(t, NULL);
+	}
+	f3_blocker_done(NULL);
+}
+END_TEST
+
 static void again(struct f3_waiter *w, int result)
 {
 	struct call *c = (struct call *)w;
@@ -243,7 +297,6 @@ END_TEST
 
 #define RACERS 2000
 
-static pthread_mutex_t race_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct race {
 	struct f3_waiter w;
 	_Atomic int calls;
@@ -306,6 +359,8 @@ static Suite *suite(void)
 	tcase_add_test(t, bounded);
 	tcase_add_test(t, waiters_wake_for_their_range);
 	tcase_add_test(t, waiters_cancel_and_fail);
+	tcase_add_test(t, waiters_by_range);
+	tcase_add_test(t, blocker_waits);
 	tcase_add_test(t, waiter_may_wait_again);
 	tcase_add_test(t, waiters_cancel_races_call);
 	suite_add_tcase(s, t);
