@@ -19,6 +19,7 @@
 #include "fs/base/log.h"
 #include "fs/core/evict.h"
 #include "fs/core/file.h"
+#include "fs/core/fill.h"
 #include "fs/core/inode.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/node.h"
@@ -144,6 +145,12 @@ static void read_options(struct f3_core *core)
 	core->opt.entry_ttl_ns = f3_conf_u64(conf, "f3", NULL, "entry-timeout");
 	core->opt.attr_ttl_ns = f3_conf_u64(conf, "f3", NULL, "attr-timeout");
 	core->opt.negative_ttl_ns = f3_conf_u64(conf, "f3", NULL, "negative-timeout");
+	core->opt.cache_bytes = f3_conf_u64(conf, "f3", NULL, "cache-size");
+	core->opt.cache_low_bytes = f3_conf_u64(conf, "f3", NULL, "cache-low");
+	core->opt.space_wait_ns = f3_conf_u64(conf, "f3", NULL, "space-wait");
+	core->opt.fill_bytes = f3_conf_u64(conf, "f3", NULL, "fill-size");
+	core->opt.fill_parallel = (unsigned)f3_conf_u64(conf, "f3", NULL, "fill-parallel");
+	core->opt.retry_max_ns = f3_conf_u64(conf, "f3", NULL, "retry-max");
 	if (node && *node)
 		snprintf(core->node_name, sizeof(core->node_name), "%s", node);
 	else if (gethostname(core->node_name, sizeof(core->node_name) - 1))
@@ -226,6 +233,11 @@ void f3_core_set_kernel(struct f3_core *core, const struct f3_kernel_ops *ops)
 		memset(&core->kernel, 0, sizeof(core->kernel));
 }
 
+static void stop_fill(void *arg, struct f3_inode *inode)
+{
+	f3_fill_stop(arg, inode);
+}
+
 static void seal_one(void *arg, struct f3_inode *inode)
 {
 	struct f3_core *core = arg;
@@ -249,8 +261,10 @@ void f3_core_stop(struct f3_core *core)
 	f3_journal_stop(core);
 	f3_evict_stop(core);
 	f3_workq_free(core->blocking);
-	f3_workq_free(core->transfer);
+	if (core->itable)
+		f3_itable_each(core, stop_fill, core);
 	f3_timers_stop();
+	f3_workq_free(core->transfer);
 	f3_itable_free(core->itable);
 	f3_watcher_free(core->watcher);
 	f3_volumes_stop(core);

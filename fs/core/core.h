@@ -78,6 +78,11 @@ struct f3_core {
 	struct f3_core_options {	/* from the configuration, read on hot paths */
 		uint64_t writer_reserve_bytes;
 		uint64_t entry_ttl_ns, attr_ttl_ns, negative_ttl_ns;	/* of what only this node changes */
+		uint64_t cache_bytes, cache_low_bytes;	/* 0: what the disk has */
+		uint64_t space_wait_ns;		/* back-pressure before ENOSPC */
+		uint64_t fill_bytes;		/* one transfer of sequential reading */
+		unsigned fill_parallel;		/* transfers under way per volume */
+		uint64_t retry_max_ns;		/* how long waiters are kept while the store fails */
 	} opt;
 	char node_name[256];
 	uint8_t node_uuid[16];

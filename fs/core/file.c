@@ -27,15 +27,7 @@ const char *f3_open_mode_name(enum f3_open_mode m)
 
 bool f3_file_complete(const struct f3_inode *inode)
 {
-	return inode->rec.backing && !inode->extents && inode->rec.state != F3_STATE_FILLING &&
-	       inode->rec.state != F3_STATE_REMOTE;
-}
-
-/* Bytes that only the store has. */
-static bool incomplete(const struct f3_inode *inode)
-{
-	return inode->extents || inode->rec.state == F3_STATE_FILLING ||
-	       inode->rec.state == F3_STATE_REMOTE;
+	return inode->rec.backing && !f3_fill_incomplete(inode);
 }
 
 static bool in_store(const struct f3_inode *inode)
@@ -179,7 +171,11 @@ static int empty_in_place(struct f3_core *core, struct f3_inode *inode)
 
 	if (fd < 0)
 		return fd;
-	if (ftruncate(fd, 0) || fstat(fd, &st))
+	if (inode->extents)
+		r = f3_fill_truncate(core, inode, fd, 0);
+	else if (ftruncate(fd, 0))
+		r = -errno;
+	if (!r && fstat(fd, &st))
 		r = -errno;
 	if (!r) {
 		f3_file_seen(inode, &st);
@@ -303,9 +299,9 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 
 	if (inode->dead)
 		return -ESTALE;
-	if (incomplete(inode) && truncate && inode->mode == F3_MODE_NONE && !inode->fill)
+	if (f3_fill_incomplete(inode) && truncate && inode->mode == F3_MODE_NONE && !inode->fill)
 		r = replace_empty(core, inode, gone);
-	else if (incomplete(inode) && !inode->extents)
+	else if (f3_fill_incomplete(inode) && !inode->extents)
 		return 1;
 	else if (!inode->rec.backing)
 		r = make_backing(core, inode);
@@ -323,8 +319,6 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 
 		if (inode->rec.size || inode->extents)
 			r = empty_in_place(core, inode);
-		if (!r && inode->extents)
-			f3_fill_truncated(inode, 0);
 		inode->changed = true;
 		inode->rec.mtime_ns = inode->rec.ctime_ns = now;
 	}
@@ -356,6 +350,11 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		if (!who->may_block)
 			return -F3_EWAIT;
 		r = f3_store_inode_check(core, inode);
+		if (r)
+			return r;
+	}
+	if (writer && !(flags & O_TRUNC)) {
+		r = f3_fill_settle(core, inode);
 		if (r)
 			return r;
 	}
@@ -441,7 +440,7 @@ void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, 
 	if (!inode->opens) {
 		inode->mode = F3_MODE_NONE;
 		reap = (inode->rec.flags & F3_INO_ORPHAN) != 0;
-		resume = inode->rec.state == F3_STATE_MOVING;
+		resume = inode->rec.state != F3_STATE_WRITING && f3_move_pending(inode);
 		if (inode->rec.state != F3_STATE_WRITING && !inode->extents && !inode->fill) {
 			fd = inode->fd;
 			inode->fd = -1;
@@ -472,7 +471,7 @@ static int record_sealed(struct f3_core *core, struct f3_inode *inode)
 		return r;
 	if (store && !inode->changed && inode->rec.etag[0] &&
 	    !memcmp(&inode->seen, &inode->committed, sizeof(inode->seen))) {
-		inode->rec.state = inode->extents ? F3_STATE_FILLING : F3_STATE_CLEAN;
+		inode->rec.state = f3_fill_incomplete(inode) ? F3_STATE_FILLING : F3_STATE_CLEAN;
 	} else {
 		inode->rec.state = F3_STATE_SEALED;
 		if (store) {
@@ -535,7 +534,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 		watch = inode->watch;
 		inode->watch = NULL;
 		stage = (inode->rec.flags & F3_INO_DIRTY) != 0;
-		resume = !inode->opens && inode->rec.state == F3_STATE_MOVING;
+		resume = !inode->opens && f3_move_pending(inode);
 		if (!inode->opens && !inode->extents) {
 			close_fd = inode->fd;
 			inode->fd = -1;

@@ -72,11 +72,14 @@ int64_t f3_file_copy_range(struct f3_core *core, struct f3_inode *in, uint64_t o
 			   struct f3_inode *out, uint64_t off_out, uint64_t len);
 int64_t f3_file_seek(struct f3_core *core, struct f3_inode *inode, uint64_t off, int whence);
 
-/* Room and quota for a write through the daemon, before it happens: 0, -EDQUOT, -ENOSPC, -F3_EWAIT. */
+/* Room and quota for a write through the daemon, before it happens: 0, -EDQUOT, -ENOSPC, -F3_EWAIT.
+ * After 0 fills keep off the range until f3_file_written, which has to follow. */
 int f3_file_reserve(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
 		    const struct f3_caller *who);
-/* After it: extent map, change flag, suid/caps, accounting. */
-void f3_file_written(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len);
+/* After it, with the same range and what the write returned (bytes or -errno): extent map, change
+ * flag, accounting. The error to be answered, else `result`. */
+int64_t f3_file_written(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
+			int64_t result);
 
 /* suid, sgid (with group execute) and security.capability go, as a write by somebody without
  * CAP_FSETID makes them. No-op when there are none. */

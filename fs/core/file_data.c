@@ -121,7 +121,9 @@ int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size
 
 	if (size > f3_backing_caps(f3_file_store(inode))->max_file_bytes)
 		return -EFBIG;
-	r = lock_ready(core, inode, false, who);
+	r = f3_fill_settle(core, inode);
+	if (!r)
+		r = lock_ready(core, inode, false, who);
 	if (r)
 		return r;
 	fd = f3_file_write_fd(core, inode, &close_it);
@@ -129,12 +131,12 @@ int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size
 		f3_unlock(&inode->lock);
 		return fd;
 	}
-	r = ftruncate(fd, (off_t)size) ? -errno : 0;
-	if (!r) {
-		if (inode->extents)
-			f3_fill_truncated(inode, size);
+	if (inode->extents)
+		r = f3_fill_truncate(core, inode, fd, size);
+	else
+		r = ftruncate(fd, (off_t)size) ? -errno : 0;
+	if (!r)
 		changed(core, inode, fd);
-	}
 	if (close_it)
 		close(fd);
 	return finish(core, inode, r);
@@ -158,6 +160,35 @@ static bool mode_supported(const struct f3_backing_caps *caps, int mode)
 	}
 }
 
+static int reserve(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
+		   const struct f3_caller *who)
+{
+	struct f3_volume *v = inode->volume;
+	uint64_t end, growth, size;
+	enum f3_class where;
+	int r;
+
+	if (__builtin_add_overflow(off, len, &end) ||
+	    end > f3_backing_caps(f3_file_store(inode))->max_file_bytes)
+		return -EFBIG;
+	f3_lock(&inode->lock);
+	size = inode->rec.size;
+	where = (enum f3_class)inode->rec.backing_class;
+	f3_unlock(&inode->lock);
+	growth = end > size ? end - (off > size ? off : size) : 0;
+	if (!growth)
+		return 0;
+	r = f3_volume_charge(v, growth, 0);
+	if (r)
+		return r;
+	/* Only a check: what the write really takes is accounted after it. */
+	f3_volume_uncharge(v, growth, 0);
+	if (where == F3_CLASS_MEMORY)
+		return 0;
+	r = f3_evict_room(core, growth, who->may_block && in_store(inode));
+	return r == -ENOSPC && in_store(inode) && !who->may_block ? -F3_EWAIT : r;
+}
+
 int f3_file_fallocate(struct f3_core *core, struct f3_inode *inode, int mode, uint64_t off,
 		      uint64_t len, const struct f3_caller *who)
 {
@@ -167,13 +198,15 @@ int f3_file_fallocate(struct f3_core *core, struct f3_inode *inode, int mode, ui
 	if (!mode_supported(f3_backing_caps(f3_file_store(inode)), mode))
 		return -EOPNOTSUPP;
 	if (!(mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE))) {
-		r = f3_file_reserve(core, inode, off, len, who);
+		r = reserve(core, inode, off, len, who);
 		if (r)
 			return r;
 	}
 	/* Ranges move about or turn to zeros: with bytes still in the store that is not worth
 	 * describing; they are fetched first. */
-	r = lock_ready(core, inode, true, who);
+	r = f3_fill_settle(core, inode);
+	if (!r)
+		r = lock_ready(core, inode, true, who);
 	if (r)
 		return r;
 	fd = f3_file_write_fd(core, inode, &close_it);
@@ -261,50 +294,43 @@ int64_t f3_file_seek(struct f3_core *core, struct f3_inode *inode, uint64_t off,
 int f3_file_reserve(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
 		    const struct f3_caller *who)
 {
-	struct f3_volume *v = inode->volume;
-	uint64_t end, growth, size;
-	enum f3_class where;
-	int r;
+	int r = reserve(core, inode, off, len, who);
 
-	if (__builtin_add_overflow(off, len, &end) ||
-	    end > f3_backing_caps(f3_file_store(inode))->max_file_bytes)
-		return -EFBIG;
-	f3_lock(&inode->lock);
-	size = inode->rec.size;
-	where = (enum f3_class)inode->rec.backing_class;
-	f3_unlock(&inode->lock);
-	growth = end > size ? end - (off > size ? off : size) : 0;
-	if (!growth)
-		return 0;
-	r = f3_volume_charge(v, growth, 0);
-	if (r)
-		return r;
-	/* Only a check: what the write really takes is accounted after it. */
-	f3_volume_uncharge(v, growth, 0);
-	if (where == F3_CLASS_MEMORY)
-		return 0;
-	r = f3_evict_room(core, growth, who->may_block && in_store(inode));
-	return r == -ENOSPC && in_store(inode) && !who->may_block ? -F3_EWAIT : r;
+	while (!r) {
+		f3_lock(&inode->lock);
+		r = f3_fill_write_begin(inode, off, len);
+		f3_unlock(&inode->lock);
+		if (r != -EFBIG)
+			return r;
+		/* Too many small pieces: the rest is fetched, then there is one. */
+		if (!who->may_block)
+			return -F3_EWAIT;
+		r = f3_fill_whole(core, inode);
+	}
+	return r;
 }
 
-void f3_file_written(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len)
+int64_t f3_file_written(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
+			int64_t result)
 {
-	int64_t now = f3_clock_file_ns();
+	uint64_t written = result > 0 ? (uint64_t)result : 0;
 	struct stat st;
-	int fd;
+	int fd, r;
 
 	f3_lock(&inode->lock);
-	inode->changed = true;
-	fd = f3_file_fd(core, inode);
-	if (fd >= 0 && !fstat(fd, &st)) {
-		f3_file_account(core, inode, (uint64_t)st.st_size, (uint64_t)st.st_blocks);
-		if (!inode->extents)
-			f3_file_seen(inode, &st);
+	r = f3_fill_write_end(core, inode, off, len, written);
+	if (written) {
+		inode->changed = true;
+		inode->rec.mtime_ns = inode->rec.ctime_ns = f3_clock_file_ns();
+		fd = f3_file_fd(core, inode);
+		if (fd >= 0 && !fstat(fd, &st)) {
+			f3_file_account(core, inode, (uint64_t)st.st_size, (uint64_t)st.st_blocks);
+			if (!inode->extents)
+				f3_file_seen(inode, &st);
+		}
 	}
-	if (inode->extents && f3_fill_written(inode, off, len))
-		f3_log_error("inode %llu: too many separate ranges", (unsigned long long)inode->ino);
-	inode->rec.mtime_ns = inode->rec.ctime_ns = now;
 	f3_unlock(&inode->lock);
+	return r ? r : result;
 }
 
 int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode)

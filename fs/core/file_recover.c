@@ -13,6 +13,7 @@
 #include "fs/base/log.h"
 #include "fs/core/evict.h"
 #include "fs/core/file.h"
+#include "fs/core/fill.h"
 #include "fs/core/namespace.h"
 #include "fs/core/stage.h"
 
@@ -81,6 +82,11 @@ static int seal_writer(struct f3_core *core, struct f3_inode *inode)
 	struct stat st;
 	int r, fd;
 
+	if (inode->rec.base_limit) {
+		r = f3_fill_prepare(core, inode);
+		if (r)
+			return r;
+	}
 	f3_lock(&inode->lock);
 	if (inode->rec.state != F3_STATE_WRITING) {
 		f3_unlock(&inode->lock);
@@ -104,6 +110,8 @@ static int seal_writer(struct f3_core *core, struct f3_inode *inode)
 		inode->seen_valid = true;	/* all zero: whatever the file says is news */
 		if (st.st_size == 0 && inode->rec.size == 0)
 			f3_file_seen(inode, &st);
+		if (inode->extents)
+			f3_file_account(core, inode, (uint64_t)st.st_size, (uint64_t)st.st_blocks);
 		inode->changed = true;
 	}
 	f3_unlock(&inode->lock);
@@ -151,7 +159,7 @@ static int sweep_file(void *arg, uint64_t ino, uint32_t number, const struct sta
 	r = f3_meta_get_inode(core->meta, ino, &rec);
 	if (!r) {
 		bool ours = rec.volume == sweep->volume->id && rec.backing >= number &&
-			    rec.backing_class == where;
+			    rec.backing_class == where && rec.state != F3_STATE_REMOTE;
 
 		f3_inode_rec_done(&rec);
 		/* A lower number may be on its way out of an older content; a higher one, or one in

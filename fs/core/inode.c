@@ -10,6 +10,8 @@
 
 #include "fs/core/volume.h"
 
+#include "fs/core/fill.h"
+
 #define SHARDS 64u			/* power of two */
 #define BUCKETS_MIN 64u
 /* Registered backing files of inodes that nobody has open: a reopen needs no open(2) and no
@@ -95,6 +97,7 @@ static void inode_free(struct f3_core *core, struct f3_inode *inode)
 		close(inode->fd);
 	if (inode->write_fd >= 0)
 		close(inode->write_fd);
+	f3_fill_free(inode->fill);
 	f3_extents_free(inode->extents);
 	f3_volume_put(inode->volume);
 	f3_inode_rec_done(&inode->rec);

@@ -17,7 +17,14 @@
  * -ENOSPC, or the stage's error: then nothing has changed. */
 int f3_move_class(struct f3_core *core, struct f3_inode *inode, enum f3_class to,
 		  enum f3_class_source source, const struct f3_caller *who);
-/* Called at last close for files in state MOVING. */
+/* Do its bytes lie on another file system than its class asks for? Inode lock held. */
+static inline bool f3_move_pending(const struct f3_inode *inode)
+{
+	return inode->rec.backing && inode->rec.state != F3_STATE_REMOTE &&
+	       (inode->rec.class_ == F3_CLASS_MEMORY) !=
+		       (inode->rec.backing_class == F3_CLASS_MEMORY);
+}
+/* Called at last close for files whose move is pending. Goes on in the background. */
 void f3_move_resume(struct f3_core *core, struct f3_inode *inode);
 
 #endif

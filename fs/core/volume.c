@@ -15,6 +15,7 @@
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
 #include "fs/core/evict.h"
+#include "fs/core/fill.h"
 #include "fs/core/namespace.h"
 
 struct f3_volumes {
@@ -40,6 +41,7 @@ static void volume_free(struct f3_volume *v)
 	if (!v)
 		return;
 	f3_object_close(v->store);
+	f3_fill_gate_free(v->fills);
 	f3_backing_close(v->disk);
 	f3_backing_close(v->memory);
 	f3_placement_done(&v->placement);
@@ -241,6 +243,11 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 	r = open_backing(core, v, err);
 	if (r)
 		goto out;
+	r = f3_fill_gate_new(core, &v->fills);
+	if (r) {
+		f3_err_set(err, r, "out of memory");
+		goto out;
+	}
 	if (v->placement.has_store) {
 		const struct f3_object_options opt = {
 			.url = v->url,

@@ -32,6 +32,7 @@ struct f3_volume {
 	struct f3_backing_store *disk;
 	struct f3_backing_store *memory;
 	struct f3_object_store *store;	/* NULL without url, or while it cannot be reached at start */
+	struct f3_fill_gate *fills;
 	_Atomic uint64_t used_bytes;	/* charged: see f3_volume_charge */
 	_Atomic uint64_t used_inodes;
 	_Atomic uint64_t dirty_bytes;	/* not yet in the store */
