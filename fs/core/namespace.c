@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
-#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -176,35 +175,6 @@ void f3_ns_fill_entry(struct f3_core *core, struct f3_inode *inode, struct f3_en
 		ret_e->entry_ttl_ns = inode->volume->attr_ttl_ns;
 }
 
-struct wait {
-	struct f3_waiter w;
-	sem_t done;
-	int result;
-};
-
-static void wait_done(struct f3_waiter *w, int result)
-{
-	struct wait *wait = (struct wait *)w;
-
-	wait->result = result;
-	sem_post(&wait->done);
-}
-
-static int wait_for(struct wait *wait)
-{
-	while (sem_wait(&wait->done))
-		;
-	sem_destroy(&wait->done);
-	return wait->result;
-}
-
-static void wait_init(struct wait *wait)
-{
-	memset(wait, 0, sizeof(*wait));
-	wait->w.fn = wait_done;
-	sem_init(&wait->done, 0, 0);
-}
-
 void f3_ns_entry_number(struct f3_core *core, struct f3_journal_entry *e)
 {
 	e->seq = f3_meta_new_seq(core->meta);
@@ -214,7 +184,7 @@ void f3_ns_entry_number(struct f3_core *core, struct f3_journal_entry *e)
 int f3_ns_tell_store(struct f3_core *core, struct f3_journal_entry *e)
 {
 	struct f3_batch *b;
-	struct wait w;
+	struct f3_blocker w;
 	int r = f3_batch_new(core->meta, &b);
 
 	if (r)
@@ -225,39 +195,29 @@ int f3_ns_tell_store(struct f3_core *core, struct f3_journal_entry *e)
 	f3_batch_free(b);
 	if (r)
 		return r;
-	wait_init(&w);
+	f3_blocker_init(&w);
 	r = f3_journal_add(core, e, false, &w.w);
-	if (r) {
-		sem_destroy(&w.done);
-		return r;
-	}
-	return wait_for(&w);
+	return r ? r : f3_blocker_wait(&w);
 }
 
 int f3_ns_journal_barrier(struct f3_core *core, uint32_t volume)
 {
-	struct wait w;
+	struct f3_blocker w;
 	int r;
 
-	wait_init(&w);
+	f3_blocker_init(&w);
 	r = f3_journal_wait_volume(core, volume, &w.w);
-	if (r == 1)
-		return wait_for(&w);
-	sem_destroy(&w.done);
-	return r;
+	return r == 1 ? f3_blocker_wait(&w) : r;
 }
 
 int f3_ns_commit_wait(struct f3_core *core, struct f3_inode *inode)
 {
-	struct wait w;
+	struct f3_blocker w;
 	int r;
 
-	wait_init(&w);
+	f3_blocker_init(&w);
 	r = f3_stage_commit(core, inode, &w.w);
-	if (r == 1)
-		return wait_for(&w);
-	sem_destroy(&w.done);
-	return r;
+	return r == 1 ? f3_blocker_wait(&w) : r;
 }
 
 int f3_ns_place_again(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode,
@@ -354,13 +314,11 @@ int f3_ns_lookup(struct f3_core *core, uint64_t parent, const char *name,
 	return 0;
 }
 
-int f3_ns_getattr(struct f3_core *core, uint64_t ino, const struct f3_caller *who,
-		  struct f3_entry *ret_e)
+int f3_ns_getattr(struct f3_core *core, uint64_t ino, struct f3_entry *ret_e)
 {
 	struct f3_inode *inode;
 	int r = f3_inode_get(core, ino, &inode);
 
-	(void)who;
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
 	f3_ns_fill_entry(core, inode, ret_e);
@@ -444,17 +402,15 @@ int f3_ns_fsyncdir(struct f3_core *core, uint64_t ino, const struct f3_caller *w
 		return r;
 	r = f3_meta_sync(core->meta);
 	if (!r && f3_ns_dir_in_store(dir)) {
-		struct wait w;
+		struct f3_blocker w;
 
 		if (!who->may_block) {
 			r = -F3_EWAIT;
 		} else {
-			wait_init(&w);
+			f3_blocker_init(&w);
 			r = f3_journal_wait_dir(core, ino, &w.w);
 			if (r == 1)
-				r = wait_for(&w);
-			else
-				sem_destroy(&w.done);
+				r = f3_blocker_wait(&w);
 		}
 	}
 	f3_inode_put(core, dir);

@@ -53,8 +53,7 @@ int f3_ns_rename(struct f3_core *core, uint64_t parent, const char *name, uint64
 		 const char *newname, unsigned flags, const struct f3_caller *who);
 int f3_ns_readlink(struct f3_core *core, uint64_t ino, char *out, size_t size);
 
-int f3_ns_getattr(struct f3_core *core, uint64_t ino, const struct f3_caller *who,
-		  struct f3_entry *ret_e);
+int f3_ns_getattr(struct f3_core *core, uint64_t ino, struct f3_entry *ret_e);
 
 enum f3_setattr {		/* which members of st are set */
 	F3_SET_MODE = 1, F3_SET_UID = 2, F3_SET_GID = 4, F3_SET_SIZE = 8,

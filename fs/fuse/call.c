@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * call: requests that may have to leave their thread, and what is counted of every one.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/clock.h"
+#include "fs/base/log.h"
+#include "fs/base/text.h"
+#include "fs/fuse/impl.h"
+
+static const char *const op_names[F3_OP_MAX] = {
+	"lookup", "getattr", "setattr", "readlink", "mknod", "mkdir", "unlink", "rmdir", "symlink",
+	"rename", "link", "open", "create", "tmpfile", "read", "write", "flush", "release", "fsync",
+	"opendir", "readdir", "releasedir", "fsyncdir", "statfs", "setxattr", "getxattr", "listxattr",
+	"removexattr", "fallocate", "lseek", "copy_file_range",
+};
+
+static char op_labels[F3_OP_MAX][32], error_labels[F3_OP_MAX][64];
+static struct f3_histogram op_seconds[F3_OP_MAX];
+static struct f3_counter op_errors[F3_OP_MAX];
+
+const char *f3_op_name(enum f3_op op)
+{
+	return op_names[op];
+}
+
+void f3_ops_register_metrics(void)
+{
+	for (int op = 0; op < F3_OP_MAX; op++) {
+		snprintf(op_labels[op], sizeof(op_labels[op]), "op=\"%s\"", op_names[op]);
+		snprintf(error_labels[op], sizeof(error_labels[op]), "op=\"%s\",result=\"error\"",
+			 op_names[op]);
+		op_seconds[op].name = "f3_fuse_op_seconds";
+		op_seconds[op].labels = op_labels[op];
+		op_seconds[op].help = "Time from a request's arrival to its reply.";
+		f3_histogram_register(&op_seconds[op]);
+		op_errors[op].name = "f3_fuse_errors_total";
+		op_errors[op].labels = error_labels[op];
+		op_errors[op].help = "Requests answered with an error other than ENOENT and ENODATA.";
+		f3_counter_register(&op_errors[op]);
+	}
+}
+
+static void log_access(enum f3_op op, uint64_t took_ns, uint64_t ino, const char *name,
+		       const struct f3_caller *who, int result)
+{
+	struct f3_buf line;
+
+	f3_buf_init(&line, 4096);
+	f3_buf_printf(&line, "[uid:%u,gid:%u,pid:%d] %s (%" PRIu64, who->uid, who->gid, who->pid,
+		      op_names[op], ino);
+	if (name) {
+		f3_buf_put_u8(&line, ',');
+		f3_text_escape(&line, name, strlen(name), F3_ESCAPE_LINE);
+	}
+	f3_buf_printf(&line, "): %s <%.6f>\n", result ? f3_errno_name(result) : "OK",
+		      f3_seconds(took_ns));
+	if (!line.error)
+		f3_accesslog_line((const char *)line.data, line.len);
+	f3_buf_done(&line);
+}
+
+void f3_op_finished(struct f3_fuse *f, enum f3_op op, uint64_t start_ns, uint64_t ino,
+		    const char *name, const struct f3_caller *who, int result)
+{
+	uint64_t took_ns = f3_clock_mono_ns() - start_ns;
+
+	f3_observe(&op_seconds[op], took_ns);
+	if (result && result != -ENOENT && result != -ENODATA)
+		f3_count(&op_errors[op], 1);
+	if (f3_accesslog_wanted())
+		log_access(op, took_ns, ino, name, who, result);
+	if (f->slow_ns && took_ns > f->slow_ns)
+		f3_log_warn("slow: %s of inode %" PRIu64 " took %.3f s", op_names[op], ino,
+			    f3_seconds(took_ns));
+}
+
+void f3_call_init(struct f3_call *call, fuse_req_t req, enum f3_op op, int (*fn)(struct f3_call *))
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	memset(call, 0, sizeof(*call));
+	call->f = fuse_req_userdata(req);
+	call->req = req;
+	call->op = op;
+	call->fn = fn;
+	call->start_ns = f3_clock_mono_ns();
+	call->who = (struct f3_caller){
+		.uid = ctx->uid,
+		.gid = ctx->gid,
+		.pid = ctx->pid,
+		.umask = ctx->umask,
+	};
+}
+
+static void finish(struct f3_call *call, int r)
+{
+	if (r)
+		fuse_reply_err(call->req, -r);
+	f3_op_finished(call->f, call->op, call->start_ns, call->ino, call->name, &call->who, r);
+}
+
+static void run_blocking(struct f3_work *work)
+{
+	struct f3_call *call = (struct f3_call *)work;
+	int r = call->fn(call);
+
+	finish(call, r);
+	free(call);
+}
+
+/* A copy with its strings and value behind it. */
+static struct f3_call *call_dup(const struct f3_call *call)
+{
+	size_t n1 = call->name ? strlen(call->name) + 1 : 0;
+	size_t n2 = call->name2 ? strlen(call->name2) + 1 : 0;
+	size_t n3 = call->value ? call->size : 0;
+	struct f3_call *copy = malloc(sizeof(*copy) + n1 + n2 + n3);
+	char *at;
+
+	if (!copy)
+		return NULL;
+	*copy = *call;
+	at = (char *)(copy + 1);
+	if (n1) {
+		copy->name = memcpy(at, call->name, n1);
+		at += n1;
+	}
+	if (n2) {
+		copy->name2 = memcpy(at, call->name2, n2);
+		at += n2;
+	}
+	if (n3)
+		copy->value = memcpy(at, call->value, n3);
+	return copy;
+}
+
+void f3_call_run(struct f3_call *call)
+{
+	struct f3_call *copy;
+	int r = call->fn(call);
+
+	if (r != -F3_EWAIT) {
+		finish(call, r);
+		return;
+	}
+	copy = call_dup(call);
+	r = -ENOMEM;
+	if (copy) {
+		copy->who.may_block = true;
+		copy->work.fn = run_blocking;
+		r = f3_workq_push(copy->f->core->blocking, &copy->work);
+		if (!r)
+			return;
+		free(copy);
+	}
+	finish(call, r);
+}
+
+void f3_entry_param(const struct f3_entry *e, struct fuse_entry_param *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->ino = e->ino;
+	ret->attr = e->st;
+	ret->attr_timeout = f3_seconds(e->attr_ttl_ns);
+	ret->entry_timeout = f3_seconds(e->entry_ttl_ns);
+}

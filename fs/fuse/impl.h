@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * impl: what the files of fs/fuse share; nobody else includes it.
+ *
+ * A request is a f3_call: arguments by value and by pointer into the kernel's buffer. Its function
+ * replies and returns 0, returns -errno to have that replied, or returns -F3_EWAIT: then the call
+ * is copied to the heap and made again on a thread that may block. After the reply the request and
+ * the call are gone.
+ */
+#ifndef F3_FUSE_IMPL_H
+#define F3_FUSE_IMPL_H
+
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 17)
+
+#include <fuse_lowlevel.h>
+
+#include "fs/base/metric.h"
+#include "fs/core/file.h"
+#include "fs/core/namespace.h"
+#include "fs/fuse/session.h"
+
+#define F3_FUSE_MAX_IO (1u << 20)
+
+enum f3_op {
+	F3_OP_LOOKUP, F3_OP_GETATTR, F3_OP_SETATTR, F3_OP_READLINK, F3_OP_MKNOD, F3_OP_MKDIR,
+	F3_OP_UNLINK, F3_OP_RMDIR, F3_OP_SYMLINK, F3_OP_RENAME, F3_OP_LINK, F3_OP_OPEN, F3_OP_CREATE,
+	F3_OP_TMPFILE, F3_OP_READ, F3_OP_WRITE, F3_OP_FLUSH, F3_OP_RELEASE, F3_OP_FSYNC,
+	F3_OP_OPENDIR, F3_OP_READDIR, F3_OP_RELEASEDIR, F3_OP_FSYNCDIR, F3_OP_STATFS,
+	F3_OP_SETXATTR, F3_OP_GETXATTR, F3_OP_LISTXATTR, F3_OP_REMOVEXATTR, F3_OP_FALLOCATE,
+	F3_OP_LSEEK, F3_OP_COPY, F3_OP_MAX
+};
+
+/* One open file description. The kernel knows it by a number, so that it can be found again by
+ * whoever serves the mount after us. */
+struct f3_open {
+	uint64_t fh;			/* 0: free */
+	struct f3_inode *inode;		/* referenced; NULL for virtual files */
+	int flags;
+	bool writer, native;
+	pid_t opener;			/* process that opened it, where close() has something to say */
+	struct f3_virtual *virt;
+	uint64_t slot;
+	struct f3_open *next_free;
+};
+
+struct f3_opens;
+struct f3_parked;
+
+struct f3_fuse {
+	struct f3_core *core;
+	struct fuse_session *se;
+	struct f3_opens *opens;
+	struct f3_parked *parked;
+	struct f3_workq *notify;
+	char mountpoint[4096];
+	unsigned threads;
+	bool passthrough, uring, mounted;
+	const char *passthrough_reason;
+	_Atomic bool stopping;
+	uint64_t slow_ns;		/* log operations slower than this; 0: none */
+};
+
+struct f3_call {
+	struct f3_work work;		/* on core->blocking, once it is on the heap */
+	struct f3_fuse *f;
+	fuse_req_t req;
+	int (*fn)(struct f3_call *call);
+	enum f3_op op;
+	uint64_t start_ns;
+	struct f3_caller who;
+	uint64_t ino, ino2;
+	const char *name, *name2;
+	const void *value;
+	size_t size;
+	uint64_t off, off2, fh, fh2;
+	int flags, mode;
+	unsigned set;
+	dev_t rdev;
+	struct stat st;
+	bool kill_priv, plus;
+};
+
+/* Fills in request, caller and function of a call. */
+void f3_call_init(struct f3_call *call, fuse_req_t req, enum f3_op op,
+		  int (*fn)(struct f3_call *));
+/* Makes the call; see above. */
+void f3_call_run(struct f3_call *call);
+/* Accounts for an operation that answered by itself later (parked): metrics, logs. */
+void f3_op_finished(struct f3_fuse *f, enum f3_op op, uint64_t start_ns, uint64_t ino,
+		    const char *name, const struct f3_caller *who, int result);
+const char *f3_op_name(enum f3_op op);
+void f3_ops_register_metrics(void);
+void f3_open_register_metrics(void);
+void f3_data_register_metrics(void);
+void f3_data_count_read(uint64_t bytes);
+/* The process of a thread (/proc); 0 if it is gone. */
+pid_t f3_process_of(pid_t thread);
+
+static inline double f3_seconds(uint64_t ns)
+{
+	return (double)ns / 1e9;
+}
+void f3_entry_param(const struct f3_entry *e, struct fuse_entry_param *ret);
+
+/* opens.c */
+int f3_opens_new(struct f3_opens **ret_o);
+void f3_opens_free(struct f3_opens *o);
+struct f3_open *f3_open_new(struct f3_opens *o);	/* NULL: no memory */
+struct f3_open *f3_open_find(struct f3_opens *o, uint64_t fh);
+void f3_open_drop(struct f3_opens *o, struct f3_open *open);
+uint64_t f3_opens_count(struct f3_opens *o);
+
+/* ops_name.c, ops_attr.c, ops_open.c, ops_data.c: tables of handlers. */
+void f3_ops_name(struct fuse_lowlevel_ops *ops);
+void f3_ops_attr(struct fuse_lowlevel_ops *ops);
+void f3_ops_open(struct fuse_lowlevel_ops *ops);
+void f3_ops_data(struct fuse_lowlevel_ops *ops);
+
+/* notify.c: invalidations, on a thread of their own. */
+int f3_notify_start(struct f3_fuse *f);
+void f3_notify_ops(struct f3_fuse *f, struct f3_kernel_ops *ret_ops);
+
+/* park.c: reads that wait. */
+int f3_parked_new(struct f3_parked **ret_p);
+void f3_parked_free(struct f3_parked *p);
+uint64_t f3_parked_count(struct f3_parked *p);
+/* Reads [off, off+size) of an open file and replies, now or when the bytes are there. */
+void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_t size,
+		  uint64_t off, uint64_t start_ns);
+/* Replies to a flush or fsync when the content of now is durable. */
+void f3_park_commit(struct f3_fuse *f, fuse_req_t req, struct f3_inode *inode, enum f3_op op,
+		    uint64_t start_ns);
+
+/* virtual.c: .stats .config .accesslog */
+#define F3_INO_STATS 2ull
+#define F3_INO_CONFIG 3ull
+#define F3_INO_ACCESSLOG 4ull
+struct f3_virtual;
+uint64_t f3_virtual_ino(const char *name);		/* 0: no such file */
+bool f3_virtual_is(uint64_t ino);
+void f3_virtual_entry(uint64_t ino, struct f3_entry *ret_e);
+int f3_virtual_open(struct f3_fuse *f, uint64_t ino, struct f3_virtual **ret_v);
+/* Replies. */
+void f3_virtual_read(fuse_req_t req, struct f3_virtual *v, size_t size,
+		     uint64_t off);
+void f3_virtual_close(struct f3_virtual *v);
+/* One line for readers of .accesslog; cheap when there is none. */
+void f3_accesslog_line(const char *line, size_t len);
+bool f3_accesslog_wanted(void);
+
+#endif

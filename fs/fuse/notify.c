@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * notify: telling the kernel to forget.
+ *
+ * An invalidation may wait for locks that a request being served holds, so it is never sent from
+ * inside one: a thread of its own sends them in order. The queue is bounded; what does not fit is
+ * left to the time-outs.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "fs/fuse/impl.h"
+
+#define NOTIFY_MAX 65536
+
+/* linux/fuse.h since 6.9; the headers of the build machine may be older than its kernel. */
+struct backing_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+#define DEV_IOC_BACKING_OPEN _IOW(229, 1, struct backing_map)
+#define DEV_IOC_BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+struct notice {
+	struct f3_work work;
+	struct f3_fuse *f;
+	uint64_t ino;
+	size_t len;		/* 0: an inode, else a name in it */
+	char name[];
+};
+
+static void send_notice(struct f3_work *work)
+{
+	struct notice *n = (struct notice *)work;
+
+	if (!n->f->stopping) {
+		if (n->len)
+			fuse_lowlevel_notify_inval_entry(n->f->se, n->ino, n->name, n->len);
+		else
+			fuse_lowlevel_notify_inval_inode(n->f->se, n->ino, 0, 0);
+	}
+	free(n);
+}
+
+static void queue(struct f3_fuse *f, uint64_t ino, const char *name, size_t len)
+{
+	struct notice *n = malloc(sizeof(*n) + len + 1);
+
+	if (!n)
+		return;
+	n->work.fn = send_notice;
+	n->f = f;
+	n->ino = ino;
+	n->len = len;
+	if (len)
+		memcpy(n->name, name, len);
+	n->name[len] = '\0';
+	if (f3_workq_push(f->notify, &n->work))
+		free(n);
+}
+
+static void inval_inode(void *arg, uint64_t ino)
+{
+	queue(arg, ino, NULL, 0);
+}
+
+static void inval_entry(void *arg, uint64_t parent, const char *name, size_t len)
+{
+	queue(arg, parent, name, len);
+}
+
+static int backing_open(void *arg, int fd)
+{
+	struct f3_fuse *f = arg;
+	struct backing_map map = { .fd = fd };
+	int id = ioctl(fuse_session_fd(f->se), DEV_IOC_BACKING_OPEN, &map);
+
+	return id > 0 ? id : id == 0 ? -EINVAL : -errno;
+}
+
+static void backing_close(void *arg, int id)
+{
+	struct f3_fuse *f = arg;
+	uint32_t backing = (uint32_t)id;
+
+	ioctl(fuse_session_fd(f->se), DEV_IOC_BACKING_CLOSE, &backing);
+}
+
+int f3_notify_start(struct f3_fuse *f)
+{
+	return f3_workq_new("notify", 1, NOTIFY_MAX, &f->notify);
+}
+
+void f3_notify_ops(struct f3_fuse *f, struct f3_kernel_ops *ret_ops)
+{
+	*ret_ops = (struct f3_kernel_ops){
+		.inval_inode = inval_inode,
+		.inval_entry = inval_entry,
+		.backing_open = f->passthrough ? backing_open : NULL,
+		.backing_close = f->passthrough ? backing_close : NULL,
+		.arg = f,
+	};
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ops_data: bytes that come through the daemon, and what FLUSH and FSYNC promise.
+ *
+ * Files of local classes in passthrough never get here with reads and writes. FLUSH is evidence
+ * only: it commits an object when its content changed and the process that opened it closes.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/base/clock.h"
+#include "fs/core/stage.h"
+#include "fs/fuse/impl.h"
+
+static struct f3_counter bytes_read = {
+	.name = "f3_fuse_read_bytes_total", .labels = "", .help = "Bytes read through the daemon." };
+static struct f3_counter bytes_written = {
+	.name = "f3_fuse_written_bytes_total", .labels = "",
+	.help = "Bytes written through the daemon." };
+
+void f3_data_register_metrics(void)
+{
+	f3_counter_register(&bytes_read);
+	f3_counter_register(&bytes_written);
+}
+
+void f3_data_count_read(uint64_t bytes)
+{
+	f3_count(&bytes_read, bytes);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
+{
+	struct f3_fuse *f = fuse_req_userdata(req);
+	struct f3_open *open = f3_open_find(f->opens, fi->fh);
+
+	(void)ino;
+	if (!open)
+		fuse_reply_err(req, EBADF);
+	else if (open->virt)
+		f3_virtual_read(req, open->virt, size, (uint64_t)off);
+	else
+		f3_park_read(f, req, open, size, (uint64_t)off, f3_clock_mono_ns());
+}
+
+/* Bytes written, or -errno if there were none. */
+static int64_t write_all(int fd, const char *data, size_t size, uint64_t off)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = pwrite(fd, data + done, size - done, (off_t)(off + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return done ? (int64_t)done : -errno;
+		if (n == 0)
+			return done ? (int64_t)done : -ENOSPC;
+		done += (size_t)n;
+	}
+	return (int64_t)done;
+}
+
+static int do_write(struct f3_call *call)
+{
+	struct f3_core *core = call->f->core;
+	struct f3_open *open = f3_open_find(call->f->opens, call->fh);
+	struct f3_inode *inode;
+	bool sync, close_it;
+	int64_t n;
+	int fd, r;
+
+	if (!open || !open->inode)
+		return -EBADF;
+	inode = open->inode;
+	sync = (open->flags & (O_SYNC | O_DSYNC)) != 0;
+	if (sync && !call->who.may_block)
+		return -F3_EWAIT;
+	r = f3_file_reserve(core, inode, call->off, call->size, &call->who);
+	if (r)
+		return r;
+	if (call->kill_priv)
+		(void)f3_file_kill_priv(core, inode);
+	f3_lock(&inode->lock);
+	fd = f3_file_write_fd(core, inode, &close_it);
+	f3_unlock(&inode->lock);
+	n = fd < 0 ? fd : write_all(fd, call->value, call->size, call->off);
+	if (fd >= 0 && close_it)
+		close(fd);
+	n = f3_file_written(core, inode, call->off, call->size, n);
+	if (n < 0)
+		return (int)n;
+	f3_count(&bytes_written, (uint64_t)n);
+	if (sync) {
+		r = f3_file_sync(core, inode, false);
+		if (r)
+			return r;
+	}
+	fuse_reply_write(call->req, (size_t)n);
+	return 0;
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+		     struct fuse_file_info *fi)
+{
+	struct f3_call call;
+
+	f3_call_init(&call, req, F3_OP_WRITE, do_write);
+	call.ino = ino;
+	call.value = buf;
+	call.size = size;
+	call.off = (uint64_t)off;
+	call.fh = fi->fh;
+	call.kill_priv = fi->kill_suidgid;
+	f3_call_run(&call);
+}
+
+/* What close() and fsync() have to wait for. Replies, or has it replied to later. */
+static int commit(struct f3_call *call, struct f3_inode *inode)
+{
+	struct f3_core *core = call->f->core;
+	enum f3_class class_;
+	int r = 0;
+
+	f3_lock(&inode->lock);
+	class_ = (enum f3_class)inode->rec.class_;
+	f3_unlock(&inode->lock);
+	if (call->op == F3_OP_FSYNC)
+		r = f3_file_sync(core, inode, call->flags != 0);
+	if (!r && inode->volume->store && f3_class_in_store(class_) && f3_stage_needed(core, inode)) {
+		if (class_ == F3_CLASS_DURABLE) {
+			f3_park_commit(call->f, call->req, inode, call->op, call->start_ns);
+			return 0;
+		}
+		r = f3_stage_sync_local(core, inode);
+	}
+	if (!r)
+		fuse_reply_err(call->req, 0);
+	return r;
+}
+
+static int do_flush(struct f3_call *call)
+{
+	struct f3_open *open = f3_open_find(call->f->opens, call->fh);
+
+	/* A child that closes what its parent opened has nothing to commit: the parent goes on. */
+	if (!open || !open->inode || !open->writer || f3_process_of(call->who.pid) != open->opener) {
+		fuse_reply_err(call->req, 0);
+		return 0;
+	}
+	if (!call->who.may_block)
+		return -F3_EWAIT;
+	return commit(call, open->inode);
+}
+
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct f3_call call;
+
+	f3_call_init(&call, req, F3_OP_FLUSH, do_flush);
+	call.ino = ino;
+	call.fh = fi->fh;
+	f3_call_run(&call);
+}
+
+static int do_fsync(struct f3_call *call)
+{
+	struct f3_open *open = f3_open_find(call->f->opens, call->fh);
+
+	if (!open || !open->inode)
+		return -EBADF;
+	if (!call->who.may_block)
+		return -F3_EWAIT;
+	return commit(call, open->inode);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct f3_call call;
+
+	f3_call_init(&call, req, F3_OP_FSYNC, do_fsync);
+	call.ino = ino;
+	call.fh = fi->fh;
+	call.flags = datasync;
+	f3_call_run(&call);
+}
+
+static int do_fallocate(struct f3_call *call)
+{
+	struct f3_open *open = f3_open_find(call->f->opens, call->fh);
+	int r;
+
+	if (!open || !open->inode)
+		return -EBADF;
+	if (!call->who.may_block)
+		return -F3_EWAIT;	/* allocation may wait for the disk */
+	r = f3_file_fallocate(call->f->core, open->inode, call->mode, call->off, call->off2, &call->who);
+	if (!r && call->who.uid != 0)
+		r = f3_file_kill_priv(call->f->core, open->inode);
+	if (!r)
+		fuse_reply_err(call->req, 0);
+	return r;
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+			 struct fuse_file_info *fi)
+{
+	struct f3_call call;
+
+	f3_call_init(&call, req, F3_OP_FALLOCATE, do_fallocate);
+	call.ino = ino;
+	call.fh = fi->fh;
+	call.mode = mode;
+	call.off = (uint64_t)off;
+	call.off2 = (uint64_t)len;
+	f3_call_run(&call);
+}
+
+static int do_lseek(struct f3_call *call)
+{
+	struct f3_open *open = f3_open_find(call->f->opens, call->fh);
+	int64_t r;
+
+	if (!open || !open->inode)
+		return -EBADF;
+	r = f3_file_seek(call->f->core, open->inode, call->off, call->mode);
+	if (r < 0)
+		return (int)r;
+	fuse_reply_lseek(call->req, r);
+	return 0;
+}
+
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+		     struct fuse_file_info *fi)
+{
+	struct f3_call call;
+
+	f3_call_init(&call, req, F3_OP_LSEEK, do_lseek);
+	call.ino = ino;
+	call.fh = fi->fh;
+	call.off = (uint64_t)off;
+	call.mode = whence;
+	f3_call_run(&call);
+}
+
+static int do_copy(struct f3_call *call)
+{
+	struct f3_open *in = f3_open_find(call->f->opens, call->fh);
+	struct f3_open *out = f3_open_find(call->f->opens, call->fh2);
+	int64_t n;
+
+	if (!in || !in->inode || !out || !out->inode)
+		return -EBADF;
+	if (!call->who.may_block)
+		return -F3_EWAIT;	/* a copy of any length */
+	n = f3_file_copy_range(call->f->core, in->inode, call->off, out->inode, call->off2, call->size);
+	if (n < 0)
+		return (int)n;
+	if (call->who.uid != 0)
+		(void)f3_file_kill_priv(call->f->core, out->inode);
+	fuse_reply_write(call->req, (size_t)n);
+	return 0;
+}
+
+static void op_copy(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse_file_info *fi_in,
+		    fuse_ino_t ino_out, off_t off_out, struct fuse_file_info *fi_out, size_t len,
+		    int flags)
+{
+	struct f3_call call;
+
+	(void)ino_out;
+	(void)flags;
+	f3_call_init(&call, req, F3_OP_COPY, do_copy);
+	call.ino = ino_in;
+	call.fh = fi_in->fh;
+	call.fh2 = fi_out->fh;
+	call.off = (uint64_t)off_in;
+	call.off2 = (uint64_t)off_out;
+	call.size = len;
+	f3_call_run(&call);
+}
+
+void f3_ops_data(struct fuse_lowlevel_ops *ops)
+{
+	ops->read = op_read;
+	ops->write = op_write;
+	ops->flush = op_flush;
+	ops->fsync = op_fsync;
+	ops->fallocate = op_fallocate;
+	ops->lseek = op_lseek;
+	ops->copy_file_range = op_copy;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ops_open: open, create, release: from the core's plan to what the kernel is told.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/fuse/impl.h"
+
+static struct f3_counter open_modes[] = {
+	{ .name = "f3_fuse_opens_total", .labels = "mode=\"passthrough\"",
+	  .help = "Opens by how the kernel reaches the bytes." },
+	{ .name = "f3_fuse_opens_total", .labels = "mode=\"passthrough_direct\"" },
+	{ .name = "f3_fuse_opens_total", .labels = "mode=\"cached\"" },
+};
+
+void f3_open_register_metrics(void)
+{
+	for (size_t i = 0; i < sizeof(open_modes) / sizeof(open_modes[0]); i++) {
+		open_modes[i].help = open_modes[0].help;
+		f3_counter_register(&open_modes[i]);
+	}
+}
+
+pid_t f3_process_of(pid_t thread)
+{
+	char path[64], line[256];
+	long tgid = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)thread);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "Tgid: %ld", &tgid) == 1)
+			break;
+	fclose(file);
+	return (pid_t)tgid;
+}
+
+static void tell_kernel(const struct f3_open_plan *plan, struct fuse_file_info *fi)
+{
+	fi->noflush = plan->noflush;
+	if (plan->mode == F3_MODE_PASSTHROUGH) {
+		fi->backing_id = plan->backing_id;
+		fi->direct_io = plan->direct_io;
+		f3_count(&open_modes[plan->direct_io ? 1 : 0], 1);
+	} else {
+		fi->keep_cache = plan->keep_cache;
+		f3_count(&open_modes[2], 1);
+	}
+	fi->parallel_direct_writes = 1;
+}
+
+static void remember(struct f3_open *open, struct f3_inode *inode, int flags,
+		     const struct f3_open_plan *plan, const struct f3_caller *who)
+{
+	open->inode = inode;
+	open->flags = flags;
+	open->writer = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+	open->native = plan->native;
+	if (!plan->noflush)
+		open->opener = f3_process_of(who->pid);
+}
+
+static int open_virtual(struct f3_call *call)
+{
+	struct fuse_file_info fi = { .flags = call->flags, .direct_io = 1, .noflush = 1 };
+	struct f3_open *open;
+	int r;
+
+	if ((call->flags & O_ACCMODE) != O_RDONLY)
+		return -EACCES;
+	open = f3_open_new(call->f->opens);
+	if (!open)
+		return -ENOMEM;
+	r = f3_virtual_open(call->f, call->ino, &open->virt);
+	if (r) {
+		f3_open_drop(call->f->opens, open);
+		return r;
+	}
+	fi.fh = open->fh;
+	if (fuse_reply_open(call->req, &fi)) {
+		f3_virtual_close(open->virt);
+		f3_open_drop(call->f->opens, open);
+	}
+	return 0;
+}
+
+static int do_open(struct f3_call *call)
+{
+	struct fuse_file_info fi = { .flags = call->flags };
+	struct f3_core *core = call->f->core;
+	struct f3_open_plan plan;
+	struct f3_inode *inode;
+	struct f3_open *open;
+	int r;
+
+	if (f3_virtual_is(call->ino))
+		return open_virtual(call);
+	r = f3_inode_get(core, call->ino, &inode);
+	if (r)
+		return r == -ENOENT ? -ESTALE : r;
+	open = f3_open_new(call->f->opens);
+	r = open ? f3_file_open(core, inode, call->flags, &call->who, &plan) : -ENOMEM;
+	if (r)
+		goto fail;
+	if (call->kill_priv)
+		(void)f3_file_kill_priv(core, inode);
+	remember(open, inode, call->flags, &plan, &call->who);
+	tell_kernel(&plan, &fi);
+	fi.fh = open->fh;
+	/* The program was interrupted while it waited: nobody will release this open. */
+	if (fuse_reply_open(call->req, &fi) == -ENOENT) {
+		f3_file_release(core, inode, open->writer, open->native);
+		f3_open_drop(call->f->opens, open);
+		f3_inode_put(core, inode);
+	}
+	return 0;
+fail:
+	if (open)
+		f3_open_drop(call->f->opens, open);
+	f3_inode_put(core, inode);
+	return r;
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct f3_call call;
+
+	f3_call_init(&call, req, F3_OP_OPEN, do_open);
+	call.ino = ino;
+	call.flags = fi->flags;
+	call.kill_priv = fi->kill_suidgid && (fi->flags & O_TRUNC);
+	f3_call_run(&call);
+}
+
+static int do_create(struct f3_call *call)
+{
+	struct fuse_file_info fi = { .flags = call->flags };
+	struct f3_core *core = call->f->core;
+	struct fuse_entry_param param;
+	struct f3_open_plan plan;
+	struct f3_inode *inode;
+	struct f3_entry e;
+	struct f3_open *open = f3_open_new(call->f->opens);
+	int r;
+
+	if (!open)
+		return -ENOMEM;
+	r = f3_ns_create(core, call->ino, call->name, (mode_t)call->mode, call->flags, &call->who, &e,
+			 &inode, &plan);
+	if (r) {
+		f3_open_drop(call->f->opens, open);
+		return r;
+	}
+	remember(open, inode, call->flags, &plan, &call->who);
+	open->writer = true;	/* whatever the flags: counted so by the core until the first close */
+	tell_kernel(&plan, &fi);
+	fi.fh = open->fh;
+	f3_entry_param(&e, &param);
+	if (fuse_reply_create(call->req, &param, &fi) == -ENOENT) {
+		f3_file_release(core, inode, true, open->native);
+		f3_open_drop(call->f->opens, open);
+		f3_inode_put(core, inode);
+	}
+	return 0;
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		      struct fuse_file_info *fi)
+{
+	struct f3_call call;
+
+	f3_call_init(&call, req, F3_OP_CREATE, do_create);
+	call.ino = parent;
+	call.name = name;
+	call.mode = (int)mode;
+	call.flags = fi->flags;
+	f3_call_run(&call);
+}
+
+static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+	struct f3_call call;
+
+	f3_call_init(&call, req, F3_OP_TMPFILE, do_create);
+	call.ino = parent;
+	call.mode = (int)mode;
+	call.flags = fi->flags;
+	f3_call_run(&call);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct f3_fuse *f = fuse_req_userdata(req);
+	struct f3_open *open = f3_open_find(f->opens, fi->fh);
+	struct f3_inode *inode;
+	struct f3_open was;
+
+	(void)ino;
+	fuse_reply_err(req, 0);
+	if (!open)
+		return;
+	was = *open;
+	inode = was.inode;
+	f3_open_drop(f->opens, open);
+	if (was.virt)
+		f3_virtual_close(was.virt);
+	if (inode) {
+		f3_file_release(f->core, inode, was.writer, was.native);
+		f3_inode_put(f->core, inode);
+	}
+}
+
+void f3_ops_open(struct fuse_lowlevel_ops *ops)
+{
+	ops->open = op_open;
+	ops->create = op_create;
+	ops->tmpfile = op_tmpfile;
+	ops->release = op_release;
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * park: requests that wait without a thread: reads for bytes, closes for a commit.
+ *
+ * A parked request is in a table by number, and the number is what the kernel's interrupt is
+ * registered with: an interrupt that comes when the request has just been answered finds
+ * nothing. Each has two references: of whoever parks it, until that is done with it, and of the
+ * waiter's function.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "fs/base/clock.h"
+#include "fs/core/fill.h"
+#include "fs/core/stage.h"
+#include "fs/fuse/impl.h"
+
+#define BUCKETS 4096u
+
+struct parked {
+	struct f3_waiter w;		/* first: found again from the waiter */
+	struct f3_io io;
+	struct f3_work cancel;
+	struct f3_fuse *f;
+	fuse_req_t req;
+	struct f3_inode *inode;		/* referenced */
+	struct f3_caller who;
+	enum f3_op op;
+	uint64_t start_ns;
+	uint64_t number;
+	uint64_t off;
+	size_t size;
+	char *buf;
+	_Atomic int refs;
+	bool charged;
+	_Atomic bool interrupted;
+	struct parked *next;		/* in its bucket */
+};
+
+struct f3_parked {
+	struct f3_lock lock;
+	struct parked *buckets[BUCKETS];
+	uint64_t next_number;
+	_Atomic uint64_t count;
+};
+
+int f3_parked_new(struct f3_parked **ret_p)
+{
+	struct f3_parked *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	f3_lock_init(&p->lock, F3_RANK_QUEUE);
+	*ret_p = p;
+	return 0;
+}
+
+void f3_parked_free(struct f3_parked *p)
+{
+	if (!p)
+		return;
+	f3_lock_done(&p->lock);
+	free(p);
+}
+
+uint64_t f3_parked_count(struct f3_parked *p)
+{
+	return p->count;
+}
+
+static void parked_put(struct parked *pk)
+{
+	struct f3_fuse *f = pk->f;
+
+	if (--pk->refs)
+		return;
+	free(pk->buf);
+	if (pk->charged)
+		f3_budget_give(f->core->budget, F3_ACCT_BUFFERS, pk->size);
+	f3_inode_put(f->core, pk->inode);
+	free(pk);
+}
+
+static void table_add(struct f3_parked *p, struct parked *pk)
+{
+	f3_lock(&p->lock);
+	pk->number = ++p->next_number;
+	pk->next = p->buckets[pk->number % BUCKETS];
+	p->buckets[pk->number % BUCKETS] = pk;
+	p->count++;
+	f3_unlock(&p->lock);
+}
+
+static void table_del(struct f3_parked *p, struct parked *pk)
+{
+	f3_lock(&p->lock);
+	for (struct parked **at = &p->buckets[pk->number % BUCKETS]; *at; at = &(*at)->next) {
+		if (*at == pk) {
+			*at = pk->next;
+			p->count--;
+			break;
+		}
+	}
+	f3_unlock(&p->lock);
+}
+
+static struct parked *table_get(struct f3_parked *p, uint64_t number)
+{
+	struct parked *pk;
+
+	f3_lock(&p->lock);
+	for (pk = p->buckets[number % BUCKETS]; pk && pk->number != number; pk = pk->next)
+		;
+	if (pk)
+		pk->refs++;
+	f3_unlock(&p->lock);
+	return pk;
+}
+
+/* The only place where a parked request is answered with an error or nothing more to say. */
+static void answer(struct parked *pk, int error)
+{
+	if (pk->number)
+		table_del(pk->f->parked, pk);
+	fuse_reply_err(pk->req, -error);
+	f3_op_finished(pk->f, pk->op, pk->start_ns, pk->inode->ino, NULL, &pk->who, error);
+	parked_put(pk);
+}
+
+static void cancel_work(struct f3_work *work)
+{
+	struct parked *pk = (struct parked *)((char *)work - offsetof(struct parked, cancel));
+
+	if (f3_fill_cancel(pk->inode, &pk->w))
+		answer(pk, -EINTR);
+	parked_put(pk);
+}
+
+/* Called by libfuse from inside another request: it must not answer here. */
+static void interrupted(fuse_req_t req, void *data)
+{
+	struct f3_fuse *f = fuse_req_userdata(req);
+	struct parked *pk = table_get(f->parked, (uint64_t)(uintptr_t)data);
+
+	if (!pk)
+		return;
+	pk->interrupted = true;
+	pk->cancel.fn = cancel_work;
+	if (f3_workq_push(f->core->transfer, &pk->cancel))
+		parked_put(pk);
+}
+
+static void read_done(struct f3_io *io)
+{
+	struct parked *pk = (struct parked *)((char *)io - offsetof(struct parked, io));
+
+	if (io->result < 0) {
+		answer(pk, (int)io->result);
+		return;
+	}
+	if (pk->number)
+		table_del(pk->f->parked, pk);
+	fuse_reply_buf(pk->req, pk->buf, (size_t)io->result);
+	f3_data_count_read((uint64_t)io->result);
+	f3_op_finished(pk->f, pk->op, pk->start_ns, pk->inode->ino, NULL, &pk->who, 0);
+	parked_put(pk);
+}
+
+/* The bytes are there: read them, without a thread of ours waiting for the disk. */
+static void start_read(struct parked *pk)
+{
+	struct f3_core *core = pk->f->core;
+	int fd;
+
+	pk->buf = malloc(pk->size);
+	if (!pk->buf) {
+		answer(pk, -ENOMEM);
+		return;
+	}
+	pk->charged = !f3_budget_try_take(core->budget, F3_ACCT_BUFFERS, pk->size);
+	f3_lock(&pk->inode->lock);
+	fd = f3_file_fd(core, pk->inode);
+	f3_unlock(&pk->inode->lock);
+	if (fd < 0) {
+		answer(pk, fd);
+		return;
+	}
+	pk->io = (struct f3_io){
+		.op = F3_IO_READ,
+		.fd = fd,
+		.buf = pk->buf,
+		.len = pk->size,
+		.off = pk->off,
+		.done = read_done,
+	};
+	f3_ring_submit(core->ring, &pk->io);
+}
+
+static void bytes_here(struct f3_waiter *w, int result)
+{
+	struct parked *pk = (struct parked *)w;
+
+	if (result)
+		answer(pk, result);
+	else
+		start_read(pk);
+}
+
+static struct parked *parked_new(struct f3_fuse *f, fuse_req_t req, struct f3_inode *inode,
+				 enum f3_op op, uint64_t start_ns)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct parked *pk = calloc(1, sizeof(*pk));
+
+	if (!pk)
+		return NULL;
+	pk->f = f;
+	pk->req = req;
+	pk->op = op;
+	pk->start_ns = start_ns;
+	pk->who = (struct f3_caller){ .uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid };
+	pk->inode = inode;
+	pk->refs = 1;
+	f3_inode_ref(inode);
+	return pk;
+}
+
+/* What is in the page cache is answered by the thread that has the request: two switches less. */
+static bool read_cached(fuse_req_t req, int fd, size_t size, uint64_t off)
+{
+	static __thread char buf[F3_FUSE_MAX_IO];
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
+	ssize_t n;
+
+	if (size > sizeof(buf))
+		return false;
+	n = preadv2(fd, &iov, 1, (off_t)off, RWF_NOWAIT);
+	if (n < 0 || (size_t)n < size) {
+		/* Short: perhaps the end of the file, perhaps of what is cached. */
+		struct stat st;
+
+		if (n < 0 || fstat(fd, &st) || off + (uint64_t)n < (uint64_t)st.st_size)
+			return false;
+	}
+	fuse_reply_buf(req, buf, (size_t)n);
+	f3_data_count_read((uint64_t)n);
+	return true;
+}
+
+void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_t size,
+		  uint64_t off, uint64_t start_ns)
+{
+	struct f3_inode *inode = open->inode;
+	struct f3_core *core = f->core;
+	struct f3_caller who = { .pid = fuse_req_ctx(req)->pid };
+	struct parked *pk;
+	bool complete;
+	int fd, r;
+
+	f3_lock(&inode->lock);
+	complete = f3_file_complete(inode);
+	fd = complete ? f3_file_fd(core, inode) : -1;
+	f3_unlock(&inode->lock);
+	if (fd >= 0 && read_cached(req, fd, size, off)) {
+		f3_op_finished(f, F3_OP_READ, start_ns, inode->ino, NULL, &who, 0);
+		return;
+	}
+	pk = parked_new(f, req, inode, F3_OP_READ, start_ns);
+	if (!pk) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	pk->off = off;
+	pk->size = size;
+	if (complete) {
+		start_read(pk);
+		return;
+	}
+	pk->w.fn = bytes_here;
+	pk->refs++;		/* ours, until the interrupt is registered */
+	table_add(f->parked, pk);
+	fuse_req_interrupt_func(req, interrupted, (void *)(uintptr_t)pk->number);
+	r = f3_fill_need(core, inode, off, size, &pk->w);
+	if (r == 1)
+		start_read(pk);
+	else if (r < 0)
+		answer(pk, r);
+	else if (pk->interrupted && f3_fill_cancel(inode, &pk->w))
+		answer(pk, -EINTR);	/* it came before there was a waiter to take out */
+	parked_put(pk);
+}
+
+static void committed(struct f3_waiter *w, int result)
+{
+	answer((struct parked *)w, result);
+}
+
+void f3_park_commit(struct f3_fuse *f, fuse_req_t req, struct f3_inode *inode, enum f3_op op,
+		    uint64_t start_ns)
+{
+	struct parked *pk = parked_new(f, req, inode, op, start_ns);
+	int r;
+
+	if (!pk) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	/* Not interruptible: an answer now would say that the commit failed. */
+	pk->w.fn = committed;
+	r = f3_stage_commit(f->core, inode, &pk->w);
+	if (r <= 0)
+		answer(pk, r);
+}

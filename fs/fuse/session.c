@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "fs/fuse/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/base/clock.h"
+#include "fs/base/log.h"
+#include "fs/core/volume.h"
+#include "fs/fuse/impl.h"
+
+#define THREADS_MAX 64u
+
+/* One reader for the kernel's requests that may be queued in the background; the default of 12
+ * lets a dozen waiting reads hold up every release on the mount. */
+#define MAX_BACKGROUND 65535u
+
+static void want(struct fuse_conn_info *conn, uint64_t flag)
+{
+	if (conn->capable_ext & flag)
+		fuse_set_feature_flag(conn, flag);
+}
+
+static void find_stacked(void *arg, struct f3_volume *v)
+{
+	bool *stacked = arg;
+
+	if (f3_backing_caps(v->disk)->stacked)
+		*stacked = true;
+}
+
+static void init_passthrough(struct f3_fuse *f, struct fuse_conn_info *conn)
+{
+	bool stacked = false;
+
+	if (f3_conf_u64(f->core->conf, "f3", NULL, "passthrough") != 0) {
+		f->passthrough_reason = "switched off by configuration";
+	} else if (!(conn->capable_ext & FUSE_CAP_PASSTHROUGH)) {
+		f->passthrough_reason = "this kernel has none (Linux 6.9 or later is needed)";
+	} else {
+		fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
+		f3_volume_each(f->core, find_stacked, &stacked);
+		conn->max_backing_stack_depth = stacked ? FUSE_BACKING_STACKED_OVER :
+							  FUSE_BACKING_STACKED_UNDER;
+		f->passthrough = true;
+	}
+	if (!f->passthrough)
+		f3_log_warn("passthrough: %s; reads and writes go through the daemon",
+			    f->passthrough_reason);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct f3_fuse *f = userdata;
+	struct f3_kernel_ops kernel;
+
+	init_passthrough(f, conn);
+	/* With the write-back cache the kernel refuses passthrough; without KILLPRIV_V2 every write
+	 * asks for security.capability first. */
+	fuse_unset_feature_flag(conn, FUSE_CAP_WRITEBACK_CACHE);
+	fuse_unset_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV);
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
+	want(conn, FUSE_CAP_ATOMIC_O_TRUNC);
+	want(conn, FUSE_CAP_POSIX_ACL);
+	want(conn, FUSE_CAP_DONT_MASK);
+	want(conn, FUSE_CAP_PARALLEL_DIROPS);
+	want(conn, FUSE_CAP_CACHE_SYMLINKS);
+	want(conn, FUSE_CAP_EXPORT_SUPPORT);
+	want(conn, FUSE_CAP_READDIRPLUS);
+	want(conn, FUSE_CAP_READDIRPLUS_AUTO);
+	want(conn, FUSE_CAP_ASYNC_DIO);
+	want(conn, FUSE_CAP_EXPIRE_ONLY);
+	/* Locks are the kernel's: one node is one kernel. */
+	fuse_unset_feature_flag(conn, FUSE_CAP_POSIX_LOCKS);
+	fuse_unset_feature_flag(conn, FUSE_CAP_FLOCK_LOCKS);
+	if (!f->uring)
+		fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
+	conn->max_write = F3_FUSE_MAX_IO;
+	conn->max_read = F3_FUSE_MAX_IO;
+	conn->max_background = (unsigned)f3_conf_u64(f->core->conf, "f3", NULL, "max-background");
+	if (!conn->max_background || conn->max_background > MAX_BACKGROUND)
+		conn->max_background = MAX_BACKGROUND;
+	conn->congestion_threshold = conn->max_background;
+	conn->time_gran = 1;
+	f3_notify_ops(f, &kernel);
+	f3_core_set_kernel(f->core, &kernel);
+}
+
+static bool uring_enabled_in_kernel(void)
+{
+	char c = 'N';
+	int fd = open("/sys/module/fuse/parameters/enable_uring", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		if (read(fd, &c, 1) != 1)
+			c = 'N';
+		close(fd);
+	}
+	return c == 'Y' || c == '1';
+}
+
+static void warn_request_timeouts(void)
+{
+	static const char *const files[] = { "/proc/sys/fs/fuse/default_request_timeout",
+					     "/proc/sys/fs/fuse/max_request_timeout" };
+
+	for (size_t i = 0; i < 2; i++) {
+		char text[32] = "";
+		int fd = open(files[i], O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+
+		if (fd >= 0)
+			close(fd);
+		if (n > 0 && strtoul(text, NULL, 10) > 0)
+			f3_log_warn("%s is %lu s: a request that waits longer, for an object store say, makes "
+				    "the kernel abort the whole mount; set it to 0",
+				    files[i], strtoul(text, NULL, 10));
+	}
+}
+
+static int check_mountpoint(const char *mountpoint, struct f3_err *err)
+{
+	struct stat st, up;
+	char parent[PATH_MAX];
+
+	if (stat(mountpoint, &st)) {
+		if (errno == ENOTCONN)
+			return f3_err_set(err, -ENOTCONN,
+					  "%s is a mount whose daemon is gone: umount -l %s first",
+					  mountpoint, mountpoint);
+		return f3_err_set(err, -errno, "mountpoint %s: %s", mountpoint, strerror(errno));
+	}
+	if (!S_ISDIR(st.st_mode))
+		return f3_err_set(err, -ENOTDIR, "mountpoint %s is not a directory", mountpoint);
+	if (snprintf(parent, sizeof(parent), "%s/..", mountpoint) < (int)sizeof(parent) &&
+	    !stat(parent, &up) && up.st_dev != st.st_dev)
+		return f3_err_set(err, -EBUSY, "mountpoint %s is in use: something is mounted there",
+				  mountpoint);
+	return 0;
+}
+
+static int make_session(struct f3_fuse *f, struct f3_err *err)
+{
+	struct fuse_lowlevel_ops ops = { .init = op_init };
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	char options[256];
+	int n, r = 0;
+
+	f3_ops_name(&ops);
+	f3_ops_attr(&ops);
+	f3_ops_open(&ops);
+	f3_ops_data(&ops);
+	n = snprintf(options, sizeof(options), "-ofsname=f3,subtype=f3,default_permissions,max_read=%u%s%s",
+		     F3_FUSE_MAX_IO,
+		     f3_conf_u64(f->core->conf, "f3", NULL, "allow-other") ? ",allow_other" : "",
+		     f->uring ? ",io_uring" : "");
+	if (n >= (int)sizeof(options) || fuse_opt_add_arg(&args, "f3d") ||
+	    fuse_opt_add_arg(&args, options))
+		r = f3_err_set(err, -ENOMEM, "out of memory");
+	if (!r) {
+		f->se = fuse_session_new(&args, &ops, sizeof(ops), f);
+		if (!f->se)
+			r = f3_err_set(err, -EINVAL, "libfuse refused the options %s", options);
+	}
+	fuse_opt_free_args(&args);
+	return r;
+}
+
+int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *err)
+{
+	const char *mountpoint = f3_conf_str(core->conf, "f3", NULL, "mountpoint");
+	struct f3_fuse *f = calloc(1, sizeof(*f));
+	int r;
+
+	if (!f)
+		return f3_err_set(err, -ENOMEM, "out of memory");
+	f->core = core;
+	f->slow_ns = f3_conf_u64(core->conf, "f3", NULL, "slow-operation");
+	f->threads = (unsigned)f3_conf_u64(core->conf, "f3", NULL, "threads");
+	if (!f->threads || f->threads > THREADS_MAX)
+		f->threads = 4;
+	if (!mountpoint || snprintf(f->mountpoint, sizeof(f->mountpoint), "%s", mountpoint) >=
+				   (int)sizeof(f->mountpoint)) {
+		free(f);
+		return f3_err_set(err, -EINVAL, "no mountpoint is given");
+	}
+	f->uring = f3_conf_u64(core->conf, "f3", NULL, "transport") == 1;
+	if (f->uring && !uring_enabled_in_kernel()) {
+		f3_log_warn("transport io_uring: the kernel has it switched off (module parameter "
+			    "fuse.enable_uring); using classic");
+		f->uring = false;
+	}
+	warn_request_timeouts();
+	r = check_mountpoint(f->mountpoint, err);
+	if (!r) {
+		r = f3_opens_new(&f->opens);
+		if (!r)
+			r = f3_parked_new(&f->parked);
+		if (!r)
+			r = f3_notify_start(f);
+		if (r)
+			f3_err_set(err, r, "out of memory");
+	}
+	if (!r)
+		r = make_session(f, err);
+	if (!r && fuse_session_mount(f->se, f->mountpoint))
+		r = f3_err_set(err, -EIO, "%s cannot be mounted (is /dev/fuse there, are we root?)",
+			       f->mountpoint);
+	if (r) {
+		f3_fuse_free(f);
+		return r;
+	}
+	f->mounted = true;
+	*ret_f = f;
+	return 0;
+}
+
+static void *serve(void *arg)
+{
+	struct f3_fuse *f = arg;
+	struct fuse_buf buf = { .mem = NULL };
+
+	while (!fuse_session_exited(f->se)) {
+		int n = fuse_session_receive_buf(f->se, &buf);
+
+		if (n == -EINTR || n == -EAGAIN)
+			continue;
+		if (n <= 0) {
+			fuse_session_exit(f->se);
+			break;
+		}
+		fuse_session_process_buf(f->se, &buf);
+	}
+	free(buf.mem);
+	return NULL;
+}
+
+int f3_fuse_run(struct f3_fuse *f)
+{
+	pthread_t threads[THREADS_MAX];
+	unsigned n = 0;
+	int r = 0;
+
+	for (; n < f->threads; n++) {
+		char name[16];
+
+		r = -pthread_create(&threads[n], NULL, serve, f);
+		if (r)
+			break;
+		snprintf(name, sizeof(name), "f3-fuse-%u", n);
+		pthread_setname_np(threads[n], name);
+	}
+	if (r) {
+		f3_log_error("fuse: %u threads could not be started: %s", f->threads, strerror(-r));
+		fuse_session_exit(f->se);
+		f3_fuse_stop(f);
+	}
+	while (n)
+		pthread_join(threads[--n], NULL);
+	f->stopping = true;
+	return r;
+}
+
+/* Reading threads leave when the connection ends. While they still serve, an unmount that finds
+ * the mount busy can say so. */
+void f3_fuse_stop(struct f3_fuse *f)
+{
+	if (atomic_exchange(&f->stopping, true))
+		return;
+	if (umount2(f->mountpoint, UMOUNT_NOFOLLOW) && errno == EBUSY) {
+		f3_log_warn("%s is in use: programs that have files open there get ENOTCONN from now on",
+			    f->mountpoint);
+		umount2(f->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+		fuse_session_exit(f->se);
+	}
+}
+
+void f3_fuse_free(struct f3_fuse *f)
+{
+	if (!f)
+		return;
+	f->stopping = true;
+	f3_core_set_kernel(f->core, NULL);
+	f3_workq_free(f->notify);
+	if (f->se) {
+		if (f->mounted)
+			fuse_session_unmount(f->se);
+		fuse_session_destroy(f->se);
+	}
+	f3_parked_free(f->parked);
+	f3_opens_free(f->opens);
+	free(f);
+}
+
+void f3_fuse_info(struct f3_fuse *f, struct f3_fuse_info *ret)
+{
+	*ret = (struct f3_fuse_info){
+		.transport = f->uring ? "io_uring" : "classic",
+		.passthrough = f->passthrough,
+		.passthrough_reason = f->passthrough_reason,
+		.threads = f->threads,
+		.opens = f3_opens_count(f->opens),
+		.parked = f3_parked_count(f->parked),
+	};
+}

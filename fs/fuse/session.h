@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session: the one FUSE mount of a daemon.
+ *
+ * Negotiates what the kernel offers, mounts, and serves requests with a few threads of its own
+ * until it is unmounted or told to stop. What the kernel could not give (passthrough, io_uring
+ * transport) is logged once and shown by f3ctl status; the file system works without.
+ */
+#ifndef F3_FUSE_SESSION_H
+#define F3_FUSE_SESSION_H
+
+#include "fs/core/core.h"
+
+struct f3_fuse;
+
+struct f3_fuse_info {
+	const char *transport;		/* "classic", "io_uring" */
+	bool passthrough;
+	const char *passthrough_reason;	/* why not; NULL */
+	unsigned threads;
+	uint64_t opens;			/* open file descriptions now */
+	uint64_t parked;		/* reads waiting for bytes now */
+};
+
+/* Mounts at the configured mountpoint. err names it and what to do. */
+int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *err);
+/* Serves until unmounted or stopped. 0 or -errno. */
+int f3_fuse_run(struct f3_fuse *f);
+/* Makes f3_fuse_run return soon. Any thread. */
+void f3_fuse_stop(struct f3_fuse *f);
+/* Unmounts (if still mounted) and ends the session. */
+void f3_fuse_free(struct f3_fuse *f);
+void f3_fuse_info(struct f3_fuse *f, struct f3_fuse_info *ret);
+
+#endif
