@@ -35,9 +35,11 @@ static int make_memory_dir(struct f3_core *core, struct f3_err *err)
 	char options[64];
 	struct statfs fs;
 
-	if (mkdir(core->memory_dir, 0700) && errno != EEXIST)
-		return f3_err_set(err, -errno, "memory directory %s cannot be made: %s",
-				  core->memory_dir, strerror(errno));
+	int r = f3_node_make_dirs(core->memory_dir);
+
+	if (r)
+		return f3_err_set(err, r, "memory directory %s cannot be made: %s", core->memory_dir,
+				  strerror(-r));
 	if (statfs(core->memory_dir, &fs))
 		return f3_err_set(err, -errno, "memory directory %s: %s", core->memory_dir,
 				  strerror(errno));

@@ -17,7 +17,7 @@
 
 #include "fs/base/log.h"
 
-static int make_dirs(const char *path)
+int f3_node_make_dirs(const char *path)
 {
 	char part[PATH_MAX];
 	size_t len = strlen(path);
@@ -42,7 +42,7 @@ int f3_node_lock(const char *cache_dir, struct f3_err *err)
 {
 	char path[PATH_MAX], owner[32] = "";
 	ssize_t n;
-	int fd, r = make_dirs(cache_dir);
+	int fd, r = f3_node_make_dirs(cache_dir);
 
 	if (r)
 		return f3_err_set(err, r, "cache directory %s cannot be made: %s", cache_dir,

@@ -14,6 +14,8 @@
 
 #include "fs/base/err.h"
 
+/* mkdir -p; the last one for the daemon only (0700). 0 or -errno. */
+int f3_node_make_dirs(const char *path);
 /* Makes the directory if missing and takes its lock. Returns the descriptor that holds it, or
  * -errno with the reason (-EBUSY names the daemon that has it). */
 int f3_node_lock(const char *cache_dir, struct f3_err *err);

@@ -17,6 +17,7 @@
 #include "fs/core/evict.h"
 #include "fs/core/fill.h"
 #include "fs/core/namespace.h"
+#include "fs/core/node.h"
 
 struct f3_volumes {
 	struct f3_lock lock;
@@ -155,6 +156,9 @@ static int open_backing(struct f3_core *core, struct f3_volume *v, struct f3_err
 	if (snprintf(dir, sizeof(dir), "%s/data/%" PRIu32, core->cache_dir, v->id) >=
 	    (int)sizeof(dir))
 		return f3_err_set(err, -ENAMETOOLONG, "cache directory's path is too long");
+	r = f3_node_make_dirs(dir);
+	if (r)
+		return f3_err_set(err, r, "%s cannot be made: %s", dir, strerror(-r));
 	r = f3_backing_open(dir, core->ring, &v->disk, err);
 	if (r)
 		return r;

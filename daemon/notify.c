@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "daemon/notify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "fs/base/err.h"
+
+/* The protocol of sd_notify(3) is one datagram. */
+static void tell_systemd(const char *text)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	size_t len = path ? strlen(path) : 0;
+	int fd;
+
+	if (!len || len >= sizeof(addr.sun_path))
+		return;
+	memcpy(addr.sun_path, path, len);
+	if (path[0] == '@')
+		addr.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&addr,
+		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+	close(fd);
+}
+
+static int await(int fd)
+{
+	char text[F3_ERR_TEXT_MAX + 8];
+	size_t n = 0;
+
+	for (;;) {
+		ssize_t got = read(fd, text + n, sizeof(text) - 1 - n);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		n += (size_t)got;
+	}
+	text[n] = '\0';
+	if (!strcmp(text, "ok"))
+		return 1;
+	fprintf(stderr, "f3d: %s\n", n ? text : "the daemon died at its start; see the log");
+	return -1;
+}
+
+int f3_background(int *ret_fd)
+{
+	int fds[2], null;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC)) {
+		fprintf(stderr, "f3d: %s\n", strerror(errno));
+		return -1;
+	}
+	pid = fork();
+	if (pid < 0) {
+		fprintf(stderr, "f3d: %s\n", strerror(errno));
+		return -1;
+	}
+	if (pid > 0) {
+		close(fds[1]);
+		return await(fds[0]);
+	}
+	close(fds[0]);
+	setsid();
+	if (chdir("/"))
+		return -1;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		if (null > STDERR_FILENO)
+			close(null);
+	}
+	*ret_fd = fds[1];
+	return 0;
+}
+
+void f3_notify_ready(int fd)
+{
+	int null;
+
+	tell_systemd("READY=1");
+	if (fd < 0)
+		return;
+	/* stderr stays until now, so that early failures are seen. */
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	while (write(fd, "ok", 2) < 0 && errno == EINTR)
+		;
+	close(fd);
+}
+
+void f3_notify_failed(int fd, const char *reason)
+{
+	if (fd < 0)
+		return;
+	while (write(fd, reason, strlen(reason)) < 0 && errno == EINTR)
+		;
+	close(fd);
+}
+
+void f3_notify_stopping(void)
+{
+	tell_systemd("STOPPING=1");
+}

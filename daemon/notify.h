@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * notify: telling whoever started the daemon how it went.
+ *
+ * In the background the parent waits until the daemon serves, or has failed with a reason, and
+ * exits with it. Under systemd (NOTIFY_SOCKET) the same goes there.
+ */
+#ifndef F3_DAEMON_NOTIFY_H
+#define F3_DAEMON_NOTIFY_H
+
+/* Goes to the background. In the daemon: 0 and *ret_fd for the functions below. In the parent,
+ * once the daemon has said how it went: 1 it serves, -1 it failed (the reason is on stderr). */
+int f3_background(int *ret_fd);
+/* fd may be -1 (foreground). */
+void f3_notify_ready(int fd);
+void f3_notify_failed(int fd, const char *reason);
+void f3_notify_stopping(void);
+
+#endif
