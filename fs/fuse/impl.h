@@ -96,6 +96,17 @@ void f3_data_count_read(uint64_t bytes);
 /* The process of a thread (/proc); 0 if it is gone. */
 pid_t f3_process_of(pid_t thread);
 
+/* Does the kernel want suid, sgid and capabilities gone with this write or truncating open?
+ * libfuse before 3.18 keeps that to itself: then they always go, which POSIX allows. */
+static inline bool f3_kills_priv(const struct fuse_file_info *fi)
+{
+#ifdef HAVE_STRUCT_FUSE_FILE_INFO_KILL_SUIDGID
+	return fi->kill_suidgid;
+#else
+	return fi != NULL;
+#endif
+}
+
 static inline double f3_seconds(uint64_t ns)
 {
 	return (double)ns / 1e9;

@@ -117,7 +117,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	call.size = size;
 	call.off = (uint64_t)off;
 	call.fh = fi->fh;
-	call.kill_priv = fi->kill_suidgid;
+	call.kill_priv = f3_kills_priv(fi);
 	f3_call_run(&call);
 }
 

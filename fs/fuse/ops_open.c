@@ -136,7 +136,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	f3_call_init(&call, req, F3_OP_OPEN, do_open);
 	call.ino = ino;
 	call.flags = fi->flags;
-	call.kill_priv = fi->kill_suidgid && (fi->flags & O_TRUNC);
+	call.kill_priv = f3_kills_priv(fi) && (fi->flags & O_TRUNC);
 	f3_call_run(&call);
 }
 

@@ -84,8 +84,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	/* Locks are the kernel's: one node is one kernel. */
 	fuse_unset_feature_flag(conn, FUSE_CAP_POSIX_LOCKS);
 	fuse_unset_feature_flag(conn, FUSE_CAP_FLOCK_LOCKS);
+#ifdef FUSE_CAP_OVER_IO_URING
 	if (!f->uring)
 		fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
+#endif
 	conn->max_write = F3_FUSE_MAX_IO;
 	conn->max_read = F3_FUSE_MAX_IO;
 	conn->max_background = (unsigned)f3_conf_u64(f->core->conf, "f3", NULL, "max-background");
@@ -196,6 +198,12 @@ int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *e
 		return f3_err_set(err, -EINVAL, "no mountpoint is given");
 	}
 	f->uring = f3_conf_u64(core->conf, "f3", NULL, "transport") == 1;
+#ifndef FUSE_CAP_OVER_IO_URING
+	if (f->uring) {
+		f3_log_warn("transport io_uring: this libfuse is older than 3.18; using classic");
+		f->uring = false;
+	}
+#endif
 	if (f->uring && !uring_enabled_in_kernel()) {
 		f3_log_warn("transport io_uring: the kernel has it switched off (module parameter "
 			    "fuse.enable_uring); using classic");
