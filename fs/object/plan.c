@@ -24,8 +24,8 @@ static const struct tier {
 	uint32_t parts;
 	uint64_t size;
 } tiers[] = {
-	{ 256, 8 * MIB }, { 768, 16 * MIB }, { 1024, 64 * MIB }, { 2048, 128 * MIB },
-	{ 5904, 512 * MIB },
+	{ 256, 8 * MIB },    { 768, 16 * MIB },   { 1024, 64 * MIB },
+	{ 2048, 128 * MIB }, { 5904, 512 * MIB },
 };
 #define N_TIERS (sizeof(tiers) / sizeof(tiers[0]))
 
@@ -85,7 +85,7 @@ struct run {
 };
 
 struct runs {
-	struct run *run;	/* room for all that the changed ranges can make */
+	struct run *run; /* room for all that the changed ranges can make */
 	size_t n;
 };
 

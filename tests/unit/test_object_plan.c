@@ -16,9 +16,9 @@
 
 /* Asserts talk to the parent each time; these are evaluated millions of times. */
 #define REQUIRE(condition)                                              \
-	do {                                                             \
-		if (!(condition))                                        \
-			ck_abort_msg("line %d: " #condition, __LINE__);  \
+	do {                                                            \
+		if (!(condition))                                       \
+			ck_abort_msg("line %d: " #condition, __LINE__); \
 	} while (0)
 
 /* ---- The schedule -------------------------------------------------------------------------- */
