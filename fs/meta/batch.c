@@ -18,10 +18,10 @@
 
 struct f3_batch {
 	struct f3_meta *m;
-	struct f3_batch *next;			/* in the pool */
+	struct f3_batch *next; /* in the pool */
 	struct f3_kv_batch *kb;
 	unsigned count;
-	int error;				/* the first */
+	int error; /* the first */
 	struct f3_buf key, value;
 };
 
@@ -196,11 +196,15 @@ void f3_batch_put_inode(struct f3_batch *b, const struct f3_inode_rec *rec)
 	put(b, F3_CF_INODES);
 }
 
-static int name_error(size_t len)
+/* The key of a name, or false with the error kept. */
+static bool name_key(struct f3_batch *b, uint64_t parent, const char *name, size_t len)
 {
-	if (len == 0)
-		return -EINVAL;
-	return len > F3_NAME_MAX ? -ENAMETOOLONG : 0;
+	if (len == 0 || len > F3_NAME_MAX) {
+		keep_error(b, len ? -ENAMETOOLONG : -EINVAL);
+		return false;
+	}
+	f3_key_name(new_key(b), parent, f3_key_cookie(b->m->seed, name, len), name, len);
+	return true;
 }
 
 void f3_batch_put_name(struct f3_batch *b, uint64_t parent, const char *name, size_t len,
@@ -208,8 +212,8 @@ void f3_batch_put_name(struct f3_batch *b, uint64_t parent, const char *name, si
 {
 	struct f3_buf *value = new_versioned_value(b);
 
-	keep_error(b, name_error(len));
-	f3_key_name(new_key(b), parent, f3_key_cookie(b->m->seed, name, len), name, len);
+	if (!name_key(b, parent, name, len))
+		return;
 	f3_buf_put_u64(value, ino);
 	f3_buf_put_u8(value, d_type);
 	put(b, F3_CF_NAMES);
@@ -217,18 +221,21 @@ void f3_batch_put_name(struct f3_batch *b, uint64_t parent, const char *name, si
 
 void f3_batch_del_name(struct f3_batch *b, uint64_t parent, const char *name, size_t len)
 {
-	keep_error(b, name_error(len));
-	f3_key_name(new_key(b), parent, f3_key_cookie(b->m->seed, name, len), name, len);
-	del(b, F3_CF_NAMES);
+	if (name_key(b, parent, name, len))
+		del(b, F3_CF_NAMES);
 }
 
 void f3_batch_put_xattr(struct f3_batch *b, uint64_t ino, const char *name, size_t len,
 			const void *value, size_t vlen)
 {
-	if (len == 0 || len > F3_XATTR_NAME_MAX)
+	if (len == 0 || len > F3_XATTR_NAME_MAX) {
 		keep_error(b, -ERANGE);
-	if (vlen > F3_XATTR_VALUE_MAX)
+		return;
+	}
+	if (vlen > F3_XATTR_VALUE_MAX) {
 		keep_error(b, -E2BIG);
+		return;
+	}
 	f3_key_xattr(new_key(b), ino, name, len);
 	f3_buf_put(new_versioned_value(b), value, vlen);
 	put(b, F3_CF_XATTRS);

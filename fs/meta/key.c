@@ -18,8 +18,7 @@ void f3_key_u64(struct f3_buf *out, uint64_t v)
 	f3_buf_put_u64(out, v);
 }
 
-void f3_key_name(struct f3_buf *out, uint64_t parent, uint64_t cookie, const char *name,
-		 size_t len)
+void f3_key_name(struct f3_buf *out, uint64_t parent, uint64_t cookie, const char *name, size_t len)
 {
 	f3_buf_put_u64(out, parent);
 	f3_buf_put_u64(out, cookie);

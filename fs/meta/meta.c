@@ -50,7 +50,7 @@ int f3_meta_counter_get(struct f3_meta *m, const char *key, uint64_t *ret_v)
 /* Reserves the next step; the caller has set `busy`. Ended by a broadcast. */
 static int range_extend(struct f3_meta *m, struct f3_meta_range *range)
 {
-	uint64_t end = range->end + range->step;	/* only the one who is busy changes it */
+	uint64_t end = range->end + range->step; /* only the one who is busy changes it */
 	struct f3_batch *b;
 	int r;
 
@@ -149,6 +149,7 @@ static void sync_group(struct f3_meta *m)
 	int r;
 
 	m->sync_waiting = NULL;
+	m->sync_waiters = 0;
 	m->syncing = true;
 	f3_unlock(&m->lock);
 	committed = atomic_load(&m->committed);
@@ -158,7 +159,7 @@ static void sync_group(struct f3_meta *m)
 	f3_lock(&m->lock);
 	m->syncing = false;
 	for (; group; group = next) {
-		next = group->next;	/* gone once its owner sees `done` */
+		next = group->next; /* gone once its owner sees `done` */
 		group->result = r;
 		group->done = true;
 	}
@@ -178,6 +179,7 @@ int f3_meta_sync(struct f3_meta *m)
 	f3_lock(&m->lock);
 	me.next = m->sync_waiting;
 	m->sync_waiting = &me;
+	m->sync_waiters++;
 	while (!me.done) {
 		/* A sync under way may have begun before our changes: wait for the next one, and
 		 * be the one who does it unless another of its group is first. */
@@ -194,9 +196,11 @@ int f3_meta_sync(struct f3_meta *m)
 
 static int corrupt(struct f3_err *err, const char *what)
 {
-	return f3_err_set(err, -EIO,
-			  "database is corrupt (%s): check it with `f3ctl fsck`, or restore it from "
-			  "a backup", what);
+	return f3_err_set(
+		err, -EIO,
+		"database is corrupt (%s): check it with `f3ctl fsck`, or restore it from "
+		"a backup",
+		what);
 }
 
 /* 1 if the family has a key, 0 if not, -errno */
@@ -241,7 +245,7 @@ static void put_bytes(struct f3_batch *b, const char *key, const void *bytes, si
 }
 
 struct found {
-	bool fresh;			/* nothing in it yet */
+	bool fresh; /* nothing in it yet */
 	uint64_t incarnation, next_ino, next_volume;
 	uint8_t node[16];
 };
@@ -290,10 +294,11 @@ static int load(struct f3_meta *m, const struct f3_meta_options *opt, struct fou
 		return r == -EIO ? corrupt(err, KEY_FORMAT) :
 				   f3_err_set(err, r, "cannot read the database: %s", strerror(-r));
 	if (format > F3_META_FORMAT)
-		return f3_err_set(err, -EPROTONOSUPPORT,
-				  "the database has format %llu, this version of F3 knows formats up "
-				  "to %u: use the newer version that wrote it",
-				  (unsigned long long)format, F3_META_FORMAT);
+		return f3_err_set(
+			err, -EPROTONOSUPPORT,
+			"the database has format %llu, this version of F3 knows formats up "
+			"to %u: use the newer version that wrote it",
+			(unsigned long long)format, F3_META_FORMAT);
 	if (format == 0)
 		return corrupt(err, KEY_FORMAT);
 
@@ -406,13 +411,17 @@ int f3_meta_open(struct f3_kv *kv, const struct f3_meta_options *opt, struct f3_
 	atomic_init(&m->has_xattrs, xattrs);
 	atomic_init(&m->has_extents, extents);
 	if (f.fresh)
-		m->was_clean = m->same_boot = true;	/* nothing has been lost yet */
+		m->was_clean = m->same_boot = true; /* nothing has been lost yet */
 
 	m->incarnation = (uint32_t)f.incarnation + !m->read_only;
-	m->inos = (struct f3_meta_range){ .key = KEY_NEXT_INO, .next = f.next_ino,
-					  .end = f.next_ino, .step = INO_STEP, .low = INO_LOW };
-	m->volumes = (struct f3_meta_range){ .key = KEY_NEXT_VOLUME, .next = f.next_volume,
-					     .end = f.next_volume, .step = 1 };
+	m->inos = (struct f3_meta_range){ .key = KEY_NEXT_INO,
+					  .next = f.next_ino,
+					  .end = f.next_ino,
+					  .step = INO_STEP,
+					  .low = INO_LOW };
+	m->volumes = (struct f3_meta_range){
+		.key = KEY_NEXT_VOLUME, .next = f.next_volume, .end = f.next_volume, .step = 1
+	};
 	f3_idgen_init(&m->ids, f.fresh ? opt->node_uuid : f.node, m->incarnation);
 	r = load_seq(m, err);
 	if (!r && !m->read_only)
@@ -423,7 +432,7 @@ int f3_meta_open(struct f3_kv *kv, const struct f3_meta_options *opt, struct f3_
 	return 0;
 
 fail:
-	m->read_only = true;		/* so that close leaves the database as it is */
+	m->read_only = true; /* so that close leaves the database as it is */
 	f3_meta_close(m);
 	return r;
 }

@@ -50,7 +50,8 @@ struct f3_meta {
 	struct f3_lock lock;
 	pthread_cond_t cond;		/* a range grew, a sync ended */
 	struct f3_meta_range inos, volumes;
-	struct f3_meta_sync_waiter *sync_waiting;
+	struct f3_meta_sync_waiter *sync_waiting;	/* for the next sync */
+	unsigned sync_waiters;				/* how many they are */
 	bool syncing;
 	struct f3_batch *pool;
 	unsigned pooled;

@@ -24,7 +24,7 @@
 #define SYNCED_FILE "f3-synced"
 #define SYNCED_MAGIC 0x66335f73796e6331ull
 
-#define MAX_OPEN_FILES 512	/* of the 20,000 that a process may have */
+#define MAX_OPEN_FILES 512 /* of the 20,000 that a process may have */
 #define ITERS_KEPT 16
 #define KEY_BYTES_MAX 2048
 
@@ -34,8 +34,8 @@
 
 struct f3_kv_iter {
 	struct rocks *r;
-	struct f3_kv_iter *next;		/* in the pool */
-	rocksdb_readoptions_t *options;		/* hold `upper` while the iterator lives */
+	struct f3_kv_iter *next; /* in the pool */
+	rocksdb_readoptions_t *options; /* hold `upper` while the iterator lives */
 	rocksdb_iterator_t *it;
 	struct f3_buf upper;
 	bool started;
@@ -52,27 +52,22 @@ struct rocks {
 	char *dir;
 	bool read_only;
 	rocksdb_t *db;
-	rocksdb_column_family_handle_t *handles[F3_CF_MAX + 1];	/* the last: "default", unused */
+	rocksdb_column_family_handle_t *handles[F3_CF_MAX + 1]; /* the last: "default", unused */
 	rocksdb_readoptions_t *read;
 	rocksdb_writeoptions_t *write;
 	int synced_fd;
-	_Atomic bool stopped;		/* a write failed and none has succeeded since */
-	_Atomic int sync_error;		/* of the last sync */
-	struct f3_lock lock;		/* pool; rank QUEUE: taken alone */
+	_Atomic bool written; /* something, since it was opened */
+	_Atomic bool stopped; /* a write failed and none has succeeded since */
+	_Atomic int sync_error; /* of the last sync */
+	struct f3_lock lock; /* pool; rank QUEUE: taken alone */
 	struct f3_kv_iter *pool;
 	unsigned pooled;
 };
 
 static const char *const cf_names[F3_CF_MAX + 1] = {
-	[F3_CF_META] = "meta",
-	[F3_CF_INODES] = "inodes",
-	[F3_CF_NAMES] = "names",
-	[F3_CF_XATTRS] = "xattrs",
-	[F3_CF_EXTENTS] = "extents",
-	[F3_CF_JOURNAL] = "journal",
-	[F3_CF_TREES] = "trees",
-	[F3_CF_OBJECTS] = "objects",
-	[F3_CF_ACTIVATIONS] = "activations",
+	[F3_CF_META] = "meta",     [F3_CF_INODES] = "inodes",   [F3_CF_NAMES] = "names",
+	[F3_CF_XATTRS] = "xattrs", [F3_CF_EXTENTS] = "extents", [F3_CF_JOURNAL] = "journal",
+	[F3_CF_TREES] = "trees",   [F3_CF_OBJECTS] = "objects", [F3_CF_ACTIVATIONS] = "activations",
 	[F3_CF_MAX] = "default",
 };
 
@@ -229,7 +224,7 @@ static rocksdb_options_t *database_options(const struct f3_kv_options *opt)
 	rocksdb_options_set_bytes_per_sync(o, 1 << 20);
 	rocksdb_options_set_db_write_buffer_size(o, opt->write_buffer_bytes);
 	/* Families that are seldom written hold logs back; this bounds the replay at start. */
-	rocksdb_options_set_max_total_wal_size(o, opt->write_buffer_bytes * 2);
+	rocksdb_options_set_max_total_wal_size(o, opt->write_buffer_bytes);
 	rocksdb_options_set_max_open_files(o, MAX_OPEN_FILES);
 	rocksdb_options_set_table_cache_numshardbits(o, 4);
 	rocksdb_options_set_max_background_jobs(o, 2);
@@ -323,6 +318,8 @@ static int rocks_write(struct f3_kv *kv, struct f3_kv_batch *b)
 		return -EROFS;
 	rocksdb_write(r->db, r->write, b->wb, &text);
 	if (!text) {
+		if (!atomic_load_explicit(&r->written, memory_order_relaxed))
+			atomic_store(&r->written, true);
 		/* Only a write that began after the stop shows that it is over. */
 		if (stopped)
 			atomic_store(&r->stopped, false);
@@ -362,11 +359,12 @@ static int check_synced(struct rocks *r, struct f3_err *err)
 	synced = be64toh(rec[1]);
 	if (synced <= have)
 		return 0;
-	return f3_err_set(err, -EIO,
-			  "database in %s is corrupt: its log ends %llu changes before the last one "
-			  "that was on the disk. Restore the directory from a backup; or remove %s/%s "
-			  "to go on without them and run `f3ctl fsck`",
-			  r->dir, (unsigned long long)(synced - have), r->dir, SYNCED_FILE);
+	return f3_err_set(
+		err, -EIO,
+		"database in %s is corrupt: its log ends %llu changes before the last one "
+		"that was on the disk. Restore the directory from a backup; or remove %s/%s "
+		"to go on without them and run `f3ctl fsck`",
+		r->dir, (unsigned long long)(synced - have), r->dir, SYNCED_FILE);
 }
 
 static int rocks_sync(struct f3_kv *kv)
@@ -546,6 +544,23 @@ static void rocks_stats(struct f3_kv *kv, uint64_t *ret_disk_bytes, uint64_t *re
 	*ret_mem_bytes = sum;
 }
 
+/* So that the next start has no log to replay. What fails here is in the log all the same. */
+static void write_out(struct rocks *r)
+{
+	rocksdb_flushoptions_t *wait;
+
+	if (!atomic_load(&r->written) || atomic_load(&r->stopped))
+		return;
+	wait = rocksdb_flushoptions_create();
+	for (int cf = 0; cf < F3_CF_MAX; cf++) {
+		char *text = NULL;
+
+		rocksdb_flush_cf(r->db, wait, r->handles[cf], &text);
+		take_error(text);
+	}
+	rocksdb_flushoptions_destroy(wait);
+}
+
 static void rocks_close(struct f3_kv *kv)
 {
 	struct rocks *r;
@@ -559,6 +574,7 @@ static void rocks_close(struct f3_kv *kv)
 		iter_destroy(it);
 	}
 	if (r->db) {
+		write_out(r);
 		for (int cf = 0; cf <= F3_CF_MAX; cf++)
 			rocksdb_column_family_handle_destroy(r->handles[cf]);
 		rocksdb_close(r->db);
@@ -602,8 +618,8 @@ static rocksdb_t *open_with(const char *dir, const struct f3_kv_options *opt, in
 		families[cf] = family_options((enum f3_cf)cf, opt, cache, compression);
 	if (opt->read_only)
 		db = rocksdb_open_for_read_only_column_families(
-			o, dir, F3_CF_MAX + 1, cf_names,
-			(const rocksdb_options_t *const *)families, handles, 0, ret_text);
+			o, dir, F3_CF_MAX + 1, cf_names, (const rocksdb_options_t *const *)families,
+			handles, 0, ret_text);
 	else
 		db = rocksdb_open_column_families(o, dir, F3_CF_MAX + 1, cf_names,
 						  (const rocksdb_options_t *const *)families,
@@ -611,7 +627,7 @@ static rocksdb_t *open_with(const char *dir, const struct f3_kv_options *opt, in
 	for (int cf = 0; cf <= F3_CF_MAX; cf++)
 		rocksdb_options_destroy(families[cf]);
 	rocksdb_options_destroy(o);
-	rocksdb_cache_destroy(cache);	/* the families hold it */
+	rocksdb_cache_destroy(cache); /* the families hold it */
 	return db;
 }
 
@@ -622,11 +638,11 @@ static int open_synced_file(struct rocks *r, struct f3_err *err)
 
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return f3_err_set(err, -ENAMETOOLONG, "%s: name too long", r->dir);
-	r->synced_fd = open(path, r->read_only ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC,
-			    0600);
+	r->synced_fd = open(
+		path, r->read_only ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (r->synced_fd >= 0)
 		return check_synced(r, err);
-	if (errno == ENOENT)		/* read-only, and never synced */
+	if (errno == ENOENT) /* read-only, and never synced */
 		return 0;
 	return f3_err_set(err, -errno, "%s: %s", path, strerror(errno));
 }

@@ -138,12 +138,13 @@ int f3_meta_get_inode(struct f3_meta *m, uint64_t ino, struct f3_inode_rec *ret_
 int f3_meta_get_name(struct f3_meta *m, uint64_t parent, const char *name, size_t len,
 		     struct f3_meta_name *ret_name)
 {
-	uint64_t cookie = f3_key_cookie(m->seed, name, len);
 	struct f3_buf key, value;
+	uint64_t cookie;
 	int r;
 
 	if (len > F3_NAME_MAX)
 		return -ENAMETOOLONG;
+	cookie = f3_key_cookie(m->seed, name, len);
 	f3_buf_init(&key, F3_META_KEY_MAX);
 	f3_buf_init(&value, F3_META_VALUE_MAX);
 	f3_key_name(&key, parent, cookie, name, len);

@@ -18,23 +18,16 @@
 #define VERSION 1
 
 static const char *const class_names[] = {
-	[F3_CLASS_NONE] = "none",
-	[F3_CLASS_MEMORY] = "memory",
-	[F3_CLASS_EPHEMERAL] = "ephemeral",
-	[F3_CLASS_REPLICATED] = "replicated",
-	[F3_CLASS_WRITEBACK] = "writeback",
-	[F3_CLASS_DURABLE] = "durable",
+	[F3_CLASS_NONE] = "none",           [F3_CLASS_MEMORY] = "memory",
+	[F3_CLASS_EPHEMERAL] = "ephemeral", [F3_CLASS_REPLICATED] = "replicated",
+	[F3_CLASS_WRITEBACK] = "writeback", [F3_CLASS_DURABLE] = "durable",
 };
 
 static const char *const state_names[] = {
-	[F3_STATE_SEALED] = "sealed",
-	[F3_STATE_WRITING] = "writing",
-	[F3_STATE_STAGING] = "staging",
-	[F3_STATE_CLEAN] = "clean",
-	[F3_STATE_FILLING] = "filling",
-	[F3_STATE_MOVING] = "moving",
-	[F3_STATE_FAILED] = "failed",
-	[F3_STATE_REMOTE] = "remote",
+	[F3_STATE_SEALED] = "sealed",   [F3_STATE_WRITING] = "writing",
+	[F3_STATE_STAGING] = "staging", [F3_STATE_CLEAN] = "clean",
+	[F3_STATE_FILLING] = "filling", [F3_STATE_MOVING] = "moving",
+	[F3_STATE_FAILED] = "failed",   [F3_STATE_REMOTE] = "remote",
 };
 
 #define N_CLASSES (sizeof(class_names) / sizeof(class_names[0]))
@@ -209,8 +202,8 @@ int f3_inode_rec_decode(uint64_t ino, const void *bytes, size_t len, struct f3_i
 	rec.target_len = 0;
 	rec.target = NULL;
 
-	if (rec.class_ >= N_CLASSES || rec.class_source > F3_FROM_HINT ||
-	    rec.state >= N_STATES || rec.backing_class >= N_CLASSES)
+	if (rec.class_ >= N_CLASSES || rec.class_source > F3_FROM_HINT || rec.state >= N_STATES ||
+	    rec.backing_class >= N_CLASSES)
 		return -EBADMSG;
 	if (rec.size > INT64_MAX || memchr(rec.name, '/', rec.name_len))
 		return -EBADMSG;

@@ -37,8 +37,12 @@ static void check(int r, const char *what)
 
 static struct f3_inode_rec example(uint64_t ino, uint32_t mode)
 {
-	struct f3_inode_rec rec = { .ino = ino, .mode = mode, .nlink = 1, .volume = 1,
-				    .class_ = F3_CLASS_EPHEMERAL, .parent = DIR_INO };
+	struct f3_inode_rec rec = { .ino = ino,
+				    .mode = mode,
+				    .nlink = 1,
+				    .volume = 1,
+				    .class_ = F3_CLASS_EPHEMERAL,
+				    .parent = DIR_INO };
 
 	rec.mtime_ns = rec.ctime_ns = rec.atime_ns = rec.btime_ns = f3_clock_real_ns();
 	f3_meta_new_id(meta, &rec.id);
@@ -197,7 +201,8 @@ static void scan_none(unsigned long i)
 static void open_meta(const char *dir)
 {
 	struct f3_kv_options kv_opt = { .block_cache_bytes = 32 << 20,
-					.write_buffer_bytes = 32 << 20, .create = true };
+					.write_buffer_bytes = 32 << 20,
+					.create = true };
 	struct f3_meta_options opt = { .boot_id = "00000000-0000-0000-0000-000000000000" };
 	uint64_t start = f3_clock_mono_ns();
 	struct f3_err err = F3_ERR_INIT;
@@ -208,6 +213,14 @@ static void open_meta(const char *dir)
 		exit(1);
 	}
 	printf("%-22s %9.1f ms\n", "open", (double)(f3_clock_mono_ns() - start) / 1e6);
+}
+
+static void close_meta(void)
+{
+	uint64_t start = f3_clock_mono_ns();
+
+	f3_meta_close(meta);
+	printf("%-22s %9.1f ms\n", "close", (double)(f3_clock_mono_ns() - start) / 1e6);
 }
 
 int main(int argc, char **argv)
@@ -239,8 +252,7 @@ int main(int argc, char **argv)
 	printf("%-22s %9.1f MiB on disk, %.1f MiB in memory\n", "size", (double)disk / 1048576,
 	       (double)mem / 1048576);
 	measure("create + sync", count / 1000 + threads, sync_one);
-	f3_meta_close(meta);
-
+	close_meta();
 	open_meta(argv[1]);
 	measure("get inode, reopened", count, get_inode);
 	measure("get inode, again", count, get_inode);
@@ -248,6 +260,6 @@ int main(int argc, char **argv)
 	scan_dir();
 	measure("unlink batch", count, unlink_one);
 	scan_dir();
-	f3_meta_close(meta);
+	close_meta();
 	return 0;
 }
