@@ -8,8 +8,12 @@
  * from ("default", "file /etc/f3/f3.conf:12", "environment F3_F3_CACHE", "command line").
  * Precedence: command line > environment > file > default.
  *
- * Sections: [f3], [cluster], [metrics], [volume NAME], [placement NAME]. In a placement section
- * keys are patterns and the order counts.
+ * Sections: [f3], [metrics], [volume NAME], [placement NAME]. In a placement section keys are
+ * patterns and the order counts; a pattern with '=' or ':' in it is written with '?' there. What
+ * is known but not built yet (several nodes, S3) is refused by name.
+ *
+ * Reading is in conf_file.c (INI, environment), single values in parse.c, what needs several of
+ * them in conf_check.c, output in conf_print.c.
  *
  * A conf is filled by one thread, then read-only (any number of readers).
  */
@@ -19,23 +23,28 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "fs/base/buf.h"
 #include "fs/base/err.h"
 
 enum f3_conf_type {
 	F3_CONF_STRING,
-	F3_CONF_PATH,		/* absolute */
-	F3_CONF_BYTES,		/* 0 .. 2^63-1; "200G", "512MiB" (powers of 1024) */
-	F3_CONF_DURATION,	/* ns; "250ms", "1s", "5m", "2h" */
-	F3_CONF_BOOL,		/* yes/no, true/false, on/off, 1/0 */
+	F3_CONF_PATH,		/* absolute, without "..", kept without needless slashes */
+	F3_CONF_URL,		/* file:///DIR, the path as above */
+	F3_CONF_BYTES,		/* 0 .. 2^63-1, see f3_parse_bytes */
+	F3_CONF_DURATION,	/* ns, see f3_parse_duration */
+	F3_CONF_BOOL,		/* yes/no, true/false, on/off, 1/0; kept as "yes" or "no" */
 	F3_CONF_UINT,
+	F3_CONF_MODE,		/* permission bits in octal, at most 07777 */
+	F3_CONF_ADDRESS,	/* ADDRESS:PORT, see f3_parse_address */
 	F3_CONF_ENUM,		/* choices separated by | */
 	F3_CONF_LIST,		/* repeatable key, or values separated by commas */
+	F3_CONF_UINT_LIST,	/* the same, of 32-bit numbers */
 };
 
 struct f3_conf_opt {
-	const char *section;	/* "f3", "cluster", "metrics", "volume" */
+	const char *section;	/* "f3", "metrics", "volume" */
 	const char *key;
 	enum f3_conf_type type;
 	const char *dflt;	/* as it would be written; NULL: none */
@@ -43,6 +52,7 @@ struct f3_conf_opt {
 	const char *arg;	/* what --help shows: DIR, SIZE, ... */
 	const char *help;	/* one line */
 	const char *more;	/* a paragraph for the man page, or NULL */
+	uint64_t min, max;	/* of BYTES, DURATION, UINT; max 0: none */
 	bool live;		/* may change without a restart */
 };
 
@@ -55,25 +65,30 @@ int f3_conf_new(struct f3_conf **ret_c);
 void f3_conf_free(struct f3_conf *c);
 
 /* Each: 0, or -errno with "FILE:LINE: reason" in err. Unknown sections and keys, malformed
- * values and duplicates of a single-valued key are errors. */
+ * values and, in a file, duplicates of a single-valued key are errors; on the command line the
+ * last one counts. May be called in any order: precedence is by source. */
 int f3_conf_load_file(struct f3_conf *c, const char *path, struct f3_err *err);
+/* F3_F3_CACHE_SIZE, F3_METRICS_LISTEN, F3_VOLUME_<NAME>_QUOTA (NAME as it is). */
 int f3_conf_load_env(struct f3_conf *c, char *const *environ_, struct f3_err *err);
-/* From `-o key=value`: key of [f3] or "section.key" / "volume.NAME.key". */
+/* From `-o key=value`: key of [f3] or "section.key" / "volume.NAME.key". source: what
+ * f3_conf_source is to say, "command line". */
 int f3_conf_set(struct f3_conf *c, const char *dotted_key, const char *value, const char *source,
 		struct f3_err *err);
-/* Adds [volume NAME] with url, as --volume NAME=URL does. */
+/* Adds [volume NAME] with url (NULL: none), as --volume NAME=URL does. */
 int f3_conf_add_volume(struct f3_conf *c, const char *name, const char *url, const char *source,
 		       struct f3_err *err);
 /* Checks what needs several values (a volume's class against its url, sizes against each
  * other). Called once all sources are in. */
 int f3_conf_check(const struct f3_conf *c, struct f3_err *err);
 
-/* Values in force. inst is the NAME of a volume section, NULL for the others. Asking for a key
- * that is not in the table is a bug of the caller (assert). */
+/* Values in force. inst is the NAME of a volume section, NULL for the others; for a volume that
+ * is not in the configuration the defaults are given. Asking for a key that is not in the table,
+ * or for a type it has not, is a bug of the caller (assert). */
 const char *f3_conf_str(const struct f3_conf *c, const char *section, const char *inst,
 			const char *key);	/* NULL if unset and without default */
+/* BYTES, DURATION (ns), UINT, MODE, BOOL, ENUM (index); 0 if unset and without default */
 uint64_t f3_conf_u64(const struct f3_conf *c, const char *section, const char *inst,
-		     const char *key);		/* BYTES, DURATION (ns), UINT, BOOL, ENUM (index) */
+		     const char *key);
 size_t f3_conf_list(const struct f3_conf *c, const char *section, const char *inst,
 		    const char *key, const char *const **ret_values);
 const char *f3_conf_source(const struct f3_conf *c, const char *section, const char *inst,
@@ -96,9 +111,16 @@ void f3_conf_print(const struct f3_conf *c, bool json, struct f3_buf *out);
 /* The option table as text of --help, or as man page source (mdoc list). */
 void f3_conf_print_help(bool mdoc, struct f3_buf *out);
 
-/* Parsers of single values, shared with the command line. 0 or -EINVAL / -ERANGE. */
+/* Parsers of single values, shared with the command line and the control socket. The whole text
+ * must be the value, without blanks around it. 0 or -EINVAL / -ERANGE. */
+/* "4096", "200G" = "200GiB" (powers of 1024), "200GB" (powers of 1000), "1.5T". */
 int f3_parse_bytes(const char *text, uint64_t *ret_bytes);
+/* "250ms", "1.5s", "5m", "2h", "7d", also us and ns; "0" needs no unit. */
 int f3_parse_duration(const char *text, uint64_t *ret_ns);
+/* Decimal digits only. */
+int f3_parse_uint(const char *text, uint64_t max, uint64_t *ret_n);
+/* "127.0.0.1:9333", "[::1]:9333", ":9333" (every address). Numbers only: nothing is looked up. */
+int f3_parse_address(const char *text, struct sockaddr_storage *ret_addr, socklen_t *ret_len);
 /* "1.5 GiB": for people. */
 void f3_format_bytes(uint64_t bytes, char *out, size_t size);
 
