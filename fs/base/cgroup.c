@@ -35,32 +35,38 @@ static bool listed(const char *list, const char *word)
 	return false;
 }
 
-/* A line of /proc/self/cgroup is ID:CONTROLLERS:GROUP; version 2 has ID 0 and no controllers. */
-static bool find_group(const char *top, struct hierarchy *h)
+/* Gives take() the lines of a file, without their ends, until one is what was looked for. */
+static bool find_line(const char *top, const char *file, bool (*take)(struct hierarchy *, char *),
+		      struct hierarchy *h)
 {
 	char path[PATH_MAX], *line = NULL;
 	bool found = false;
 	size_t size = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/proc/self/cgroup", top);
+	snprintf(path, sizeof(path), "%s%s", top, file);
 	f = fopen(path, "re");
 	if (!f)
 		return false;
 	while (!found && getline(&line, &size, f) > 0) {
-		char *rest = line, *id = strsep(&rest, ":"), *controllers = strsep(&rest, ":");
-
-		if (!rest)
-			continue;
-		rest[strcspn(rest, "\n")] = '\0';
-		found = h->v2 ? strcmp(id, "0") == 0 && !*controllers :
-				listed(controllers, "memory");
-		if (found && snprintf(h->group, sizeof(h->group), "%s", rest) >= PATH_MAX)
-			found = false;
+		line[strcspn(line, "\n")] = '\0';
+		found = take(h, line);
 	}
 	free(line);
 	fclose(f);
 	return found;
+}
+
+/* ID:CONTROLLERS:GROUP; version 2 has ID 0 and no controllers. */
+static bool take_group(struct hierarchy *h, char *line)
+{
+	char *rest = line, *id = strsep(&rest, ":"), *controllers = strsep(&rest, ":");
+
+	if (!rest)
+		return false;
+	if (h->v2 ? strcmp(id, "0") != 0 || *controllers : !listed(controllers, "memory"))
+		return false;
+	return snprintf(h->group, sizeof(h->group), "%s", rest) < PATH_MAX;
 }
 
 /* mountinfo writes blanks and backslashes in paths as \ooo. */
@@ -81,43 +87,27 @@ static void unescape(char *text)
 }
 
 /* ID PARENT DEV ROOT MOUNT OPTIONS [FIELD...] - TYPE SOURCE SUPER-OPTIONS */
-static bool find_mount(const char *top, struct hierarchy *h)
+static bool take_mount(struct hierarchy *h, char *line)
 {
-	char path[PATH_MAX], *line = NULL;
-	bool found = false;
-	size_t size = 0;
-	FILE *f;
+	char *rest = line, *root = NULL, *mount = NULL, *type;
 
-	snprintf(path, sizeof(path), "%s/proc/self/mountinfo", top);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	while (!found && getline(&line, &size, f) > 0) {
-		char *rest = line, *root = NULL, *mount = NULL, *type, *options;
-
-		for (int i = 0; i < 5; i++) {
-			root = mount;
-			mount = strsep(&rest, " ");
-		}
-		rest = rest ? strstr(rest, " - ") : NULL;
-		if (!rest)
-			continue;
-		rest += 3;
-		type = strsep(&rest, " ");
-		strsep(&rest, " ");
-		options = rest ? rest : line + strlen(line);
-		options[strcspn(options, "\n")] = '\0';
-		if (h->v2 ? strcmp(type, "cgroup2") != 0 :
-			    strcmp(type, "cgroup") != 0 || !listed(options, "memory"))
-			continue;
-		unescape(root);
-		unescape(mount);
-		found = snprintf(h->root, sizeof(h->root), "%s", root) < PATH_MAX &&
-			snprintf(h->mount, sizeof(h->mount), "%s", mount) < PATH_MAX;
+	for (int i = 0; i < 5; i++) {
+		root = mount;
+		mount = strsep(&rest, " ");
 	}
-	free(line);
-	fclose(f);
-	return found;
+	rest = rest ? strstr(rest, " - ") : NULL;
+	if (!rest)
+		return false;
+	rest += 3;
+	type = strsep(&rest, " ");
+	strsep(&rest, " ");
+	if (h->v2 ? strcmp(type, "cgroup2") != 0 :
+		    strcmp(type, "cgroup") != 0 || !rest || !listed(rest, "memory"))
+		return false;
+	unescape(root);
+	unescape(mount);
+	return snprintf(h->root, sizeof(h->root), "%s", root) < PATH_MAX &&
+	       snprintf(h->mount, sizeof(h->mount), "%s", mount) < PATH_MAX;
 }
 
 /* The number in a limit file; "max" and what cannot be read are no limit. */
@@ -143,7 +133,8 @@ static uint64_t limit_of(const char *top, bool v2, uint64_t limit)
 	if (!h)
 		return limit;
 	h->v2 = v2;
-	if (!find_group(top, h) || !find_mount(top, h))
+	if (!find_line(top, "/proc/self/cgroup", take_group, h) ||
+	    !find_line(top, "/proc/self/mountinfo", take_mount, h))
 		goto out;
 
 	/* Relative to what is mounted. A group outside of it (a cgroup namespace shows "/..")
