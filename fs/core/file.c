@@ -193,6 +193,10 @@ static int mark_writing(struct f3_core *core, struct f3_inode *inode)
 
 	if (inode->rec.state == F3_STATE_WRITING)
 		return 0;
+	if (inode->dead) {
+		inode->rec.state = F3_STATE_WRITING;
+		return 0;
+	}
 	r = f3_batch_new(core->meta, &b);
 	if (r)
 		return r;
@@ -297,7 +301,7 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 	struct stat st;
 	int r = 0;
 
-	if (inode->dead)
+	if (inode->dead && !f3_file_complete(inode))
 		return -ESTALE;
 	if (f3_fill_incomplete(inode) && truncate && inode->mode == F3_MODE_NONE && !inode->fill)
 		r = replace_empty(core, inode, gone);
@@ -371,7 +375,7 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 	}
 	f3_file_gone(core, &gone);
 	if (kill_priv)
-		f3_file_kill_priv(core, inode);
+		f3_file_kill_priv(core, inode, false);
 	if (!r && writer && in_store(inode))
 		f3_stage_writer_opened(core, inode);
 	return r;
@@ -590,7 +594,7 @@ int f3_file_stat(struct f3_core *core, struct f3_inode *inode, struct stat *ret_
 	int r = 0;
 
 	f3_lock(&inode->lock);
-	if (S_ISREG(rec->mode) && rec->backing && !inode->extents && !inode->dead &&
+	if (S_ISREG(rec->mode) && rec->backing && !inode->extents &&
 	    (rec->state == F3_STATE_WRITING || inode->touched)) {
 		r = look(core, inode);
 		if (!r && !inode->opens && rec->state != F3_STATE_WRITING)

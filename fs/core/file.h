@@ -81,9 +81,9 @@ int f3_file_reserve(struct f3_core *core, struct f3_inode *inode, uint64_t off, 
 int64_t f3_file_written(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
 			int64_t result);
 
-/* suid, sgid (with group execute) and security.capability go, as a write by somebody without
- * CAP_FSETID makes them. No-op when there are none. */
-int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode);
+/* security.capability goes, as by any write; with `suid` also suid, and sgid with group execute, as
+ * by somebody without CAP_FSETID. No-op when there are none. */
+int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode, bool suid);
 
 /* fsync for the local part: bytes, then names and record with unsynced ancestors (log). */
 int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only);

@@ -45,7 +45,7 @@ static int record_changed(struct f3_core *core, struct f3_inode *inode)
 	struct f3_batch *b;
 	int r;
 
-	if (inode->rec.state == F3_STATE_WRITING)
+	if (inode->rec.state == F3_STATE_WRITING || inode->dead)
 		return 0;
 	r = f3_batch_new(core->meta, &b);
 	if (r)
@@ -70,7 +70,7 @@ static int lock_ready(struct f3_core *core, struct f3_inode *inode, bool whole,
 		return r;
 	for (;;) {
 		f3_lock(&inode->lock);
-		if (inode->dead)
+		if (inode->dead && !f3_file_complete(inode))
 			r = -ESTALE;
 		else if (f3_file_complete(inode) || (!whole && inode->extents))
 			return 0;
@@ -333,7 +333,7 @@ int64_t f3_file_written(struct f3_core *core, struct f3_inode *inode, uint64_t o
 	return r ? r : result;
 }
 
-int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode)
+int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode, bool suid)
 {
 	static const char caps[] = "security.capability";
 	uint32_t mode;
@@ -342,8 +342,10 @@ int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode)
 	int r = 0;
 
 	f3_lock(&inode->lock);
-	mode = inode->rec.mode & ~(uint32_t)S_ISUID;
-	if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
+	mode = inode->rec.mode;
+	if (suid)
+		mode &= ~(uint32_t)S_ISUID;
+	if (suid && (mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
 		mode &= ~(uint32_t)S_ISGID;
 	had_caps = (inode->rec.flags & F3_INO_HAS_CAPS) != 0;
 	if (mode != inode->rec.mode || had_caps) {
@@ -355,7 +357,7 @@ int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode)
 			if (had_caps)
 				f3_batch_del_xattr(b, inode->ino, caps, sizeof(caps) - 1);
 			f3_batch_put_inode(b, &inode->rec);
-			r = f3_batch_commit(b);
+			r = inode->dead ? 0 : f3_batch_commit(b);
 			f3_batch_free(b);
 		}
 	}
@@ -428,7 +430,7 @@ void f3_file_fail(struct f3_core *core, struct f3_inode *inode, int error, const
 	if (inode->rec.state != F3_STATE_WRITING)
 		inode->rec.state = F3_STATE_FAILED;
 	inode->rec.error = (uint8_t)(error < 0 ? -error : error);
-	if (!f3_batch_new(core->meta, &b)) {
+	if (!inode->dead && !f3_batch_new(core->meta, &b)) {
 		f3_batch_put_inode(b, &inode->rec);
 		(void)f3_batch_commit(b);	/* memory says it; the log line below too */
 		f3_batch_free(b);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/core/file.h"
 #include "fs/core/volume.h"
 
 #include "fs/core/fill.h"
@@ -86,12 +87,27 @@ int f3_itable_new(struct f3_core *core, uint64_t max_idle_bytes, struct f3_itabl
 	return 0;
 }
 
+/* The bytes of a dead file, and what it was counted for. */
+static void drop_dead(struct f3_core *core, struct f3_inode *inode)
+{
+	struct f3_file_gone gone = { .fd = -1 };
+
+	f3_lock(&inode->lock);
+	f3_file_detach(core, inode, &gone);
+	f3_volume_account(inode->volume, -(int64_t)f3_file_charge(&inode->rec));
+	f3_unlock(&inode->lock);
+	f3_volume_uncharge(inode->volume, 0, 1);
+	f3_file_gone(core, &gone);
+}
+
 /* No lock, no reference left. */
 static void inode_free(struct f3_core *core, struct f3_inode *inode)
 {
+	if (inode->dead && inode->volume)
+		drop_dead(core, inode);
 	if (inode->watch)
 		f3_watch_del(inode->watch);
-	if (inode->backing_id > 0 && core && core->kernel.backing_close)
+	if (inode->backing_id > 0 && core->kernel.backing_close)
 		core->kernel.backing_close(core->kernel.arg, inode->backing_id);
 	if (inode->fd >= 0)
 		close(inode->fd);
@@ -117,9 +133,7 @@ void f3_itable_free(struct f3_itable *t)
 				struct f3_inode *inode = s->buckets[b];
 
 				s->buckets[b] = inode->hash_next;
-				/* The kernel's registrations end with the connection. */
-				inode->backing_id = 0;
-				inode_free(NULL, inode);
+				inode_free(inode->core, inode);
 			}
 		}
 		free(s->buckets);
@@ -339,7 +353,9 @@ void f3_inode_put(struct f3_core *core, struct f3_inode *inode)
 		f3_unlock(&s->lock);
 		return;
 	}
-	if (inode->load_error) {
+	if (inode->load_error || (inode->dead && inode->forgotten)) {
+		if (!inode->load_error)
+			remove_(s, inode);
 		f3_unlock(&s->lock);
 		inode_free(core, inode);
 		return;
@@ -376,6 +392,9 @@ void f3_inode_forget(struct f3_core *core, uint64_t ino)
 
 	f3_lock(&s->lock);
 	inode = find(s, ino);
+	/* A release or a seal may still be on its way: then the last put does it. */
+	if (inode && inode->rec.nlink == 0)
+		inode->forgotten = true;
 	if (inode && inode->refs == 0 && inode->dead) {
 		idle_del(t, s, inode);
 		remove_(s, inode);

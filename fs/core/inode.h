@@ -12,8 +12,10 @@
  * nothing depends on the kernel's lookup counts, so a million names looked up cost nothing here.
  *
  * Life: f3_inode_get takes a reference; f3_inode_put gives it back. An inode without names and
- * without opens is `dead`: removed from the database, kept only so that getattr on a descriptor
- * that still refers to it can answer.
+ * without opens is `dead`: removed from the database, but its number may still be in the kernel's
+ * hands (a path lookup on its way to open, an O_PATH descriptor). So it goes on in memory, with its
+ * bytes, until the kernel forgets the number or memory is short; a crash in between leaves a
+ * backing file without a record, which the next start removes.
  */
 #ifndef F3_CORE_INODE_H
 #define F3_CORE_INODE_H
@@ -49,6 +51,7 @@ struct f3_inode {
 	_Atomic uint32_t refs;
 	bool loading;			/* its record is being read; wait on the shard */
 	int load_error;			/* that failed: nobody finds it any more */
+	bool forgotten;			/* by the kernel, when it had no name any more */
 
 	struct f3_volume *volume;	/* referenced; NULL for the root of the mount. Never changes. */
 

@@ -44,8 +44,7 @@ int f3_ns_place_again(struct f3_core *core, struct f3_inode *dir, struct f3_inod
 		      const char *name, const struct f3_caller *who);
 
 /* Takes one name from an inode, in the batch. Names and inode lock held. True: that was the last
- * one and nobody has it open: f3_ns_release_dead once the locks are let go. */
+ * one and nobody has it open; fills under way for it are to be stopped without the locks. */
 bool f3_ns_drop_name(struct f3_inode *inode, int64_t now_ns, struct f3_batch *b);
-void f3_ns_release_dead(struct f3_core *core, struct f3_inode *inode);
 
 #endif

@@ -120,7 +120,7 @@ int f3_ns_setattr(struct f3_core *core, uint64_t ino, const struct stat *st, uns
 			    f3_file_truncate(core, inode, (uint64_t)st->st_size, who) :
 			    S_ISDIR(inode->rec.mode) ? -EISDIR : -EINVAL;
 	if (!r && (set & F3_SET_KILL_PRIV))
-		r = f3_file_kill_priv(core, inode);
+		r = f3_file_kill_priv(core, inode, true);
 	if (!r && attrs)
 		r = apply(core, inode, st, set);
 	if (!r && attrs && inode->volume->store)

@@ -170,7 +170,9 @@ static int making_commit(struct making *mk, struct f3_inode **ret_inode)
 	if (!r) {
 		r = f3_batch_commit(mk->b);
 		if (r) {
-			inode->dead = true;
+			/* Its end gives back what it was charged for. */
+			inode->dead = inode->forgotten = true;
+			mk->charged = false;
 			f3_inode_put(mk->core, inode);
 		}
 	}

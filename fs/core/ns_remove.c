@@ -94,21 +94,6 @@ bool f3_ns_drop_name(struct f3_inode *inode, int64_t now_ns, struct f3_batch *b)
 	return true;
 }
 
-void f3_ns_release_dead(struct f3_core *core, struct f3_inode *inode)
-{
-	struct f3_file_gone gone = { .fd = -1 };
-
-	if (inode->fill)
-		f3_fill_stop(core, inode);
-	f3_lock(&inode->lock);
-	f3_file_detach(core, inode, &gone);
-	f3_volume_account(inode->volume, -(int64_t)f3_file_charge(&inode->rec));
-	inode->rec.backing = 0;
-	f3_unlock(&inode->lock);
-	f3_volume_uncharge(inode->volume, 0, 1);
-	f3_file_gone(core, &gone);
-}
-
 void f3_ns_reap(struct f3_core *core, struct f3_inode *inode)
 {
 	struct f3_batch *b;
@@ -125,7 +110,8 @@ void f3_ns_reap(struct f3_core *core, struct f3_inode *inode)
 	f3_unlock(&inode->lock);
 	if (mine) {
 		(void)f3_batch_commit(b);	/* as above */
-		f3_ns_release_dead(core, inode);
+		if (inode->fill)
+			f3_fill_stop(core, inode);
 	}
 	f3_batch_free(b);
 }
@@ -163,8 +149,8 @@ static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *
 	}
 	f3_unlock_many(locks, 2);
 	f3_batch_free(b);
-	if (died)
-		f3_ns_release_dead(core, child);
+	if (died && child->fill)
+		f3_fill_stop(core, child);
 	return r;
 }
 

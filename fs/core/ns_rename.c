@@ -379,8 +379,8 @@ static int rename_local(struct renaming *rn)
 	}
 	f3_unlock_many(locks, 3);
 	f3_batch_free(b);
-	if (replaced)
-		f3_ns_release_dead(rn->core, rn->to.inode);
+	if (replaced && rn->to.inode->fill)
+		f3_fill_stop(rn->core, rn->to.inode);
 	return r;
 }
 

@@ -37,9 +37,12 @@ static int check_name(const char *name)
 	 * file. */
 	if (!strcmp(name, "security.selinux"))
 		return -EOPNOTSUPP;
-	if ((starts(name, "user.") && len > 5) || (starts(name, "trusted.") && len > 8) ||
-	    (starts(name, "security.") && len > 9))
-		return 0;
+	if (starts(name, "user."))
+		return len > 5 ? 0 : -EINVAL;
+	if (starts(name, "trusted."))
+		return len > 8 ? 0 : -EINVAL;
+	if (starts(name, "security."))
+		return len > 9 ? 0 : -EINVAL;
 	return -EOPNOTSUPP;
 }
 
@@ -355,19 +358,28 @@ int f3_xattr_get(struct f3_core *core, uint64_t ino, const char *name, struct f3
 	return r == -ENOENT ? -ENODATA : r;
 }
 
+struct listing {
+	struct f3_buf *out;
+	bool privileged;
+};
+
 static int list_one(void *arg, const char *name, size_t len, const uint8_t *value, size_t vlen)
 {
-	struct f3_buf *out = arg;
+	struct listing *l = arg;
 
 	(void)value;
 	(void)vlen;
-	f3_buf_put(out, name, len);
-	f3_buf_put_u8(out, 0);
-	return out->error;
+	if (!l->privileged && len > 8 && !memcmp(name, "trusted.", 8))
+		return 0;
+	f3_buf_put(l->out, name, len);
+	f3_buf_put_u8(l->out, 0);
+	return l->out->error;
 }
 
-int f3_xattr_list(struct f3_core *core, uint64_t ino, struct f3_buf *out)
+int f3_xattr_list(struct f3_core *core, uint64_t ino, struct f3_buf *out,
+		  const struct f3_caller *who)
 {
+	struct listing l = { .out = out, .privileged = who->uid == 0 };
 	struct f3_inode *inode;
 	uint32_t flags;
 	bool own_class;
@@ -380,7 +392,7 @@ int f3_xattr_list(struct f3_core *core, uint64_t ino, struct f3_buf *out)
 	own_class = inode->rec.class_source == F3_FROM_OWN;
 	f3_unlock(&inode->lock);
 	if (flags & F3_INO_HAS_XATTR)
-		r = f3_meta_each_xattr(core->meta, ino, list_one, out);
+		r = f3_meta_each_xattr(core->meta, ino, list_one, &l);
 	if (!r && own_class)
 		f3_buf_put(out, OWN "class", sizeof(OWN "class"));
 	if (!r && (flags & (F3_INO_STREAM | F3_INO_STREAM_OFF)))

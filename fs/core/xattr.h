@@ -23,8 +23,9 @@ int f3_xattr_set(struct f3_core *core, uint64_t ino, const char *name, const voi
 		 size_t size, int flags, bool kill_sgid, const struct f3_caller *who);
 /* Appends the value; -ENODATA. */
 int f3_xattr_get(struct f3_core *core, uint64_t ino, const char *name, struct f3_buf *out);
-/* Names, each with its NUL. */
-int f3_xattr_list(struct f3_core *core, uint64_t ino, struct f3_buf *out);
+/* Names, each with its NUL; trusted.* only to root. */
+int f3_xattr_list(struct f3_core *core, uint64_t ino, struct f3_buf *out,
+		  const struct f3_caller *who);
 int f3_xattr_remove(struct f3_core *core, uint64_t ino, const char *name,
 		    const struct f3_caller *who);
 

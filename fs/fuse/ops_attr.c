@@ -199,7 +199,7 @@ static int do_listxattr(struct f3_call *call)
 	int r;
 
 	f3_buf_init(&names, XATTR_LIST_MAX);
-	r = f3_virtual_is(call->ino) ? 0 : f3_xattr_list(call->f->core, call->ino, &names);
+	r = f3_virtual_is(call->ino) ? 0 : f3_xattr_list(call->f->core, call->ino, &names, &call->who);
 	if (r == -EMSGSIZE)
 		r = -E2BIG;
 	r = reply_value(call, r, &names);
