@@ -460,7 +460,7 @@ static int set_plain_user(int fd, const struct record *rec)
 	return fsetxattr(fd, name, rec->value, rec->value_len, 0) < 0 ? -errno : 0;
 }
 
-/* The whole set: what is not in the blob goes. */
+/* The whole set, which is valid: what is not in the blob goes. */
 static int write_xattrs(int fd, bool fresh, const void *xattrs, size_t len)
 {
 	struct f3_buf rest;
@@ -468,8 +468,6 @@ static int write_xattrs(int fd, bool fresh, const void *xattrs, size_t len)
 	struct f3_rd rd;
 	int r;
 
-	if (!f3_objfile_xattrs_valid(xattrs, len))
-		return -EINVAL;
 	r = fresh ? 0 : remove_xattrs(fd);
 	if (r < 0)
 		return r;
@@ -578,6 +576,8 @@ int f3_objfile_apply(const struct f3_objfile_root *root, int fd, bool fresh,
 
 	if (gen)
 		f3_obj_gen_format(gen, text);
+	if (attr && !f3_objfile_xattrs_valid(attr->xattrs, attr->xattrs_len))
+		return -EINVAL;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	/* Not ours to give away: then it is kept beside. Before the mode, which chown changes. */
