@@ -321,8 +321,8 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 	if (!r && truncate) {
 		int64_t now = f3_clock_file_ns();
 
-		if (inode->rec.size || inode->extents)
-			r = empty_in_place(core, inode);
+		/* Whatever the record says: a native writer may have made it longer. */
+		r = empty_in_place(core, inode);
 		inode->changed = true;
 		inode->rec.mtime_ns = inode->rec.ctime_ns = now;
 	}

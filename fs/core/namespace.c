@@ -12,6 +12,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/core/authority.h"
+#include "fs/core/evict.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/move.h"
 #include "fs/core/ns.h"
@@ -361,7 +362,7 @@ int f3_ns_statfs(struct f3_core *core, uint64_t ino, struct statvfs *ret_st)
 {
 	struct f3_inode *inode;
 	struct f3_volume *v;
-	uint64_t used, left, total, files, held;
+	uint64_t left, total, files, held;
 	int r = f3_inode_get(core, ino, &inode);
 
 	if (r)
@@ -375,13 +376,15 @@ int f3_ns_statfs(struct f3_core *core, uint64_t ino, struct statvfs *ret_st)
 		f3_inode_put(core, inode);
 		return 0;
 	}
-	/* df of a volume: what it holds, and what more it could take. An object tier has no end, so
-	 * without a quota the cache's free space stands for it. */
-	used = v->used_bytes;
+	/* With a quota df shows it; without one, what the volumes share: the cache. An object tier has
+	 * no end that could be shown. */
 	held = v->used_inodes;
 	r = f3_backing_space(v->disk, &total, &left, &files);
 	left = f3_volume_left(core, v, F3_CLASS_EPHEMERAL);
-	total = v->quota_bytes ? v->quota_bytes : used + left;
+	if (f3_evict_limit(core) && f3_evict_limit(core) < total)
+		total = f3_evict_limit(core);
+	if (v->quota_bytes)
+		total = v->quota_bytes;
 	ret_st->f_blocks = total / 4096;
 	ret_st->f_bfree = ret_st->f_bavail = left / 4096;
 	if (v->quota_inodes)
