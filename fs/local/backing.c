@@ -90,49 +90,81 @@ static void forget_synced(struct f3_backing_store *s, uint64_t ino, uint32_t num
 
 /* ---- Life ------------------------------------------------------------------------------------- */
 
-static int sync_dir(int dirfd, const char *path)
+/* To read or sync it. Descriptor or -errno. */
+static int open_dir_in(int dirfd, const char *path)
 {
 	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	int r = 0;
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int sync_dir(int dirfd, const char *path)
+{
+	int fd = open_dir_in(dirfd, path), r = 0;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (fsync(fd))
 		r = -errno;
 	close(fd);
 	return r;
 }
 
-static int make_shards(struct f3_backing_store *s, bool *ret_made)
+static bool is_shard_name(const char *name)
 {
-	for (unsigned shard = 0; shard < F3_BACKING_SHARDS; shard++) {
-		struct stat st;
-		char name[3];
-
-		snprintf(name, sizeof(name), "%02x", shard);
-		if (!mkdirat(s->dirfd, name, 0700)) {
-			*ret_made = true;
-			continue;
-		}
-		if (errno != EEXIST)
-			return -errno;
-		if (fstatat(s->dirfd, name, &st, AT_SYMLINK_NOFOLLOW))
-			return -errno;
-		if (!S_ISDIR(st.st_mode))
-			return -ENOTDIR;
-	}
-	return 0;
+	return strlen(name) == 2 && strspn(name, "0123456789abcdef") == 2;
 }
 
-static int open_dir(struct f3_backing_store *s, const char *dir, struct f3_err *err)
+/* Calls fn for what is in a directory until it returns non-zero. Takes fd over, which may be the
+ * error of opening it. */
+static int each_entry(int fd, int (*fn)(void *arg, int dirfd, const char *name), void *arg)
 {
-	bool made = false;
+	struct dirent *entry;
+	DIR *dir;
+	int r = 0;
+
+	if (fd < 0)
+		return fd;
+	dir = fdopendir(fd);
+	if (!dir) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	while (!r) {
+		errno = 0;
+		entry = readdir(dir);
+		if (!entry) {
+			r = -errno;
+			break;
+		}
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			r = fn(arg, fd, entry->d_name);
+	}
+	closedir(dir);
+	return r;
+}
+
+/* Shards are made when their first file is. What has the name of one must be one: a symbolic link
+ * would lead files elsewhere. */
+static int check_shard(void *arg, int dirfd, const char *name)
+{
+	struct stat st;
+
+	(void)arg;
+	if (!is_shard_name(name))
+		return 0;
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+static int open_store(struct f3_backing_store *s, const char *dir, struct f3_err *err)
+{
 	struct stat st;
 	int r;
 
-	if (!mkdir(dir, 0700))
-		made = true;
-	else if (errno != EEXIST)
+	if (mkdir(dir, 0700) && errno != EEXIST)
 		return f3_err_set(err, -errno, "%s: cannot make the directory: %s", dir,
 				  strerror(errno));
 	s->dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -144,17 +176,10 @@ static int open_dir(struct f3_backing_store *s, const char *dir, struct f3_err *
 		return f3_err_set(
 			err, -EPERM,
 			"%s: must belong to the daemon's user and be writable by nobody else", dir);
-	r = make_shards(s, &made);
+	r = each_entry(open_dir_in(s->dirfd, "."), check_shard, NULL);
 	if (r)
-		return f3_err_set(err, r, "%s: cannot make the directories in it: %s", dir,
+		return f3_err_set(err, r, "%s: cannot use the directories in it: %s", dir,
 				  strerror(-r));
-	if (made) {
-		r = sync_dir(s->dirfd, ".");
-		if (!r)
-			r = sync_dir(s->dirfd, "..");
-		if (r)
-			return f3_err_set(err, r, "%s: cannot sync: %s", dir, strerror(-r));
-	}
 	r = f3_backing_caps_probe(s->dirfd, &s->caps);
 	if (r)
 		return f3_err_set(err, r, "%s: cannot make a file to try things with: %s", dir,
@@ -176,7 +201,7 @@ int f3_backing_open(const char *dir, struct f3_ring *ring, struct f3_backing_sto
 	/* A writer who opens a file while it is probed makes the kernel send this to the holder of
 	 * the lease; unhandled it kills. */
 	signal(SIGIO, SIG_IGN);
-	r = open_dir(s, dir, err);
+	r = open_store(s, dir, err);
 	if (r) {
 		f3_backing_close(s);
 		return r;
@@ -213,10 +238,17 @@ int f3_backing_make(struct f3_backing_store *s, uint64_t ino, uint32_t number, i
 	int fd;
 
 	f3_backing_name(&name, ino, number);
-	fd = openat(s->dirfd, name.path, flags | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	flags |= O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+	fd = openat(s->dirfd, name.path, flags, 0600);
+	if (fd < 0 && errno == ENOENT) {
+		char shard[3] = { name.path[0], name.path[1], '\0' };
+
+		if (!mkdirat(s->dirfd, shard, 0700) || errno == EEXIST)
+			fd = openat(s->dirfd, name.path, flags, 0600);
+	}
 	if (fd >= 0)
 		return fd;
-	/* Somebody removed the shard: nothing that a program's path has to do with. */
+	/* Somebody removed the store: nothing that a program's path has to do with. */
 	return errno == ENOENT ? -EIO : -errno;
 }
 
@@ -305,10 +337,27 @@ int f3_backing_probe(int fd)
 	}
 }
 
+/* The names of the shard's files, of the shard, and of the store. */
+static int sync_names(struct f3_backing_store *s, unsigned shard)
+{
+	char path[3];
+	int r;
+
+	snprintf(path, sizeof(path), "%02x", shard & 0xff);
+	r = sync_dir(s->dirfd, path);
+	if (!r && !s->shard_synced[shard]) {
+		r = sync_dir(s->dirfd, ".");
+		if (!r)
+			r = sync_dir(s->dirfd, "..");
+	}
+	if (!r)
+		s->shard_synced[shard] = true;
+	return r;
+}
+
 int f3_backing_sync(struct f3_backing_store *s, uint64_t ino, uint32_t number, bool data_only)
 {
 	struct f3_io io = { .op = data_only ? F3_IO_FDATASYNC : F3_IO_FSYNC };
-	struct f3_backing_name name;
 	int r;
 
 	io.fd = f3_backing_open_file(s, ino, number, O_RDONLY);
@@ -319,9 +368,7 @@ int f3_backing_sync(struct f3_backing_store *s, uint64_t ino, uint32_t number, b
 	if (r || is_synced(s, ino, number))
 		return r;
 
-	f3_backing_name(&name, ino, number);
-	name.path[2] = '\0';
-	r = sync_dir(s->dirfd, name.path);
+	r = sync_names(s, ino & (F3_BACKING_SHARDS - 1));
 	if (!r)
 		note_synced(s, ino, number);
 	return r;
@@ -357,71 +404,49 @@ struct visitor {
 	int (*file)(void *arg, uint64_t ino, uint32_t number, const struct stat *st);
 	int (*stranger)(void *arg, const char *path);
 	void *arg;
+	unsigned shard;
 };
 
-/* shard < 0: the store's directory itself. */
-static int visit(const struct visitor *v, DIR *dir, int shard, const char *name)
+static int visit_top(void *arg, int dirfd, const char *name)
 {
+	const struct visitor *v = arg;
+
+	(void)dirfd;
+	return is_shard_name(name) ? 0 : v->stranger(v->arg, name);
+}
+
+static int visit(void *arg, int dirfd, const char *name)
+{
+	const struct visitor *v = arg;
 	char path[3 + NAME_MAX + 1];
+	bool ours;
 	struct stat st;
 	uint64_t ino;
 	uint32_t number;
 
-	if (!strcmp(name, ".") || !strcmp(name, ".."))
-		return 0;
-	if (shard >= 0) {
-		bool ours = parse_name(name, (unsigned)shard, &ino, &number);
-
-		if (fstatat(dirfd(dir), name, &st, AT_SYMLINK_NOFOLLOW))
-			return errno == ENOENT ? 0 : -errno;
-		if (ours && S_ISREG(st.st_mode))
-			return v->file ? v->file(v->arg, ino, number, &st) : 0;
-		snprintf(path, sizeof(path), "%02x/%s", (unsigned)shard, name);
-	} else {
-		if (strlen(name) == 2 && strspn(name, "0123456789abcdef") == 2)
-			return 0;
-		snprintf(path, sizeof(path), "%s", name);
-	}
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW))
+		return errno == ENOENT ? 0 : -errno;
+	ours = parse_name(name, v->shard, &ino, &number) && S_ISREG(st.st_mode);
+	if (ours)
+		return v->file ? v->file(v->arg, ino, number, &st) : 0;
+	snprintf(path, sizeof(path), "%02x/%s", v->shard & 0xff, name);
 	return v->stranger ? v->stranger(v->arg, path) : 0;
 }
 
-static int visit_dir(struct f3_backing_store *s, const struct visitor *v, int shard)
+static int visit_all(struct f3_backing_store *s, struct visitor *v)
 {
-	struct dirent *entry;
-	char path[3] = ".";
-	DIR *dir;
 	int fd, r = 0;
 
-	if (shard >= 0)
-		snprintf(path, sizeof(path), "%02x", (unsigned)shard & 0xff);
-	fd = openat(s->dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
-	while (!r) {
-		errno = 0;
-		entry = readdir(dir);
-		if (!entry) {
-			r = -errno;
-			break;
-		}
-		r = visit(v, dir, shard, entry->d_name);
-	}
-	closedir(dir);
-	return r;
-}
+	if (v->stranger)
+		r = each_entry(open_dir_in(s->dirfd, "."), visit_top, v);
+	for (v->shard = 0; v->shard < F3_BACKING_SHARDS && !r; v->shard++) {
+		char path[3];
 
-static int visit_all(struct f3_backing_store *s, const struct visitor *v)
-{
-	int r = 0;
-
-	for (int shard = -1; shard < (int)F3_BACKING_SHARDS && !r; shard++)
-		r = visit_dir(s, v, shard);
+		snprintf(path, sizeof(path), "%02x", v->shard & 0xff);
+		fd = open_dir_in(s->dirfd, path);
+		if (fd != -ENOENT)
+			r = each_entry(fd, visit, v);
+	}
 	return r;
 }
 
@@ -429,7 +454,7 @@ int f3_backing_each(struct f3_backing_store *s,
 		    int (*fn)(void *arg, uint64_t ino, uint32_t number, const struct stat *st),
 		    void *arg)
 {
-	const struct visitor v = { .file = fn, .arg = arg };
+	struct visitor v = { .file = fn, .arg = arg };
 
 	return visit_all(s, &v);
 }
@@ -437,7 +462,7 @@ int f3_backing_each(struct f3_backing_store *s,
 int f3_backing_each_stranger(struct f3_backing_store *s, int (*fn)(void *arg, const char *path),
 			     void *arg)
 {
-	const struct visitor v = { .stranger = fn, .arg = arg };
+	struct visitor v = { .stranger = fn, .arg = arg };
 
 	return visit_all(s, &v);
 }

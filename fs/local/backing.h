@@ -40,8 +40,8 @@ struct f3_backing_caps {
 	uint64_t max_file_bytes;
 };
 
-/* Makes `dir` (0700; its parent must be there) and its shards if missing. err names the directory
- * and the reason. The ring must outlive the store. */
+/* Makes `dir` (0700; its parent must be there) if missing; shards come with their first files. err
+ * names the directory and the reason. The ring must outlive the store. */
 int f3_backing_open(const char *dir, struct f3_ring *ring, struct f3_backing_store **ret_s,
 		    struct f3_err *err);
 void f3_backing_close(struct f3_backing_store *s);

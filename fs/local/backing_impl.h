@@ -25,6 +25,7 @@ struct f3_backing_store {
 	int dirfd; /* O_PATH | O_DIRECTORY */
 	struct f3_ring *ring;
 	struct f3_backing_caps caps;
+	_Atomic bool shard_synced[F3_BACKING_SHARDS]; /* so is the shard's own name */
 	struct f3_lock lock;
 	/* Files whose directory entry is on the disk, as far as remembered: a name that is not
 	 * here is synced (again). number + 1, so that zeroes are nobody. */
