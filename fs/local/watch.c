@@ -59,7 +59,7 @@ struct f3_watcher {
 	struct f3_lock lock; /* guards everything below */
 	pthread_cond_t returned; /* the running callback has */
 	struct instance instances[KINDS];
-	struct f3_watch *pending;
+	struct f3_watch *pending, **pending_tail; /* in the order of the events */
 	struct f3_watch *running; /* only compared: its callback may have deleted it */
 	int stop_fd;
 	pthread_t thread;
@@ -76,22 +76,23 @@ static struct interest **bucket_of(struct instance *in, int wd)
 static void make_pending(struct f3_watcher *w, struct f3_watch *watch, unsigned events)
 {
 	if (!watch->pending) {
-		watch->next_pending = w->pending;
-		watch->link_pending = &w->pending;
-		if (w->pending)
-			w->pending->link_pending = &watch->next_pending;
-		w->pending = watch;
+		watch->next_pending = NULL;
+		watch->link_pending = w->pending_tail;
+		*w->pending_tail = watch;
+		w->pending_tail = &watch->next_pending;
 	}
 	watch->pending |= events;
 }
 
-static void forget_pending(struct f3_watch *watch)
+static void forget_pending(struct f3_watcher *w, struct f3_watch *watch)
 {
 	if (!watch->pending)
 		return;
 	*watch->link_pending = watch->next_pending;
 	if (watch->next_pending)
 		watch->next_pending->link_pending = watch->link_pending;
+	else
+		w->pending_tail = watch->link_pending;
 	watch->pending = 0;
 }
 
@@ -153,7 +154,7 @@ static void report_pending(struct f3_watcher *w)
 		void *arg = watch->arg;
 		unsigned events = watch->pending;
 
-		forget_pending(watch);
+		forget_pending(w, watch);
 		w->running = watch;
 		f3_unlock(&w->lock);
 
@@ -218,7 +219,7 @@ static void drop_interests(struct f3_watcher *w, struct f3_watch *watch)
 {
 	for (int k = 0; k < KINDS; k++)
 		drop_interest(&w->instances[k], &watch->interests[k]);
-	forget_pending(watch);
+	forget_pending(w, watch);
 }
 
 int f3_watch_add(struct f3_watcher *w, int fd, unsigned events,
@@ -294,6 +295,7 @@ int f3_watcher_new(struct f3_watcher **ret_w)
 		return -ENOMEM;
 	f3_lock_init(&w->lock, F3_RANK_LOCAL);
 	f3_cond_init(&w->returned);
+	w->pending_tail = &w->pending;
 	w->stop_fd = -1;
 	for (int k = 0; k < KINDS; k++)
 		w->instances[k].fd = -1;
