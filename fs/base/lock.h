@@ -13,7 +13,7 @@
  *  40   inode table shard                      hash chains and the idle list
  *  50   transfer                               queues of fills, stages, journal entries
  *  60   cache accounting                       bytes used, quotas, eviction candidates
- *  70   local store (ring, watch, stock)       submission, watch table, spare backing files
+ *  70   local store (ring, watch, backing)     submission, watch table, synced names
  *  75   timer                                  the heap of armed timers
  *  80   work queue, budget                     their own lists
  *
