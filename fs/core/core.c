@@ -23,6 +23,7 @@
 #include "fs/core/inode.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/node.h"
+#include "fs/core/sealer.h"
 #include "fs/core/volume.h"
 
 #define RING_DEPTH 256
@@ -132,7 +133,7 @@ static int start_threads(struct f3_core *core, struct f3_err *err)
 	if (!r)
 		r = f3_workq_new("transfer", io_threads, QUEUE_MAX, &core->transfer);
 	if (!r)
-		r = f3_workq_new("seal", 1, 1u << 20, &core->seal);
+		r = f3_sealer_new(core, &core->sealer);
 	if (r && (!err || !err->code))
 		f3_err_set(err, r, "threads cannot be started: %s", strerror(-r));
 	return r;
@@ -151,7 +152,8 @@ static void read_options(struct f3_core *core)
 	core->opt.cache_low_bytes = f3_conf_u64(conf, "f3", NULL, "cache-low");
 	core->opt.space_wait_ns = f3_conf_u64(conf, "f3", NULL, "space-wait");
 	core->opt.fill_bytes = f3_conf_u64(conf, "f3", NULL, "fill-size");
-	core->opt.fill_parallel = (unsigned)f3_conf_u64(conf, "f3", NULL, "fill-parallel");
+	core->opt.fill_parallel = (unsigned)f3_conf_u64(conf, "f3", NULL, "stage-parallel");
+	core->opt.retry_min_ns = f3_conf_u64(conf, "f3", NULL, "retry-min");
 	core->opt.retry_max_ns = f3_conf_u64(conf, "f3", NULL, "retry-max");
 	if (node && *node)
 		snprintf(core->node_name, sizeof(core->node_name), "%s", node);
@@ -254,12 +256,10 @@ void f3_core_stop(struct f3_core *core)
 		return;
 	core->stopping = true;
 	f3_core_set_kernel(core, NULL);
-	if (core->seal)
-		f3_workq_drain(core->seal);
+	f3_sealer_free(core->sealer);
+	core->sealer = NULL;
 	if (core->itable)
 		f3_itable_each(core, seal_one, core);
-	f3_workq_free(core->seal);
-	core->seal = NULL;
 	f3_journal_stop(core);
 	f3_evict_stop(core);
 	f3_workq_free(core->blocking);

@@ -15,6 +15,7 @@
 #include "fs/core/fill.h"
 #include "fs/core/move.h"
 #include "fs/core/namespace.h"
+#include "fs/core/sealer.h"
 #include "fs/core/stage.h"
 #include "fs/core/store_dir.h"
 
@@ -280,15 +281,13 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 	}
 }
 
-void f3_file_opened_new(struct f3_core *core, struct f3_inode *inode, int flags, int fd,
-			struct f3_open_plan *ret_plan)
+void f3_file_opened_new(struct f3_core *core, struct f3_inode *inode, int flags,
+			const struct f3_stock_item *item, struct f3_open_plan *ret_plan)
 {
-	struct stat st;
-
 	f3_lock(&inode->lock);
-	inode->fd = fd;
-	if (!fstat(fd, &st))
-		f3_file_seen(inode, &st);
+	inode->fd = item->fd;
+	inode->backing_id = item->backing_id;
+	f3_file_seen(inode, &item->st);
 	plan_open(core, inode, flags, true, ret_plan);
 	f3_unlock(&inode->lock);
 }
@@ -381,32 +380,13 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 	return r;
 }
 
-static void seal_work(struct f3_work *work)
-{
-	struct f3_inode *inode = (void *)((char *)work - offsetof(struct f3_inode, seal_work));
-	struct f3_core *core = inode->core;
-
-	inode->seal_queued = false;
-	f3_file_seal(core, inode);
-	f3_inode_put(core, inode);
-}
-
-static void queue_seal(struct f3_core *core, struct f3_inode *inode)
-{
-	if (inode->seal_queued || __atomic_exchange_n((bool *)&inode->seal_queued, true, __ATOMIC_ACQ_REL))
-		return;
-	f3_inode_ref(inode);
-	inode->seal_work.fn = seal_work;
-	if (f3_workq_push(core->seal, &inode->seal_work))
-		seal_work(&inode->seal_work);
-}
-
 static void mapping_gone(void *arg, unsigned events)
 {
 	struct f3_inode *inode = arg;
 
 	(void)events;
-	queue_seal(inode->core, inode);
+	if (inode->core->sealer)
+		f3_sealer_push(inode->core->sealer, inode);
 }
 
 /* The last RELEASE came but stores through a mapping still go to the backing file: be told when
@@ -459,7 +439,7 @@ void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, 
 	if (reap)
 		f3_ns_reap(core, inode);
 	else if (seal)
-		queue_seal(core, inode);
+		f3_sealer_push(core->sealer, inode);
 	else if (resume)
 		f3_move_resume(core, inode);
 }
@@ -610,8 +590,10 @@ uint64_t f3_file_attr_ttl(struct f3_core *core, struct f3_inode *inode)
 	uint64_t ttl = core->opt.attr_ttl_ns;
 
 	f3_lock(&inode->lock);
-	if (S_ISREG(inode->rec.mode) && (inode->rec.state == F3_STATE_WRITING || inode->mapped))
+	if (S_ISREG(inode->rec.mode) && inode->mapped)
 		ttl = 0;
+	else if (S_ISREG(inode->rec.mode) && inode->rec.state == F3_STATE_WRITING)
+		ttl = F3_WRITING_TTL_NS;
 	else if (inode->volume && inode->volume->store &&
 		 (f3_class_in_store((enum f3_class)inode->rec.class_) || S_ISDIR(inode->rec.mode)) &&
 		 ttl > inode->volume->attr_ttl_ns)

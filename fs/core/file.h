@@ -20,7 +20,9 @@
 
 #include <sys/stat.h>
 
+#include "fs/base/clock.h"
 #include "fs/core/inode.h"
+#include "fs/core/stock.h"
 #include "fs/core/volume.h"
 
 /* What an open is told to do by the kernel layer's answer. */
@@ -41,10 +43,10 @@ struct f3_open_plan {
  */
 int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		 const struct f3_caller *who, struct f3_open_plan *ret_plan);
-/* The first open of a file just created (namespace.h made the backing file and the mark). `fd` is
- * the backing file's, taken over. */
-void f3_file_opened_new(struct f3_core *core, struct f3_inode *inode, int flags, int fd,
-			struct f3_open_plan *ret_plan);
+/* The first open of a file just created (namespace.h made the record and the mark). Takes over the
+ * descriptor and the registration of `item`. */
+void f3_file_opened_new(struct f3_core *core, struct f3_inode *inode, int flags,
+			const struct f3_stock_item *item, struct f3_open_plan *ret_plan);
 /* An open file description is gone. Queues sealing when it was the last writer. */
 void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, bool native);
 
@@ -60,6 +62,11 @@ int f3_file_fd(struct f3_core *core, struct f3_inode *inode);
 int f3_file_stat(struct f3_core *core, struct f3_inode *inode, struct stat *ret_st);
 /* The same from a record alone. */
 void f3_file_stat_rec(const struct f3_inode_rec *rec, struct stat *ret_st);
+/* While a file is written the kernel knows of every write but stores through a mapping, which
+ * change times unseen: attributes are kept just long enough to serve the calls that follow an open
+ * (permission, size) without asking again for each. */
+#define F3_WRITING_TTL_NS (20 * F3_NS_PER_MS)
+
 /* How long the kernel may keep them (ns). */
 uint64_t f3_file_attr_ttl(struct f3_core *core, struct f3_inode *inode);
 

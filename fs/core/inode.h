@@ -78,8 +78,8 @@ struct f3_inode {
 	bool writer_killed;		/* last word on a writable handle was death by signal */
 	bool touched;			/* native opens since rec was brought in line */
 	_Atomic bool seal_queued;
-	struct f3_core *core;		/* for seal_work */
-	struct f3_work seal_work;
+	struct f3_inode *seal_next;	/* in the sealer's list */
+	struct f3_core *core;		/* for callbacks */
 	struct f3_watch *watch;		/* CLOSE_WRITE while `mapped` */
 	struct f3_extents *extents;	/* present ranges while incomplete; NULL: complete or empty */
 	struct f3_fill *fill;		/* transfers under way for it (fill.c) */

@@ -166,14 +166,27 @@ void f3_ns_set_name(struct f3_inode *inode, uint64_t parent, const char *name, s
 	inode->rec.name[len] = '\0';
 }
 
-void f3_ns_fill_entry(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e)
+static void fill_ttls(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e)
 {
 	ret_e->ino = inode->ino;
-	(void)f3_file_stat(core, inode, &ret_e->st);
 	ret_e->attr_ttl_ns = f3_file_attr_ttl(core, inode);
 	ret_e->entry_ttl_ns = core->opt.entry_ttl_ns;
 	if (inode->volume && inode->volume->store && ret_e->entry_ttl_ns > inode->volume->attr_ttl_ns)
 		ret_e->entry_ttl_ns = inode->volume->attr_ttl_ns;
+}
+
+void f3_ns_fill_entry(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e)
+{
+	(void)f3_file_stat(core, inode, &ret_e->st);
+	fill_ttls(core, inode, ret_e);
+}
+
+void f3_ns_fill_new_entry(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e)
+{
+	f3_lock(&inode->lock);
+	f3_file_stat_rec(&inode->rec, &ret_e->st);
+	f3_unlock(&inode->lock);
+	fill_ttls(core, inode, ret_e);
 }
 
 void f3_ns_entry_number(struct f3_core *core, struct f3_journal_entry *e)

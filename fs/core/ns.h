@@ -28,6 +28,8 @@ void f3_ns_dir_changed(struct f3_inode *dir, int names, int subdirs, int64_t now
 void f3_ns_set_name(struct f3_inode *inode, uint64_t parent, const char *name, size_t len);
 
 void f3_ns_fill_entry(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e);
+/* The same for an inode nobody can have written to yet: the record is right. */
+void f3_ns_fill_new_entry(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e);
 uint8_t f3_ns_dtype(mode_t mode);
 
 /* Gives a journal entry its place in the order. */

@@ -120,9 +120,7 @@ static int making_init(struct making *mk, struct f3_core *core, uint64_t parent,
 	if (r)
 		return r;
 	mk->charged = true;
-	r = f3_meta_new_ino(core->meta, &rec->ino);
-	if (!r)
-		r = f3_batch_new(core->meta, &mk->b);
+	r = f3_batch_new(core->meta, &mk->b);
 	f3_meta_new_id(core->meta, &rec->id);
 	if (name) {
 		rec->parent = parent;
@@ -234,6 +232,9 @@ static int make_object(struct making *mk, const struct f3_caller *who, struct f3
 
 	if (store && durable && !who->may_block)
 		return -F3_EWAIT;
+	r = f3_meta_new_ino(mk->core->meta, &mk->rec.ino);
+	if (r)
+		return r;
 	if (store && is_dir) {
 		e = calloc(1, sizeof(*e));
 		if (!e)
@@ -309,12 +310,12 @@ int f3_ns_create(struct f3_core *core, uint64_t parent, const char *name, mode_t
 		 const struct f3_caller *who, struct f3_entry *ret_e, struct f3_inode **ret_inode,
 		 struct f3_open_plan *ret_plan)
 {
-	struct f3_backing_store *store;
+	struct f3_stock_item item;
 	struct f3_inode *inode = NULL;
+	struct f3_stock *stock;
 	struct f3_lock *lock;
 	struct making mk;
-	uint64_t ino;
-	int fd, r = making_init(&mk, core, parent, name, S_IFREG | (mode & 07777), who);
+	int r = making_init(&mk, core, parent, name, S_IFREG | (mode & 07777), who);
 
 	if (!r && mk.rec.backing_class != F3_CLASS_MEMORY)
 		r = f3_evict_room(core, 0, false);
@@ -322,32 +323,30 @@ int f3_ns_create(struct f3_core *core, uint64_t parent, const char *name, mode_t
 		goto out;
 	/* The backing file comes first: a crash in between leaves a file that no record speaks of,
 	 * which the next start removes. */
-	store = f3_volume_backing(mk.dir->volume, (enum f3_class)mk.rec.backing_class);
-	ino = mk.rec.ino;
-	fd = f3_backing_create(store, ino, 1);
-	if (fd < 0) {
-		r = fd;
+	stock = mk.rec.backing_class == F3_CLASS_MEMORY ? mk.dir->volume->memory_stock :
+							  mk.dir->volume->disk_stock;
+	r = f3_stock_take(stock, &item);
+	if (r)
 		goto out;
-	}
+	mk.rec.ino = item.ino;
 	mk.rec.backing = 1;
 	mk.rec.state = F3_STATE_WRITING;
 	mk.rec.generation = 1;
-	f3_batch_put_mark(mk.b, F3_MARK_WRITER, ino);
+	f3_batch_put_mark(mk.b, F3_MARK_WRITER, item.ino);
 	if (!name)
-		f3_batch_put_mark(mk.b, F3_MARK_ORPHAN, ino);
+		f3_batch_put_mark(mk.b, F3_MARK_ORPHAN, item.ino);
 	lock = f3_names_lock(core, parent);
 	f3_lock(lock);
 	r = making_commit(&mk, &inode);
 	f3_unlock(lock);
 	if (r) {
-		close(fd);
-		f3_backing_unlink(store, ino, 1);
+		f3_stock_drop(stock, &item);
 		goto out;
 	}
-	f3_file_opened_new(core, inode, flags, fd, ret_plan);
+	f3_file_opened_new(core, inode, flags, &item, ret_plan);
 	if (f3_class_in_store(mk.place.class_) && mk.dir->volume->store)
 		f3_stage_writer_opened(core, inode);
-	f3_ns_fill_entry(core, inode, ret_e);
+	f3_ns_fill_new_entry(core, inode, ret_e);
 	*ret_inode = inode;
 out:
 	making_done(&mk);

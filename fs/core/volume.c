@@ -34,6 +34,8 @@ struct settings {
 	mode_t mode;
 };
 
+#define SPACE_CHECK_NS (100 * F3_NS_PER_MS)
+#define PLENTY 64u
 #define ATTR_TTL_DEFAULT_NS F3_NS_PER_SEC
 #define ROOT_MODE_DEFAULT 01777
 
@@ -43,6 +45,8 @@ static void volume_free(struct f3_volume *v)
 		return;
 	f3_object_close(v->store);
 	f3_fill_gate_free(v->fills);
+	f3_stock_free(v->disk_stock);
+	f3_stock_free(v->memory_stock);
 	f3_backing_close(v->disk);
 	f3_backing_close(v->memory);
 	f3_placement_done(&v->placement);
@@ -247,6 +251,13 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 	r = open_backing(core, v, err);
 	if (r)
 		goto out;
+	r = f3_stock_new(core, v->disk, &v->disk_stock);
+	if (!r)
+		r = f3_stock_new(core, v->memory, &v->memory_stock);
+	if (r) {
+		f3_err_set(err, r, "out of memory");
+		goto out;
+	}
 	r = f3_fill_gate_new(core, &v->fills);
 	if (r) {
 		f3_err_set(err, r, "out of memory");
@@ -572,8 +583,14 @@ bool f3_volume_may_passthrough_write(struct f3_core *core, struct f3_volume *v,
 				     enum f3_class backing_class)
 {
 	uint64_t reserve = core->opt.writer_reserve_bytes;
-	uint64_t left = f3_volume_left(core, v, backing_class);
-	uint64_t held = reserve * v->passthrough_writers;
+	uint64_t held = reserve * v->passthrough_writers, now = f3_clock_mono_ns();
+	uint64_t left = v->space_left;
 
+	/* With plenty left a look now and then is enough. */
+	if (now - v->space_checked_ns > SPACE_CHECK_NS || left < held + PLENTY * reserve) {
+		left = f3_volume_left(core, v, backing_class);
+		v->space_left = left;
+		v->space_checked_ns = now;
+	}
 	return left > held && left - held > reserve;
 }

@@ -17,6 +17,7 @@
 
 #include "fs/core/core.h"
 #include "fs/core/placement.h"
+#include "fs/core/stock.h"
 #include "fs/object/object.h"
 
 struct f3_volume {
@@ -31,11 +32,13 @@ struct f3_volume {
 	bool by_command;
 	struct f3_backing_store *disk;
 	struct f3_backing_store *memory;
+	struct f3_stock *disk_stock, *memory_stock;
 	struct f3_object_store *store;	/* NULL without url, or while it cannot be reached at start */
 	struct f3_fill_gate *fills;
 	_Atomic uint64_t used_bytes;	/* charged: see f3_volume_charge */
 	_Atomic uint64_t used_inodes;
 	_Atomic uint64_t dirty_bytes;	/* not yet in the store */
+	_Atomic uint64_t space_left, space_checked_ns;	/* see f3_volume_may_passthrough_write */
 	_Atomic uint32_t passthrough_writers;
 	_Atomic uint32_t refs;
 	struct f3_volume *next;
