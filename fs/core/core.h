@@ -53,6 +53,7 @@ struct f3_kernel_ops {
 };
 
 struct f3_itable;
+struct f3_sealer;
 struct f3_volumes;
 struct f3_journal_run;
 struct f3_evict;
@@ -67,7 +68,7 @@ struct f3_core {
 	struct f3_watcher *watcher;
 	struct f3_workq *blocking;	/* requests that wait for the store, admin's verbs */
 	struct f3_workq *transfer;	/* fills, stages, journal */
-	struct f3_workq *seal;		/* probing and sealing after a release */
+	struct f3_sealer *sealer;
 	struct f3_itable *itable;
 	struct f3_volumes *volumes;
 	struct f3_journal_run *journal;
@@ -78,11 +79,13 @@ struct f3_core {
 	struct f3_core_options {	/* from the configuration, read on hot paths */
 		uint64_t writer_reserve_bytes;
 		uint64_t entry_ttl_ns, attr_ttl_ns, negative_ttl_ns;	/* of what only this node changes */
-		uint64_t cache_bytes, cache_low_bytes;	/* 0: what the disk has */
+		uint64_t cache_bytes;		/* what backing files may occupy; 0: what the disk has */
+		uint64_t cache_low_bytes;	/* eviction frees so much more; 0: a tenth */
 		uint64_t space_wait_ns;		/* back-pressure before ENOSPC */
 		uint64_t fill_bytes;		/* one transfer of sequential reading */
 		unsigned fill_parallel;		/* transfers under way per volume */
-		uint64_t retry_max_ns;		/* how long waiters are kept while the store fails */
+		uint64_t retry_min_ns;		/* first pause while the store fails */
+		uint64_t retry_max_ns;		/* longest pause; who waits is kept so long in all */
 	} opt;
 	char node_name[256];
 	uint8_t node_uuid[16];
