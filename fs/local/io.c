@@ -11,14 +11,6 @@ bool f3_io_step(struct f3_io *io, int64_t answer)
 {
 	bool moves = io->op == F3_IO_READ || io->op == F3_IO_WRITE;
 
-	/*
-	 * Direct I/O reads a file's odd tail, but cannot go on from there to learn that the file
-	 * ends: the offset is not aligned any more.
-	 */
-	if (answer == -EINVAL && io->op == F3_IO_READ && io->moved % 512) {
-		io->result = (int64_t)io->moved;
-		return true;
-	}
 	if (answer < 0 || !moves) {
 		io->result = answer;
 		return true;
