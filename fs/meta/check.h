@@ -9,9 +9,11 @@
  * marks; volume usage equals the sum. What needs the backing files (present, size) is checked
  * through `backing`, supplied by the caller, so that this layer knows no files.
  *
- * Reads everything once, memory bounded by a fixed-size table of counts spilled per range.
- * Repair writes batches. Runs on a database that nobody else writes, or on a live one for
- * reading (then differences are checked twice before they are reported).
+ * Memory is bounded: names are counted for so many inodes at a time as a fixed table holds, with
+ * one pass over all names for each such range. Reading works on a snapshot, also of a live
+ * database. Repair writes batches, to a database that nobody else writes: names that lead nowhere
+ * go, inodes without a name are linked under lost+found of their volume (what the store has, too,
+ * becomes an orphan), counts are made right, what belongs to no inode is deleted.
  */
 #ifndef F3_META_CHECK_H
 #define F3_META_CHECK_H
@@ -29,6 +31,8 @@ struct f3_check_options {
 	bool repair;
 	/* May be NULL. 0 if the backing file of rec is there and right, else -errno. */
 	int (*backing)(void *arg, const struct f3_inode_rec *rec);
+	/* Bytes that an inode counts for in its volume. May be NULL: then only inodes are. */
+	uint64_t (*charge)(const struct f3_inode_rec *rec);
 	void (*problem)(void *arg, const struct f3_check_problem *p);
 	/* Called now and then with inodes done / estimated total; may be NULL. */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);

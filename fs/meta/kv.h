@@ -71,6 +71,10 @@ struct f3_kv_ops {
 			 const uint8_t **ret_val, size_t *ret_vlen);
 	void (*iter_free)(struct f3_kv_iter *it);
 
+	/* The store as it is now, for reading while others go on writing: get, iterators and
+	 * close are there, batch_new is -EROFS. Closed before the store is. */
+	int (*snapshot)(struct f3_kv *kv, struct f3_kv **ret_view);
+
 	/* Estimates. */
 	void (*stats)(struct f3_kv *kv, uint64_t *ret_disk_bytes, uint64_t *ret_mem_bytes);
 	void (*close)(struct f3_kv *kv);

@@ -244,22 +244,27 @@ static rocksdb_options_t *database_options(const struct f3_kv_options *opt)
 
 /* ---- Single keys ---------------------------------------------------------------------------- */
 
-static int rocks_get(struct f3_kv *kv, enum f3_cf cf, const void *key, size_t klen,
-		     struct f3_buf *out)
+static int get_with(struct rocks *r, const rocksdb_readoptions_t *options, enum f3_cf cf,
+		    const void *key, size_t klen, struct f3_buf *out)
 {
-	struct rocks *r = rocks_of(kv);
 	rocksdb_pinnableslice_t *slice;
 	const char *value;
 	char *text = NULL;
 	size_t len;
 
-	slice = rocksdb_get_pinned_cf(r->db, r->read, r->handles[cf], key, klen, &text);
+	slice = rocksdb_get_pinned_cf(r->db, options, r->handles[cf], key, klen, &text);
 	if (!slice)
 		return text ? take_error(text) : -ENOENT;
 	value = rocksdb_pinnableslice_value(slice, &len);
 	f3_buf_put(out, value, len);
 	rocksdb_pinnableslice_destroy(slice);
 	return out->error;
+}
+
+static int rocks_get(struct f3_kv *kv, enum f3_cf cf, const void *key, size_t klen,
+		     struct f3_buf *out)
+{
+	return get_with(rocks_of(kv), rocks_of(kv)->read, cf, key, klen, out);
 }
 
 /* ---- Batches -------------------------------------------------------------------------------- */
@@ -444,10 +449,10 @@ static void iter_give(struct f3_kv_iter *it)
 		iter_destroy(it);
 }
 
-static int rocks_iter_new(struct f3_kv *kv, enum f3_cf cf, const void *from, size_t flen,
-			  const void *to, size_t tlen, struct f3_kv_iter **ret_it)
+static int iter_with(struct rocks *r, const rocksdb_snapshot_t *snapshot, enum f3_cf cf,
+		     const void *from, size_t flen, const void *to, size_t tlen,
+		     struct f3_kv_iter **ret_it)
 {
-	struct rocks *r = rocks_of(kv);
 	struct f3_kv_iter *it = iter_take(r);
 	int error;
 
@@ -467,6 +472,7 @@ static int rocks_iter_new(struct f3_kv *kv, enum f3_cf cf, const void *from, siz
 		rocksdb_readoptions_set_iterate_upper_bound(it->options, NULL, 0);
 	/* Reading a whole family once must not push everything else out of the cache. */
 	rocksdb_readoptions_set_fill_cache(it->options, tlen != 0);
+	rocksdb_readoptions_set_snapshot(it->options, snapshot);
 
 	it->it = rocksdb_create_iterator_cf(r->db, it->options, r->handles[cf]);
 	if (flen)
@@ -477,6 +483,12 @@ static int rocks_iter_new(struct f3_kv *kv, enum f3_cf cf, const void *from, siz
 	it->error = 0;
 	*ret_it = it;
 	return 0;
+}
+
+static int rocks_iter_new(struct f3_kv *kv, enum f3_cf cf, const void *from, size_t flen,
+			  const void *to, size_t tlen, struct f3_kv_iter **ret_it)
+{
+	return iter_with(rocks_of(kv), NULL, cf, from, flen, to, tlen, ret_it);
 }
 
 static int rocks_iter_next(struct f3_kv_iter *it, const uint8_t **ret_key, size_t *ret_klen,
@@ -505,6 +517,74 @@ static void rocks_iter_free(struct f3_kv_iter *it)
 		return;
 	rocksdb_iter_destroy(it->it);
 	iter_give(it);
+}
+
+/* ---- Snapshots ------------------------------------------------------------------------------ */
+
+struct view {
+	struct f3_kv kv;
+	struct rocks *r;
+	const rocksdb_snapshot_t *snapshot;
+	rocksdb_readoptions_t *read;
+};
+
+static struct view *view_of(struct f3_kv *kv)
+{
+	return (struct view *)kv;
+}
+
+static int view_get(struct f3_kv *kv, enum f3_cf cf, const void *key, size_t klen,
+		    struct f3_buf *out)
+{
+	return get_with(view_of(kv)->r, view_of(kv)->read, cf, key, klen, out);
+}
+
+static int view_iter_new(struct f3_kv *kv, enum f3_cf cf, const void *from, size_t flen,
+			 const void *to, size_t tlen, struct f3_kv_iter **ret_it)
+{
+	return iter_with(view_of(kv)->r, view_of(kv)->snapshot, cf, from, flen, to, tlen, ret_it);
+}
+
+static int view_batch_new(struct f3_kv *kv, struct f3_kv_batch **ret_b)
+{
+	(void)kv;
+	(void)ret_b;
+	return -EROFS;
+}
+
+static void view_close(struct f3_kv *kv)
+{
+	struct view *v = view_of(kv);
+
+	if (!kv)
+		return;
+	rocksdb_readoptions_destroy(v->read);
+	rocksdb_release_snapshot(v->r->db, v->snapshot);
+	free(v);
+}
+
+static const struct f3_kv_ops view_ops = {
+	.get = view_get,
+	.batch_new = view_batch_new,
+	.iter_new = view_iter_new,
+	.iter_next = rocks_iter_next,
+	.iter_free = rocks_iter_free,
+	.close = view_close,
+};
+
+static int rocks_snapshot(struct f3_kv *kv, struct f3_kv **ret_view)
+{
+	struct view *v = malloc(sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	v->kv.ops = &view_ops;
+	v->r = rocks_of(kv);
+	v->snapshot = rocksdb_create_snapshot(v->r->db);
+	v->read = rocksdb_readoptions_create();
+	rocksdb_readoptions_set_snapshot(v->read, v->snapshot);
+	*ret_view = &v->kv;
+	return 0;
 }
 
 /* ---- Open and close ------------------------------------------------------------------------- */
@@ -601,6 +681,7 @@ static const struct f3_kv_ops rocks_ops = {
 	.iter_new = rocks_iter_new,
 	.iter_next = rocks_iter_next,
 	.iter_free = rocks_iter_free,
+	.snapshot = rocks_snapshot,
 	.stats = rocks_stats,
 	.close = rocks_close,
 };

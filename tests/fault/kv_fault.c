@@ -21,6 +21,7 @@ struct fault {
 	struct f3_kv kv;
 	struct f3_kv_ops ops; /* the inner ones where no fault is possible */
 	struct f3_kv *inner;
+	struct fault *points_of; /* itself; of a snapshot: the store it is of */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	struct point points[F3_KV_FAULT_MAX];
@@ -37,8 +38,9 @@ static struct fault *fault_of(struct f3_kv *kv)
 }
 
 /* 0 or the -errno that this call is to fail with. */
-static int pass(struct fault *f, enum f3_kv_fault_op op)
+static int pass(struct fault *of, enum f3_kv_fault_op op)
 {
+	struct fault *f = of->points_of;
 	struct point *p = &f->points[op];
 	int r = 0;
 
@@ -134,6 +136,24 @@ static void fault_iter_free(struct f3_kv_iter *it)
 	free(it);
 }
 
+static int fault_snapshot(struct f3_kv *kv, struct f3_kv **ret_view)
+{
+	struct fault *f = fault_of(kv);
+	struct f3_kv *inner, *view;
+	int r = f->inner->ops->snapshot(f->inner, &inner);
+
+	if (r)
+		return r;
+	r = f3_kv_fault_new(inner, &view);
+	if (r) {
+		inner->ops->close(inner);
+		return r;
+	}
+	fault_of(view)->points_of = f;
+	*ret_view = view;
+	return 0;
+}
+
 static void fault_stats(struct f3_kv *kv, uint64_t *ret_disk_bytes, uint64_t *ret_mem_bytes)
 {
 	struct fault *f = fault_of(kv);
@@ -160,6 +180,7 @@ int f3_kv_fault_new(struct f3_kv *inner, struct f3_kv **ret_kv)
 	if (!f)
 		return -ENOMEM;
 	f->inner = inner;
+	f->points_of = f;
 	f->ops = *inner->ops;
 	f->ops.get = fault_get;
 	f->ops.batch_new = fault_batch_new;
@@ -169,6 +190,7 @@ int f3_kv_fault_new(struct f3_kv *inner, struct f3_kv **ret_kv)
 	f->ops.iter_new = fault_iter_new;
 	f->ops.iter_next = fault_iter_next;
 	f->ops.iter_free = fault_iter_free;
+	f->ops.snapshot = fault_snapshot;
 	f->ops.stats = fault_stats;
 	f->ops.close = fault_close;
 	f->kv.ops = &f->ops;
