@@ -245,6 +245,10 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 			choose_cached(inode, "no passthrough: kernel or configuration");
 		else if (!f3_file_complete(inode))
 			choose_cached(inode, "not all bytes are here");
+		else if (!f3_backing_caps(f3_file_store(inode))->leases)
+			/* A mapping in passthrough would outlive its release unnoticed; one through the
+			 * page cache holds it back. */
+			choose_cached(inode, "the cache's file system cannot tell when a writer is gone");
 		else
 			inode->mode = F3_MODE_PASSTHROUGH;
 	}
