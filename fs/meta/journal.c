@@ -29,6 +29,7 @@ void f3_journal_encode(const struct f3_journal_entry *e, struct f3_buf *out)
 {
 	f3_buf_put_u8(out, VERSION);
 	f3_buf_put_u8(out, e->type);
+	f3_buf_put_u8(out, e->flags);
 	f3_buf_put_u32(out, e->volume);
 	f3_buf_put_u64(out, e->ino);
 	f3_buf_put_u64(out, e->dir1);
@@ -74,6 +75,7 @@ int f3_journal_decode(uint64_t seq, const void *bytes, size_t len, struct f3_jou
 
 	e.seq = seq;
 	e.type = f3_rd_u8(&rd);
+	e.flags = f3_rd_u8(&rd);
 	e.volume = f3_rd_u32(&rd);
 	e.ino = f3_rd_u64(&rd);
 	e.dir1 = f3_rd_u64(&rd);

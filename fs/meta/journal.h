@@ -31,9 +31,15 @@ enum f3_journal_type {			/* stored */
 	F3_JOURNAL_RENAME_DIR = 7,	/* every key below key/ -> key2/ */
 };
 
+enum f3_journal_flags {			/* stored */
+	F3_JOURNAL_DURABLE = 1u << 0,	/* of a durable name: somebody waits, or waited */
+	F3_JOURNAL_EXCLUSIVE = 1u << 1,	/* RENAME: only if there is no object key2 */
+};
+
 struct f3_journal_entry {
 	uint64_t seq;			/* the key: order of acknowledgement */
 	uint8_t type;
+	uint8_t flags;			/* f3_journal_flags */
 	uint32_t volume;
 	uint64_t ino;			/* 0 where only the key counts */
 	uint64_t dir1, dir2;		/* directories whose names are involved; 0: none */

@@ -440,6 +440,7 @@ START_TEST(journal_comes_back)
 {
 	static struct f3_journal_entry e = { .seq = 9,
 					     .type = F3_JOURNAL_RENAME,
+					     .flags = F3_JOURNAL_EXCLUSIVE,
 					     .volume = 2,
 					     .ino = 300,
 					     .dir1 = 1,
@@ -459,6 +460,7 @@ START_TEST(journal_comes_back)
 	ck_assert_int_eq(f3_journal_decode(9, buf.data, buf.len, &back), 0);
 	ck_assert_uint_eq(back.seq, 9);
 	ck_assert_uint_eq(back.type, e.type);
+	ck_assert_uint_eq(back.flags, e.flags);
 	ck_assert_uint_eq(back.volume, e.volume);
 	ck_assert_uint_eq(back.ino, e.ino);
 	ck_assert_uint_eq(back.dir1, e.dir1);
