@@ -20,9 +20,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define CASE_DEADLINE_MS 60000
-
 struct pt_options pt_opt;
+
+/* How long one case may take. */
+static int deadline_ms = 60000;
 
 static const struct pt_family *const families[] = {
 #define PT_POINTER(fam) &pt_family_##fam,
@@ -33,7 +34,7 @@ static const struct pt_family *const families[] = {
 static void usage(FILE *out)
 {
 	fputs("usage: posix_suite [-v] [-l] [-k PATTERN] [--no-hardlinks] [--object]\n"
-	      "                   [--native DIR] [--slowest] DIR\n"
+	      "                   [--native DIR] [--timeout SECONDS] [--slowest] DIR\n"
 	      "  -v, --verbose     print every check\n"
 	      "  -l, --list        list the cases and exit\n"
 	      "  -k, --keyword P   only cases whose family/name matches the glob or contains P;\n"
@@ -43,6 +44,7 @@ static void usage(FILE *out)
 	      "                    special files optional, nothing huge\n"
 	      "  --native DIR      a directory of the backing file system: an optional feature\n"
 	      "                    may be missing only if it is missing there\n"
+	      "  --timeout N       kill a case that takes longer; 60 seconds\n"
 	      "  --slowest         print the time of every case that took over 200 ms\n",
 	      out);
 }
@@ -87,10 +89,10 @@ static void reap_case(pid_t pid)
 	int n;
 
 	do {
-		n = poll(&pfd, 1, CASE_DEADLINE_MS);
+		n = poll(&pfd, 1, deadline_ms);
 	} while (n < 0 && errno == EINTR);
 	if (n == 0) {
-		FAIL("no end after %d ms; killed", CASE_DEADLINE_MS);
+		FAIL("no end after %d ms; killed", deadline_ms);
 		kill(-pid, SIGKILL);
 		/* One stuck inside the file system cannot be waited for. */
 		if (poll(&pfd, 1, 2000) == 0) {
@@ -201,7 +203,7 @@ static void list_all(char *const *patterns, size_t n_patterns)
 
 int main(int argc, char **argv)
 {
-	enum { OPT_NO_HARDLINKS = 256, OPT_OBJECT, OPT_NATIVE, OPT_SLOWEST };
+	enum { OPT_NO_HARDLINKS = 256, OPT_OBJECT, OPT_NATIVE, OPT_TIMEOUT, OPT_SLOWEST };
 	static const struct option options[] = {
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "list", no_argument, NULL, 'l' },
@@ -210,6 +212,7 @@ int main(int argc, char **argv)
 		{ "no-hardlinks", no_argument, NULL, OPT_NO_HARDLINKS },
 		{ "object", no_argument, NULL, OPT_OBJECT },
 		{ "native", required_argument, NULL, OPT_NATIVE },
+		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 		{ "slowest", no_argument, NULL, OPT_SLOWEST },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -250,6 +253,13 @@ int main(int argc, char **argv)
 				return 2;
 			}
 			pt_opt.native = native;
+			break;
+		case OPT_TIMEOUT:
+			deadline_ms = (int)strtol(optarg, NULL, 10) * 1000;
+			if (deadline_ms <= 0) {
+				fputs("posix_suite: a time-out is a number of seconds\n", stderr);
+				return 2;
+			}
 			break;
 		case OPT_SLOWEST:
 			slowest = true;
