@@ -24,7 +24,7 @@
  *
  * Errors of the store: retried with back-off while somebody waits, up to retry-max; then the
  * waiters get the store's errno. A fill for which there is no room evicts first (evict.h); if
- * nothing can be evicted the waiters get -ENOSPC. Per volume fill-parallel transfers are under way
+ * nothing can be evicted the waiters get -ENOSPC. Per volume stage-parallel transfers are under way
  * at once, first come first served, those somebody waits for before those that run ahead.
  */
 #ifndef F3_CORE_FILL_H
@@ -58,7 +58,8 @@ int f3_fill_need(struct f3_core *core, struct f3_inode *inode, uint64_t off, uin
 		 struct f3_waiter *w);
 /* The same for the whole file (warm, class moves, edits). */
 int f3_fill_all(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w);
-/* Waits until the whole file is here. Blocks on the store. */
+/* Waits until the whole file is here and said to be complete. Blocks on the store. Not from a thread
+ * of core->transfer: the transfers need those. */
 int f3_fill_whole(struct f3_core *core, struct f3_inode *inode);
 /* True if w was taken out before its function was called. */
 bool f3_fill_cancel(struct f3_inode *inode, struct f3_waiter *w);

@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "fs/core/fill_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/core/evict.h"
+#include "fs/core/journal_run.h"
+
+#define AGAIN_NS (10 * F3_NS_PER_MS)
+
+static void land(struct f3_transfer *t);
+static void start(struct f3_work *work);
+static void rested(struct f3_work *work);
+
+static struct f3_fill_gate *gate_of(const struct f3_transfer *t)
+{
+	return t->inode->volume->fills;
+}
+
+/* ---- The gate ---- */
+
+static void gate_again(struct f3_work *work)
+{
+	struct f3_timer *timer = (struct f3_timer *)((char *)work - offsetof(struct f3_timer, work));
+
+	f3_fill_gate_run((struct f3_fill_gate *)((char *)timer -
+						 offsetof(struct f3_fill_gate, again)));
+}
+
+int f3_fill_gate_new(struct f3_core *core, struct f3_fill_gate **ret_gate)
+{
+	struct f3_fill_gate *gate = calloc(1, sizeof(*gate));
+
+	if (!gate)
+		return -ENOMEM;
+	gate->core = core;
+	f3_lock_init(&gate->lock, F3_RANK_TRANSFER);
+	TAILQ_INIT(&gate->demand);
+	TAILQ_INIT(&gate->ahead);
+	f3_timer_init(&gate->again, core->transfer, gate_again);
+	*ret_gate = gate;
+	return 0;
+}
+
+void f3_fill_gate_free(struct f3_fill_gate *gate)
+{
+	if (!gate)
+		return;
+	f3_timer_cancel(&gate->again);
+	f3_lock_done(&gate->lock);
+	free(gate);
+}
+
+static struct f3_transfer_list *gate_list(struct f3_fill_gate *gate, const struct f3_transfer *t)
+{
+	return t->demand ? &gate->demand : &gate->ahead;
+}
+
+static void gate_put(struct f3_transfer *t)
+{
+	struct f3_fill_gate *gate = gate_of(t);
+
+	f3_lock(&gate->lock);
+	TAILQ_INSERT_TAIL(gate_list(gate, t), t, of_gate);
+	t->in_gate = true;
+	f3_unlock(&gate->lock);
+}
+
+/* True: it was in the gate and will not be started. */
+static bool gate_take_out(struct f3_transfer *t)
+{
+	struct f3_fill_gate *gate = gate_of(t);
+	bool was;
+
+	f3_lock(&gate->lock);
+	was = t->in_gate;
+	if (was)
+		TAILQ_REMOVE(gate_list(gate, t), t, of_gate);
+	t->in_gate = false;
+	f3_unlock(&gate->lock);
+	return was;
+}
+
+static void gate_leave(struct f3_transfer *t)
+{
+	struct f3_fill_gate *gate = gate_of(t);
+
+	f3_lock(&gate->lock);
+	if (t->holds_slot)
+		gate->running--;
+	t->holds_slot = false;
+	f3_unlock(&gate->lock);
+}
+
+void f3_transfer_promote(struct f3_transfer *t)
+{
+	struct f3_fill_gate *gate = gate_of(t);
+
+	f3_lock(&gate->lock);
+	if (t->in_gate && !t->demand) {
+		TAILQ_REMOVE(&gate->ahead, t, of_gate);
+		TAILQ_INSERT_TAIL(&gate->demand, t, of_gate);
+	}
+	t->demand = true;
+	f3_unlock(&gate->lock);
+}
+
+static bool is_demand(struct f3_transfer *t)
+{
+	struct f3_fill_gate *gate = gate_of(t);
+	bool demand;
+
+	f3_lock(&gate->lock);
+	demand = t->demand;
+	f3_unlock(&gate->lock);
+	return demand;
+}
+
+void f3_fill_gate_run(struct f3_fill_gate *gate)
+{
+	struct f3_core *core = gate->core;
+
+	for (;;) {
+		struct f3_transfer *t = NULL;
+		int r = 0;
+
+		/* The push is under the lock too: a transfer that is neither here nor running could
+		 * not be told from one that is being started. */
+		f3_lock(&gate->lock);
+		if (gate->running < core->opt.fill_parallel)
+			t = TAILQ_FIRST(&gate->demand) ? TAILQ_FIRST(&gate->demand) :
+							 TAILQ_FIRST(&gate->ahead);
+		if (t) {
+			r = f3_workq_push(core->transfer, &t->work);
+			if (!r) {
+				TAILQ_REMOVE(gate_list(gate, t), t, of_gate);
+				t->in_gate = false;
+				t->holds_slot = true;
+				gate->running++;
+			}
+		}
+		f3_unlock(&gate->lock);
+		if (r == -EAGAIN)
+			(void)f3_timer_arm(&gate->again, f3_clock_mono_ns() + AGAIN_NS);
+		if (!t || r)
+			return;
+	}
+}
+
+/* ---- One transfer ---- */
+
+int f3_transfer_new(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
+		    bool demand)
+{
+	struct f3_transfer *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->core = core;
+	t->inode = inode;
+	t->off = off;
+	t->len = len;
+	t->demand = demand;
+	t->backoff = (struct f3_backoff){ core->opt.retry_min_ns, core->opt.retry_max_ns, 0 };
+	t->work.fn = start;
+	f3_timer_init(&t->rest, core->transfer, rested);
+	f3_object_op_init(&t->op, F3_OBJ_GET);
+	f3_inode_ref(inode);
+	TAILQ_INSERT_TAIL(&inode->fill->transfers, t, of_fill);
+	inode->fill->n_transfers++;
+	gate_put(t);
+	return 0;
+}
+
+static void drop_buffer(struct f3_transfer *t)
+{
+	free(t->buf);
+	t->buf = NULL;
+	if (t->buf_bytes)
+		f3_budget_give(t->core->budget, F3_ACCT_BUFFERS, t->buf_bytes);
+	t->buf_bytes = 0;
+	f3_object_op_done(&t->op);
+}
+
+/* The end of it, whatever became of it. No lock held. The tidying frees it, and gives its reference
+ * back: at shutdown threads of the store and of the ring must be through with the inode once the
+ * queue of work is. */
+static void end(struct f3_transfer *t)
+{
+	struct f3_inode *inode = t->inode;
+	struct f3_fill *fill;
+
+	drop_buffer(t);
+	gate_leave(t);
+	f3_fill_gate_run(gate_of(t));
+	f3_lock(&inode->lock);
+	fill = inode->fill;
+	TAILQ_REMOVE(&fill->transfers, t, of_fill);
+	fill->n_transfers--;
+	TAILQ_INSERT_TAIL(&fill->ended, t, of_fill);
+	/* Who came while it was failing relied on it. */
+	if (inode->extents && f3_waiters_want(&inode->extents->waiters, t->off, t->len))
+		fill->more = true;
+	f3_fill_tidy_soon(inode, fill);
+	f3_fill_moved(fill);
+	f3_unlock(&inode->lock);
+}
+
+void f3_transfers_dispose(struct f3_inode *inode, struct f3_fill *fill)
+{
+	struct f3_transfer *t, *next;
+
+	for (t = TAILQ_FIRST(&fill->ended); t; t = next) {
+		next = TAILQ_NEXT(t, of_fill);
+		if (t->canceling)
+			continue;
+		TAILQ_REMOVE(&fill->ended, t, of_fill);
+		f3_inode_put(t->core, inode);	/* not the last one: the caller has one */
+		free(t);
+	}
+}
+
+/* Those who wait for this range get the error; the transfer is over. Inode lock held; let go. */
+static void give_up(struct f3_transfer *t, int r, bool everybody)
+{
+	struct f3_waiter_list ready = { NULL };
+	struct f3_inode *inode = t->inode;
+
+	if (inode->extents && everybody)
+		f3_waiters_collect(&inode->extents->waiters, r, &ready);
+	else if (inode->extents)
+		f3_waiters_collect_range(&inode->extents->waiters, t->off, t->len, r, &ready);
+	f3_unlock(&inode->lock);
+	f3_waiters_call(&ready);
+	end(t);
+}
+
+static bool worth_another_try(int r)
+{
+	switch (r) {
+	case -ENOSPC:
+	case -EDQUOT:
+	case -EFBIG:
+	case -EROFS:
+	case -EACCES:
+	case -EPERM:
+	case -EINVAL:
+	case -ENAMETOOLONG:
+	case -ESHUTDOWN:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* It failed with r: again after a while, if somebody waits for it still. */
+static void rest(struct f3_transfer *t, int r)
+{
+	struct f3_inode *inode = t->inode;
+	uint64_t now = f3_clock_mono_ns();
+
+	drop_buffer(t);
+	gate_leave(t);
+	f3_lock(&inode->lock);
+	if (!t->failing_since_ns)
+		t->failing_since_ns = now;
+	if (inode->fill->stopping || inode->fill->error || !worth_another_try(r) ||
+	    now - t->failing_since_ns >= t->core->opt.retry_max_ns || !inode->extents ||
+	    !f3_waiters_want(&inode->extents->waiters, t->off, t->len)) {
+		give_up(t, r, false);
+		return;
+	}
+	t->state = F3_TRANSFER_RESTING;
+	if (f3_timer_arm(&t->rest, now + f3_backoff_next_ns(&t->backoff))) {
+		give_up(t, r, false);
+		return;
+	}
+	f3_unlock(&inode->lock);
+	f3_fill_gate_run(inode->volume->fills);
+}
+
+static void queue_again(struct f3_transfer *t)
+{
+	struct f3_inode *inode = t->inode;
+	bool stopping;
+
+	f3_lock(&inode->lock);
+	stopping = inode->fill->stopping;
+	t->state = F3_TRANSFER_QUEUED;
+	t->work.fn = start;
+	if (!stopping)
+		gate_put(t);
+	f3_unlock(&inode->lock);
+	if (stopping)
+		end(t);
+	else
+		f3_fill_gate_run(inode->volume->fills);
+}
+
+static void rested(struct f3_work *work)
+{
+	struct f3_timer *timer = (struct f3_timer *)((char *)work - offsetof(struct f3_timer, work));
+
+	queue_again((struct f3_transfer *)((char *)timer - offsetof(struct f3_transfer, rest)));
+}
+
+/*
+ * There is no such object, or it is another one. That may be our own doing: the file was renamed
+ * or committed since the request was made up, or a rename still waits in the journal. Otherwise
+ * these bytes are gone for good.
+ */
+static void look_again(struct f3_work *work)
+{
+	struct f3_transfer *t = (struct f3_transfer *)((char *)work -
+						       offsetof(struct f3_transfer, work));
+	struct f3_inode *inode = t->inode;
+	struct f3_journal_stats journal;
+	char key[F3_KEY_MAX + 1] = "";
+	bool other;
+
+	other = f3_inode_key(t->core, inode->ino, key, sizeof(key)) == 0 &&
+		strcmp(key, t->key) != 0;
+	f3_journal_stats(t->core, inode->volume->id, &journal);
+	f3_lock(&inode->lock);
+	other |= strcmp(inode->rec.etag, t->etag) != 0;
+	if (other || journal.entries) {
+		f3_unlock(&inode->lock);
+		rest(t, -ESTALE);
+		return;
+	}
+	inode->fill->error = -ESTALE;
+	inode->checked_mono_ns = 0;
+	give_up(t, -ESTALE, true);
+}
+
+static void failed(struct f3_transfer *t, int r)
+{
+	if (r != -ENOENT && r != -ESTALE) {
+		rest(t, r);
+		return;
+	}
+	/* It has to read the database: not on a thread of the store. */
+	t->work.fn = look_again;
+	if (f3_workq_push(t->core->transfer, &t->work))
+		look_again(&t->work);
+}
+
+static void got(struct f3_obj_op *op)
+{
+	struct f3_transfer *t = op->owner;
+	int r = op->result;
+
+	/* The object is shorter than its record although the tag is the same. */
+	if (!r && op->moved < t->len)
+		r = -EIO;
+	if (r) {
+		failed(t, r);
+		return;
+	}
+	f3_lock(&t->inode->lock);
+	t->state = F3_TRANSFER_LANDING;
+	t->pos = t->off;
+	f3_unlock(&t->inode->lock);
+	land(t);
+}
+
+/* Is it still wanted, and what exactly? 0, or -ECANCELED. */
+static int make_up(struct f3_transfer *t)
+{
+	struct f3_inode *inode = t->inode;
+	const struct f3_fill *fill;
+	uint64_t limit;
+	int r = 0;
+
+	f3_lock(&inode->lock);
+	fill = inode->fill;
+	limit = inode->rec.base_limit;
+	if (fill->stopping || fill->error || !inode->extents || t->off >= limit ||
+	    (t->failing_since_ns && !f3_waiters_want(&inode->extents->waiters, t->off, t->len)))
+		r = -ECANCELED;
+	if (!r && t->len > limit - t->off)
+		t->len = limit - t->off;
+	t->state = F3_TRANSFER_ASKING;
+	memcpy(t->etag, inode->rec.etag, sizeof(t->etag));
+	f3_unlock(&inode->lock);
+	return r;
+}
+
+static int make_room(struct f3_transfer *t)
+{
+	struct f3_budget *budget = t->core->budget;
+	int r = f3_evict_room(t->core, t->len, false);
+
+	if (r)
+		return r;
+	/* Who waits, waits for memory too; running ahead is the first thing to be left out. */
+	if (is_demand(t))
+		r = f3_budget_take(budget, F3_ACCT_BUFFERS, t->len);
+	else
+		r = f3_budget_try_take(budget, F3_ACCT_BUFFERS, t->len);
+	if (r)
+		return r;
+	t->buf_bytes = t->len;
+	t->buf = malloc(t->len);
+	return t->buf ? 0 : -ENOMEM;
+}
+
+static void start(struct f3_work *work)
+{
+	struct f3_transfer *t = (struct f3_transfer *)((char *)work -
+						       offsetof(struct f3_transfer, work));
+	struct f3_object_store *store = t->inode->volume->store;
+	int r = make_up(t);
+
+	if (r) {
+		end(t);
+		return;
+	}
+	r = f3_inode_key(t->core, t->inode->ino, t->key, sizeof(t->key));
+	if (!r && !store)
+		r = -EIO;
+	if (!r)
+		r = make_room(t);
+	if (r) {
+		/* Without a name there is no object any more, and that does not change. */
+		failed(t, r);
+		return;
+	}
+	t->op.done = got;
+	t->op.owner = t;
+	t->op.key = t->key;
+	t->op.etag = t->etag;
+	t->op.cond = F3_OBJ_MATCH;
+	t->op.off = t->off;
+	t->op.len = t->len;
+	t->op.buf = t->buf;
+	f3_object_submit(store, &t->op);
+}
+
+/* ---- Landing: from the buffer into the file, only where nothing is ---- */
+
+static void landed(struct f3_io *io)
+{
+	struct f3_transfer *t = (struct f3_transfer *)((char *)io - offsetof(struct f3_transfer, io));
+	struct f3_waiter_list ready = { NULL };
+	struct f3_inode *inode = t->inode;
+	struct f3_fill *fill;
+	int r = 0;
+
+	f3_lock(&inode->lock);
+	fill = inode->fill;
+	if (io->result < 0) {
+		r = (int)io->result;
+	} else {
+		/* In this order: what is present is saved, or will be. */
+		r = f3_extents_add(fill->unsaved, t->landing_off, t->landing_len);
+		if (!r)
+			r = f3_extents_add(inode->extents, t->landing_off, t->landing_len);
+		f3_extents_ready(inode->extents, inode->rec.base_limit, &ready);
+		t->pos = t->landing_off + t->landing_len;
+	}
+	t->landing_len = 0;
+	if (r == -ENOSPC && !t->disk_full) {
+		/* The next try evicts first. */
+		t->disk_full = true;
+		r = -EAGAIN;
+	}
+	f3_fill_moved(fill);
+	f3_unlock(&inode->lock);
+	f3_waiters_call(&ready);
+	if (r)
+		failed(t, r);
+	else
+		land(t);
+}
+
+/* The first part of [pos, end) where bytes are absent and no program writes. */
+static bool next_free(const struct f3_inode *inode, uint64_t pos, uint64_t end, uint64_t *ret_off,
+		      uint64_t *ret_len)
+{
+	uint64_t gap, len;
+
+	while (f3_extents_gap(inode->extents, pos, end, &gap, &len)) {
+		const struct f3_fill_write *w;
+		uint64_t stop = gap + len;
+
+		pos = gap;
+		for (w = inode->fill->writes; w && pos == gap; w = w->next) {
+			if (w->off <= gap && gap - w->off < w->len)
+				pos = w->len > end - w->off ? end : w->off + w->len;
+			else if (w->off > gap && w->off < stop)
+				stop = w->off;
+		}
+		if (pos == gap) {
+			*ret_off = gap;
+			*ret_len = stop - gap;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void land(struct f3_transfer *t)
+{
+	struct f3_inode *inode = t->inode;
+	struct f3_fill *fill;
+	uint64_t end_off = t->off + t->len;
+	int r = 0;
+
+	f3_lock(&inode->lock);
+	fill = inode->fill;
+	if (end_off > inode->rec.base_limit)
+		end_off = inode->rec.base_limit;
+	if (fill->stopping || !inode->extents ||
+	    !next_free(inode, t->pos, end_off, &t->landing_off, &t->landing_len)) {
+		f3_unlock(&inode->lock);
+		end(t);
+		return;
+	}
+	if (fill->fd < 0)
+		fill->fd = f3_backing_open_file(f3_file_store(inode), inode->ino,
+						inode->rec.backing, O_RDWR);
+	if (fill->fd < 0) {
+		r = fill->fd;
+		fill->fd = -1;
+		t->landing_len = 0;
+	}
+	t->io = (struct f3_io){
+		.op = F3_IO_WRITE,
+		.fd = fill->fd,
+		.buf = (char *)t->buf + (t->landing_off - t->off),
+		.len = t->landing_len,
+		.off = t->landing_off,
+		.done = landed,
+	};
+	f3_unlock(&inode->lock);
+	if (r)
+		failed(t, r == -ENOENT ? -EIO : r);
+	else
+		f3_ring_submit(t->core->ring, &t->io);
+}
+
+/* ---- The end from outside ---- */
+
+void f3_transfers_cancel(struct f3_inode *inode, struct f3_fill *fill)
+{
+	struct f3_transfer *t = TAILQ_FIRST(&fill->transfers);
+
+	while (t) {
+		bool over = false;
+
+		if (t->cancel_asked) {
+			t = TAILQ_NEXT(t, of_fill);
+			continue;
+		}
+		t->cancel_asked = true;
+		t->canceling++;
+		if (t->state == F3_TRANSFER_QUEUED)
+			over = gate_take_out(t);
+		else if (t->state == F3_TRANSFER_RESTING)
+			over = f3_timer_cancel(&t->rest);
+		f3_unlock(&inode->lock);
+		if (over)
+			end(t);
+		else if (t->inode->volume->store)
+			f3_object_cancel(t->inode->volume->store, &t->op);
+		f3_lock(&inode->lock);
+		t->canceling--;
+		t = TAILQ_FIRST(&fill->transfers);
+	}
+}
