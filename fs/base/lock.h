@@ -7,12 +7,12 @@
  * in a test is found, not only the deadlock that it might make one day.
  *
  * Rank  lock                                   guards
- *  10   volume table                           the list of volumes
  *  20   names of a directory (striped)         find-or-create, rename, readdir merge
  *  30   inode                                  one inode's record, open counts, extents, state
  *  40   inode table shard                      hash chains and the idle list
  *  50   transfer                               queues of fills, stages, journal entries
  *  60   cache accounting                       bytes used, quotas, eviction candidates
+ *  65   volume table                           the list of volumes
  *  70   local store (ring, watch, backing)     submission, watch table, synced names
  *  75   timer                                  the heap of armed timers
  *  80   work queue, budget                     their own lists
@@ -28,12 +28,12 @@
 #include <stdint.h>
 
 enum f3_lock_rank {
-	F3_RANK_VOLUMES = 10,
 	F3_RANK_NAMES = 20,
 	F3_RANK_INODE = 30,
 	F3_RANK_ITABLE = 40,
 	F3_RANK_TRANSFER = 50,
 	F3_RANK_CACHE = 60,
+	F3_RANK_VOLUMES = 65,
 	F3_RANK_LOCAL = 70,
 	F3_RANK_TIMER = 75,
 	F3_RANK_QUEUE = 80,
