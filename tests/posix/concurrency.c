@@ -543,8 +543,11 @@ static void change_attributes(struct board *b, int i)
 			wrong(b, "chown");
 		if (i == 2 && truncate("f", k % 2 ? 100 : 200))
 			wrong(b, "truncate");
+		/* Each is old or new; uid and gid are read one after the other. */
 		if (lstat("f", &st) || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
-		    st.st_uid != st.st_gid || (st.st_size != 100 && st.st_size != 200) ||
+		    (st.st_uid != 100 && st.st_uid != 101) ||
+		    (st.st_gid != 100 && st.st_gid != 101) ||
+		    (st.st_size != 100 && st.st_size != 200) ||
 		    ((st.st_mode & 07777) != 0644 && (st.st_mode & 07777) != 0600))
 			wrong(b, "torn attributes");
 	}

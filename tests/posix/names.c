@@ -254,7 +254,7 @@ static const struct pt_case cases[] = {
 	{ "distinct", distinct, 0 },
 	{ "longest", longest, 0 },
 	{ "longest_distinct", longest_distinct, 0 },
-	{ "deep_paths", deep_paths, 0 },
+	{ "deep_paths", deep_paths, PT_LOCAL },
 	{ "dots_in_paths", dots_in_paths, 0 },
 };
 

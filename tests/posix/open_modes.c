@@ -48,7 +48,10 @@ struct held {
 	int queue[2];
 };
 
-static char want[SIZE];
+/* What the file holds: SIZE bytes, and what was appended to them. */
+#define ROOM (2 * SIZE)
+static char want[ROOM];
+static size_t want_size;
 static char *aligned;
 
 static int open_direct(void)
@@ -127,16 +130,17 @@ static void let_go(struct held *held)
 
 static void write_through(struct held *held, size_t off, unsigned int seed)
 {
+	/* One that appends does so whatever the offset. */
+	if (held->way->flags & O_APPEND) {
+		off = want_size;
+		want_size += PAGE;
+	}
 	pt_fill(aligned, PAGE, seed);
 	memcpy(want + off, aligned, PAGE);
-	if (held->map) {
+	if (held->map)
 		memcpy(held->map + off, aligned, PAGE);
-		return;
-	}
-	/* Append writes elsewhere: only overwriting is compared here. */
-	if (held->way->flags & O_APPEND)
-		OK(fcntl(held->fd, F_SETFL, 0));
-	EQ(pwrite(held->fd, aligned, PAGE, off), PAGE);
+	else
+		EQ(pwrite(held->fd, aligned, PAGE, off), PAGE);
 }
 
 static void read_through(struct held *held)
@@ -145,8 +149,15 @@ static void read_through(struct held *held)
 		MEM_EQ(held->map, want, SIZE);
 		return;
 	}
-	EQ(pread(held->fd, aligned, SIZE, 0), SIZE);
-	MEM_EQ(aligned, want, SIZE);
+	EQ(pread(held->fd, aligned, ROOM, 0), want_size);
+	MEM_EQ(aligned, want, want_size);
+}
+
+static void start(unsigned int seed)
+{
+	pt_fill(want, SIZE, seed);
+	want_size = SIZE;
+	OK(pt_put("f", want, SIZE));
 }
 
 static void pair(const struct way *first, const struct way *second)
@@ -154,8 +165,7 @@ static void pair(const struct way *first, const struct way *second)
 	struct held a, b;
 	int fd;
 
-	pt_fill(want, SIZE, 7);
-	OK(pt_put("f", want, SIZE));
+	start(7);
 	if (!hold(&a, first, "f"))
 		return;
 	if (!hold(&b, second, "f")) {
@@ -172,8 +182,8 @@ static void pair(const struct way *first, const struct way *second)
 		read_through(&a);
 	/* A third one comes and goes. */
 	fd = OK(open("f", O_RDWR | O_CLOEXEC));
-	EQ(pread(fd, aligned, SIZE, 0), SIZE);
-	MEM_EQ(aligned, want, SIZE);
+	EQ(pread(fd, aligned, ROOM, 0), want_size);
+	MEM_EQ(aligned, want, want_size);
 	OK(close(fd));
 	let_go(&a);
 	if (writable(second))
@@ -181,9 +191,9 @@ static void pair(const struct way *first, const struct way *second)
 	if (readable(second))
 		read_through(&b);
 	let_go(&b);
-	EQ(pt_get("f", aligned, SIZE), SIZE);
-	MEM_EQ(aligned, want, SIZE);
-	EQ(pt_size("f"), SIZE);
+	EQ(pt_get("f", aligned, ROOM), want_size);
+	MEM_EQ(aligned, want, want_size);
+	EQ(pt_size("f"), want_size);
 	OK(unlink("f"));
 }
 
@@ -193,7 +203,7 @@ static void coexist(void)
 
 	if (!direct)
 		UNSUPPORTED("O_DIRECT", open_direct);
-	aligned = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	aligned = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(aligned != MAP_FAILED);
 	for (size_t i = 0; i < PT_ARRAY_SIZE(ways); i++) {
 		for (size_t k = 0; k < PT_ARRAY_SIZE(ways); k++) {
@@ -211,14 +221,13 @@ static void coexist_truncate(void)
 	struct held a;
 	int fd;
 
-	aligned = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	aligned = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(aligned != MAP_FAILED);
 	for (size_t i = 0; i < PT_ARRAY_SIZE(ways); i++) {
 		if (ways[i].flags & O_DIRECT)
 			continue;
 		pt_row("%s", ways[i].name);
-		pt_fill(want, SIZE, 9);
-		OK(pt_put("f", want, SIZE));
+		start(9);
 		if (!hold(&a, &ways[i], "f"))
 			continue;
 		fd = OK(open("f", O_WRONLY | O_TRUNC | O_CLOEXEC));
@@ -246,15 +255,14 @@ static void coexist_namespace(void)
 	struct held a;
 	int fd;
 
-	aligned = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	aligned = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(aligned != MAP_FAILED);
 	for (size_t i = 0; i < PT_ARRAY_SIZE(ways); i++) {
 		if (ways[i].flags & O_DIRECT)
 			continue;
 		for (int change = 0; change < 3; change++) {
 			pt_row("%s change=%d", ways[i].name, change);
-			pt_fill(want, SIZE, 11);
-			OK(pt_put("f", want, SIZE));
+			start(11);
 			if (!hold(&a, &ways[i], "f"))
 				continue;
 			if (change == 0) {
@@ -271,8 +279,8 @@ static void coexist_namespace(void)
 				read_through(&a);
 			if (change == 1) {
 				fd = OK(open("moved", O_RDONLY | O_CLOEXEC));
-				EQ(pread(fd, aligned, SIZE, 0), SIZE);
-				MEM_EQ(aligned, want, SIZE);
+				EQ(pread(fd, aligned, ROOM, 0), want_size);
+				MEM_EQ(aligned, want, want_size);
 				OK(close(fd));
 				OK(unlink("moved"));
 			} else if (change == 2) {
