@@ -284,18 +284,23 @@ static void interrupted(void)
 {
 	for (int kind = FLOCK; kind <= OFD_RECORD; kind++) {
 		int fd = open_rw("f");
+		struct pt_gate ready;
 		pid_t waiter;
 
 		pt_row("%s", kinds[kind]);
+		/* Opening may sleep as well: only what comes after the gate is the lock. */
+		pt_gate_init(&ready);
 		OK(lock_wait(kind, fd));
 		waiter = pt_fork();
 		if (waiter == 0) {
 			int mine = open_rw("f");
 
 			catch (SIGUSR1);
+			pt_gate_open(&ready, 1);
 			ERR(EINTR, lock_wait(kind, mine));
 			_exit(0);
 		}
+		pt_gate_wait(&ready);
 		wait_until_asleep(waiter);
 		OK(kill(waiter, SIGUSR1));
 		EQ(pt_wait(waiter), 0);
@@ -303,9 +308,12 @@ static void interrupted(void)
 		if (waiter == 0) {
 			int mine = open_rw("f");
 
+			pt_gate_open(&ready, 1);
 			lock_wait(kind, mine);
 			_exit(0);
 		}
+		pt_gate_wait(&ready);
+		pt_gate_done(&ready);
 		wait_until_asleep(waiter);
 		OK(kill(waiter, SIGTERM));
 		EQ(pt_wait(waiter), 128 + SIGTERM);

@@ -92,6 +92,7 @@ struct pt_options {
 	bool verbose;
 	bool no_hardlinks;
 	bool object;	    /* the durable and writeback classes */
+	bool passthrough;   /* writers go from the kernel to a backing file */
 	const char *dir;    /* absolute */
 	const char *native; /* absolute, or NULL: the backing file system, to compare with */
 };

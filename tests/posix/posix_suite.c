@@ -34,7 +34,8 @@ static const struct pt_family *const families[] = {
 static void usage(FILE *out)
 {
 	fputs("usage: posix_suite [-v] [-l] [-k PATTERN] [--no-hardlinks] [--object]\n"
-	      "                   [--native DIR] [--timeout SECONDS] [--slowest] DIR\n"
+	      "                   [--native DIR] [--passthrough] [--timeout SECONDS]\n"
+	      "                   [--slowest] DIR\n"
 	      "  -v, --verbose     print every check\n"
 	      "  -l, --list        list the cases and exit\n"
 	      "  -k, --keyword P   only cases whose family/name matches the glob or contains P;\n"
@@ -44,6 +45,7 @@ static void usage(FILE *out)
 	      "                    special files optional, nothing huge\n"
 	      "  --native DIR      a directory of the backing file system: an optional feature\n"
 	      "                    may be missing only if it is missing there\n"
+	      "  --passthrough     writers go past the file system: O_APPEND is decided at open\n"
 	      "  --timeout N       kill a case that takes longer; 60 seconds\n"
 	      "  --slowest         print the time of every case that took over 200 ms\n",
 	      out);
@@ -203,7 +205,14 @@ static void list_all(char *const *patterns, size_t n_patterns)
 
 int main(int argc, char **argv)
 {
-	enum { OPT_NO_HARDLINKS = 256, OPT_OBJECT, OPT_NATIVE, OPT_TIMEOUT, OPT_SLOWEST };
+	enum {
+		OPT_NO_HARDLINKS = 256,
+		OPT_OBJECT,
+		OPT_NATIVE,
+		OPT_TIMEOUT,
+		OPT_SLOWEST,
+		OPT_PASSTHROUGH
+	};
 	static const struct option options[] = {
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "list", no_argument, NULL, 'l' },
@@ -214,6 +223,7 @@ int main(int argc, char **argv)
 		{ "native", required_argument, NULL, OPT_NATIVE },
 		{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 		{ "slowest", no_argument, NULL, OPT_SLOWEST },
+		{ "passthrough", no_argument, NULL, OPT_PASSTHROUGH },
 		{ NULL, 0, NULL, 0 },
 	};
 	static char dir[PATH_MAX], native[PATH_MAX];
@@ -263,6 +273,9 @@ int main(int argc, char **argv)
 			break;
 		case OPT_SLOWEST:
 			slowest = true;
+			break;
+		case OPT_PASSTHROUGH:
+			pt_opt.passthrough = true;
 			break;
 		default:
 			usage(stderr);
