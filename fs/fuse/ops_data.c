@@ -85,8 +85,8 @@ static int do_write(struct f3_call *call)
 	r = f3_file_reserve(core, inode, call->off, call->size, &call->who);
 	if (r)
 		return r;
-	if (call->kill_priv)
-		(void)f3_file_kill_priv(core, inode, true);
+	/* Capabilities go with any write, suid and sgid with those of who may not keep them. */
+	(void)f3_file_kill_priv(core, inode, call->kill_priv);
 	f3_lock(&inode->lock);
 	fd = f3_file_write_fd(core, inode, &close_it);
 	f3_unlock(&inode->lock);

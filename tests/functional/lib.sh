@@ -140,12 +140,13 @@ run-dir = $F3_RUN
 END
 }
 
-# f3_set KEY=VALUE...: options of [f3].
+# f3_set KEY=VALUE...: options of [f3], in place of what they were.
 f3_set()
 {
 	local option
 	for option; do
-		sed -i "0,/^\[f3\]$/s||[f3]\n${option%%=*} = ${option#*=}|" "$F3_CONF"
+		sed -i -e "1,/^$/{/^${option%%=*} = /d}" \
+			-e "0,/^\[f3\]$/s||[f3]\n${option%%=*} = ${option#*=}|" "$F3_CONF"
 	done
 }
 

@@ -1,0 +1,82 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Disks to put a cache on, and the suites of tests/posix on a mount. Read after lib.sh:
+#
+#	. "$F3_SRCDIR/tests/functional/lib.sh"
+#	. "$F3_SRCDIR/tests/functional/suites.sh"
+
+# f3_disk TYPE SIZE DIR [MKFS-ARGUMENT...]: makes DIR a file system of its own: ext4, xfs, btrfs
+# (on a loop device, which goes with the mount) or tmpfs. The image is DIR.img.
+f3_disk()
+{
+	local type=$1 size=$2 dir=$3
+	shift 3
+	mkdir -p "$dir"
+	if [ "$type" = tmpfs ]; then
+		mount -t tmpfs -o "size=$size" none "$dir" || f3_fail "no tmpfs"
+		return
+	fi
+	f3_requires loop "mkfs.$type"
+	grep -qw "$type" /proc/filesystems || f3_skip "this kernel has no $type"
+	truncate -s "$size" "$dir.img"
+	case $type in
+	ext4) mkfs.ext4 -q -F "$@" "$dir.img" ;;
+	*) "mkfs.$type" -q "$@" "$dir.img" ;;
+	esac >"$dir.mkfs" 2>&1 || f3_fail "mkfs.$type: $(cat "$dir.mkfs")"
+	mount -t "$type" -o loop "$dir.img" "$dir" || f3_fail "$type cannot be mounted"
+}
+
+# f3_cache_on TYPE SIZE: the cache directory lies on a file system of that type. Before f3_start.
+f3_cache_on()
+{
+	f3_disk "$1" "$2" "$F3_TEST_TMP/disk"
+	f3_set "cache=$F3_TEST_TMP/disk/cache"
+	F3_CACHE=$F3_TEST_TMP/disk/cache
+	F3_NATIVE=$F3_TEST_TMP/disk
+}
+
+f3_checks_passed=0
+f3_checks_failed=0
+
+# f3_posix DIR [ARGUMENT...]: posix_suite there; its checks are counted as the test's. F3_NATIVE
+# is a directory of the backing file system, to say what it does not have.
+f3_posix()
+{
+	local dir=$1 rc passed=0 failed=0
+	shift
+	mkdir -p "${F3_NATIVE:=$F3_TEST_TMP/native}"
+	"$F3_BUILDDIR/tests/posix/posix_suite" --native "$F3_NATIVE" "$@" "$dir" >posix.out 2>&1
+	rc=$?
+	cat posix.out
+	read -r passed failed < <(sed -n 's/^posix: \([0-9]*\) passed, \([0-9]*\) failed.*/\1 \2/p' \
+		posix.out)
+	f3_checks_passed=$((f3_checks_passed + ${passed:-0}))
+	f3_checks_failed=$((f3_checks_failed + ${failed:-0}))
+	echo "$f3_checks_passed $f3_checks_failed" >"$F3_TEST_COUNTS"
+	[ $rc -eq 0 ] || f3_bad "posix_suite in $dir ended with $rc"
+}
+
+# f3_fsx FILE [ARGUMENT...]: random operations against a model of one file.
+f3_fsx()
+{
+	local file=$1
+	shift
+	"$F3_BUILDDIR/tests/posix/fsx_model" "$@" "$file" || f3_bad "fsx_model $* $file"
+}
+
+# f3_storm DIR [ARGUMENT...]: many processes, every one with a model of its files. What is left
+# with --keep is looked at again by f3_storm_verify DIR crash|power; the manifest lies in
+# $F3_TEST_TMP/manifest.
+f3_storm()
+{
+	local dir=$1
+	shift
+	mkdir -p "$dir"
+	"$F3_BUILDDIR/tests/posix/fsstress" --manifest "$F3_TEST_TMP/manifest" "$@" "$dir"
+}
+
+f3_storm_verify()
+{
+	"$F3_BUILDDIR/tests/posix/fsstress" --verify "$F3_TEST_TMP/manifest" --after "$2" "$1"
+}
