@@ -261,13 +261,13 @@ void f3_core_stop(struct f3_core *core)
 	if (core->itable)
 		f3_itable_each(core, seal_one, core);
 	f3_journal_stop(core);
-	f3_evict_stop(core);
 	f3_workq_free(core->blocking);
 	if (core->itable)
 		f3_itable_each(core, stop_fill, core);
 	f3_timers_stop();
 	f3_workq_free(core->transfer);
 	f3_itable_free(core->itable);
+	f3_evict_stop(core);
 	f3_watcher_free(core->watcher);
 	f3_volumes_stop(core);
 	f3_ring_free(core->ring);

@@ -429,10 +429,11 @@ void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, 
 		inode->mode = F3_MODE_NONE;
 		reap = (inode->rec.flags & F3_INO_ORPHAN) != 0;
 		resume = inode->rec.state != F3_STATE_WRITING && f3_move_pending(inode);
-		if (inode->rec.state != F3_STATE_WRITING && !inode->extents && !inode->fill) {
+		if (inode->rec.state != F3_STATE_WRITING) {
 			fd = inode->fd;
 			inode->fd = -1;
 		}
+		f3_evict_wake(core);
 	}
 	seal = !inode->writers && inode->rec.state == F3_STATE_WRITING && !reap;
 	f3_unlock(&inode->lock);
@@ -523,7 +524,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 		inode->watch = NULL;
 		stage = (inode->rec.flags & F3_INO_DIRTY) != 0;
 		resume = !inode->opens && f3_move_pending(inode);
-		if (!inode->opens && !inode->extents) {
+		if (!inode->opens) {
 			close_fd = inode->fd;
 			inode->fd = -1;
 		}

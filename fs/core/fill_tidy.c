@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fs/base/log.h"
+#include "fs/core/evict.h"
 
 static void tidy(struct f3_fill *fill);
 
@@ -230,5 +231,6 @@ static void tidy(struct f3_fill *fill)
 			    inode->ino, f3_errno_name(r));
 	f3_waiters_call(&ready);
 	f3_fill_gate_run(inode->volume->fills);
+	f3_evict_wake(core);
 	f3_inode_put(core, inode);
 }

@@ -479,6 +479,21 @@ int f3_inode_key(struct f3_core *core, uint64_t ino, char *out, size_t size)
 	return r;
 }
 
+struct f3_volume *f3_volume_get(struct f3_core *core, uint32_t id)
+{
+	(void)core;
+	if (id != fx.volume.id)
+		return NULL;
+	fx.volume.refs++;
+	return &fx.volume;
+}
+
+void f3_volume_put(struct f3_volume *v)
+{
+	if (v)
+		v->refs--;
+}
+
 /* ---- What file.c keeps of a file, in its plain form ---- */
 
 int f3_file_fd(struct f3_core *core, struct f3_inode *inode)
