@@ -30,10 +30,11 @@ f3_disk()
 # f3_cache_on TYPE SIZE: the cache directory lies on a file system of that type. Before f3_start.
 f3_cache_on()
 {
-	f3_disk "$1" "$2" "$F3_TEST_TMP/disk"
-	f3_set "cache=$F3_TEST_TMP/disk/cache"
-	F3_CACHE=$F3_TEST_TMP/disk/cache
-	F3_NATIVE=$F3_TEST_TMP/disk
+	local top=${F3_CONF%/*}
+	f3_disk "$1" "$2" "$top/disk"
+	f3_set "cache=$top/disk/cache"
+	F3_CACHE=$top/disk/cache
+	F3_NATIVE=$top/disk
 }
 
 f3_checks_passed=0
@@ -79,4 +80,25 @@ f3_storm()
 f3_storm_verify()
 {
 	"$F3_BUILDDIR/tests/posix/fsstress" --verify "$F3_TEST_TMP/manifest" --after "$2" "$1"
+}
+
+# f3_python [ARGUMENT...] <SCRIPT: with tests/functional/f3test.py to import from.
+f3_python()
+{
+	PYTHONPATH="$F3_SRCDIR/tests/functional" PYTHONDONTWRITEBYTECODE=1 python3 - "$@" ||
+		f3_bad "the script above found failures"
+}
+
+# f3_apart NAME FUNCTION [ARGUMENT...]: with directories, configuration and daemon of its own,
+# which are gone afterwards.
+f3_apart()
+{
+	local name=$1
+	shift
+	(
+		trap f3_cleanup EXIT
+		f3_failures=0
+		F3_NAME=$name f3_dirs
+		"$@"
+	) || f3_bad "$name: see above"
 }
