@@ -28,8 +28,13 @@ static int make_new(struct f3_objfile_job *job, int parent_fd, const char *name)
 		r = f3_objfile_apply(root, fd, true, job->op->attr, job->op->gen, &st);
 	if (!r)
 		r = f3_objfile_sync_dir(fd);
-	if (!r)
+	if (!r) {
+		uint64_t gate = f3_objfile_gate(parent_fd, name);
+
+		f3_objfile_gates_enter(gate);
 		r = f3_objfile_rename_new(root->tmp_fd, tmp, parent_fd, name);
+		f3_objfile_gates_leave(gate);
+	}
 	if (r < 0) {
 		unlinkat(root->tmp_fd, tmp, AT_REMOVEDIR);
 	} else {

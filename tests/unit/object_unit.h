@@ -11,9 +11,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +30,18 @@
 #define UNIT_TMPFS 1
 #define UNIT_RAMFS 2
 #define UNIT_KINDS 3
+
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define UNIT_TSAN 1
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define UNIT_TSAN 1
+#endif
+#ifndef UNIT_TSAN
+#define UNIT_TSAN 0
+#endif
 
 static char unit_dir[256];	/* the store's directory */
 static struct f3_object_store *unit_s;
@@ -75,7 +91,9 @@ static inline void unit_remove_dir(void)
 	waitpid(pid, NULL, 0);
 }
 
-static inline struct f3_object_store *unit_open_again(void)
+static inline struct f3_object_store *unit_open_by(int (*open_fn)(const struct f3_object_options *,
+								  struct f3_object_store **,
+								  struct f3_err *))
 {
 	struct f3_object_options opt = { .threads = 4 };
 	struct f3_object_store *s = NULL;
@@ -85,9 +103,20 @@ static inline struct f3_object_store *unit_open_again(void)
 
 	snprintf(url, sizeof(url), "file://%s", unit_dir);
 	opt.url = url;
-	r = f3_object_open(&opt, &s, &err);
+	r = open_fn(&opt, &s, &err);
 	ck_assert_msg(!r, "open: %s", err.text);
 	return s;
+}
+
+static inline struct f3_object_store *unit_open_again(void)
+{
+	return unit_open_by(f3_object_open);
+}
+
+/* Without the probe, where stores are opened many times. */
+static inline struct f3_object_store *unit_open_fast(void)
+{
+	return unit_open_by(f3_object_file_open);
 }
 
 static inline bool unit_open(int kind)
@@ -123,6 +152,27 @@ static inline struct f3_obj_gen unit_gen(void)
 	gen.id.b[0] = 0xf3;
 	gen.attempt = ++unit_attempt;
 	return gen;
+}
+
+/* From now on these system calls fail in this process, as a container's filter makes them. */
+static inline bool unit_deny(const long *calls, size_t n, int error)
+{
+	struct sock_filter code[64];
+	struct sock_fprog prog = { .filter = code };
+	unsigned short k = 0;
+
+	code[k++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						 offsetof(struct seccomp_data, nr));
+	for (size_t i = 0; i < n; i++) {
+		code[k++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+							 (unsigned)calls[i], 0, 1);
+		code[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K,
+							 SECCOMP_RET_ERRNO | (unsigned)error);
+	}
+	code[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	prog.len = k;
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
 }
 
 /* ---- Operations, each waited for ---- */
