@@ -12,7 +12,6 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
-#include "fs/base/text.h"
 #include "fs/fuse/impl.h"
 
 static const char *const op_names[F3_OP_MAX] = {
@@ -48,25 +47,6 @@ void f3_ops_register_metrics(void)
 	}
 }
 
-static void log_access(enum f3_op op, uint64_t took_ns, uint64_t ino, const char *name,
-		       const struct f3_caller *who, int result)
-{
-	struct f3_buf line;
-
-	f3_buf_init(&line, 4096);
-	f3_buf_printf(&line, "[uid:%u,gid:%u,pid:%d] %s (%" PRIu64, who->uid, who->gid, who->pid,
-		      op_names[op], ino);
-	if (name) {
-		f3_buf_put_u8(&line, ',');
-		f3_text_escape(&line, name, strlen(name), F3_ESCAPE_LINE);
-	}
-	f3_buf_printf(&line, "): %s <%.6f>\n", result ? f3_errno_name(result) : "OK",
-		      f3_seconds(took_ns));
-	if (!line.error)
-		f3_accesslog_line((const char *)line.data, line.len);
-	f3_buf_done(&line);
-}
-
 void f3_op_finished(struct f3_fuse *f, enum f3_op op, uint64_t start_ns, uint64_t ino,
 		    const char *name, const struct f3_caller *who, int result)
 {
@@ -75,8 +55,8 @@ void f3_op_finished(struct f3_fuse *f, enum f3_op op, uint64_t start_ns, uint64_
 	f3_observe(&op_seconds[op], took_ns);
 	if (result && result != -ENOENT && result != -ENODATA)
 		f3_count(&op_errors[op], 1);
-	if (f3_accesslog_wanted())
-		log_access(op, took_ns, ino, name, who, result);
+	if (f3_access_wanted())
+		f3_access(op, took_ns, ino, name, who, result);
 	if (f->slow_ns && took_ns > f->slow_ns)
 		f3_log_warn("slow: %s of inode %" PRIu64 " took %.3f s", op_names[op], ino,
 			    f3_seconds(took_ns));

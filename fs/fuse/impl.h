@@ -49,6 +49,7 @@ struct f3_parked;
 struct f3_fuse {
 	struct f3_core *core;
 	struct fuse_session *se;
+	struct f3_loop *loop;
 	struct f3_opens *opens;
 	struct f3_parked *parked;
 	struct f3_workq *notify;
@@ -57,6 +58,8 @@ struct f3_fuse {
 	bool passthrough, uring, mounted;
 	const char *passthrough_reason;
 	_Atomic bool stopping;
+	void (*serving)(void *arg);	/* given to f3_fuse_run */
+	void *serving_arg;
 	uint64_t slow_ns;		/* log operations slower than this; 0: none */
 };
 
@@ -113,6 +116,14 @@ static inline double f3_seconds(uint64_t ns)
 }
 void f3_entry_param(const struct f3_entry *e, struct fuse_entry_param *ret);
 
+/* loop.c: reads and answers requests until the session ends. */
+struct f3_loop;
+int f3_loop_new(struct f3_fuse *f, struct f3_loop **ret_l);
+void f3_loop_free(struct f3_loop *l);
+int f3_loop_run(struct f3_loop *l);
+/* Ends it although the mount lives on. Not from one of its threads. */
+void f3_loop_stop(struct f3_loop *l);
+
 /* opens.c */
 int f3_opens_new(struct f3_opens **ret_o);
 void f3_opens_free(struct f3_opens *o);
@@ -157,6 +168,12 @@ void f3_virtual_read(fuse_req_t req, struct f3_virtual *v, size_t size,
 void f3_virtual_close(struct f3_virtual *v);
 /* One line for readers of .accesslog; cheap when there is none. */
 void f3_accesslog_line(const char *line, size_t len);
-bool f3_accesslog_wanted(void);
+bool f3_accesslog_readers(void);
+
+/* accesslog.c */
+bool f3_access_wanted(void);
+void f3_access(enum f3_op op, uint64_t took_ns, uint64_t ino, const char *name,
+	       const struct f3_caller *who, int result);
+void f3_access_close(void);
 
 #endif

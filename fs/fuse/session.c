@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +17,6 @@
 #include "fs/base/log.h"
 #include "fs/core/volume.h"
 #include "fs/fuse/impl.h"
-
-#define THREADS_MAX 64u
 
 /* One reader for the kernel's requests that may be queued in the background; the default of 12
  * lets a dozen waiting reads hold up every release on the mount. */
@@ -97,6 +93,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->time_gran = 1;
 	f3_notify_ops(f, &kernel);
 	f3_core_set_kernel(f->core, &kernel);
+	f->serving(f->serving_arg);
 }
 
 static bool uring_enabled_in_kernel(void)
@@ -190,8 +187,6 @@ int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *e
 	f->core = core;
 	f->slow_ns = f3_conf_u64(core->conf, "f3", NULL, "slow-operation");
 	f->threads = (unsigned)f3_conf_u64(core->conf, "f3", NULL, "threads");
-	if (!f->threads || f->threads > THREADS_MAX)
-		f->threads = 4;
 	if (!mountpoint || snprintf(f->mountpoint, sizeof(f->mountpoint), "%s", mountpoint) >=
 				   (int)sizeof(f->mountpoint)) {
 		free(f);
@@ -209,10 +204,15 @@ int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *e
 			    "fuse.enable_uring); using classic");
 		f->uring = false;
 	}
+	f3_ops_register_metrics();
+	f3_open_register_metrics();
+	f3_data_register_metrics();
 	warn_request_timeouts();
 	r = check_mountpoint(f->mountpoint, err);
 	if (!r) {
-		r = f3_opens_new(&f->opens);
+		r = f3_loop_new(f, &f->loop);
+		if (!r)
+			r = f3_opens_new(&f->opens);
 		if (!r)
 			r = f3_parked_new(&f->parked);
 		if (!r)
@@ -234,48 +234,13 @@ int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *e
 	return 0;
 }
 
-static void *serve(void *arg)
+int f3_fuse_run(struct f3_fuse *f, void (*serving)(void *arg), void *arg)
 {
-	struct f3_fuse *f = arg;
-	struct fuse_buf buf = { .mem = NULL };
+	int r;
 
-	while (!fuse_session_exited(f->se)) {
-		int n = fuse_session_receive_buf(f->se, &buf);
-
-		if (n == -EINTR || n == -EAGAIN)
-			continue;
-		if (n <= 0) {
-			fuse_session_exit(f->se);
-			break;
-		}
-		fuse_session_process_buf(f->se, &buf);
-	}
-	free(buf.mem);
-	return NULL;
-}
-
-int f3_fuse_run(struct f3_fuse *f)
-{
-	pthread_t threads[THREADS_MAX];
-	unsigned n = 0;
-	int r = 0;
-
-	for (; n < f->threads; n++) {
-		char name[16];
-
-		r = -pthread_create(&threads[n], NULL, serve, f);
-		if (r)
-			break;
-		snprintf(name, sizeof(name), "f3-fuse-%u", n);
-		pthread_setname_np(threads[n], name);
-	}
-	if (r) {
-		f3_log_error("fuse: %u threads could not be started: %s", f->threads, strerror(-r));
-		fuse_session_exit(f->se);
-		f3_fuse_stop(f);
-	}
-	while (n)
-		pthread_join(threads[--n], NULL);
+	f->serving = serving;
+	f->serving_arg = arg;
+	r = f3_loop_run(f->loop);
 	f->stopping = true;
 	return r;
 }
@@ -290,7 +255,7 @@ void f3_fuse_stop(struct f3_fuse *f)
 		f3_log_warn("%s is in use: programs that have files open there get ENOTCONN from now on",
 			    f->mountpoint);
 		umount2(f->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
-		fuse_session_exit(f->se);
+		f3_loop_stop(f->loop);
 	}
 }
 
@@ -308,6 +273,8 @@ void f3_fuse_free(struct f3_fuse *f)
 	}
 	f3_parked_free(f->parked);
 	f3_opens_free(f->opens);
+	f3_loop_free(f->loop);
+	f3_access_close();
 	free(f);
 }
 

@@ -24,12 +24,15 @@ struct f3_fuse_info {
 
 /* Mounts at the configured mountpoint. err names it and what to do. */
 int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *err);
-/* Serves until unmounted or stopped. 0 or -errno. */
-int f3_fuse_run(struct f3_fuse *f);
+/* Serves until unmounted or stopped. `serving` is called once, on a thread of the mount, when the
+ * kernel's offer was taken and requests are answered from now on. 0 or -errno. */
+int f3_fuse_run(struct f3_fuse *f, void (*serving)(void *arg), void *arg);
 /* Makes f3_fuse_run return soon. Any thread. */
 void f3_fuse_stop(struct f3_fuse *f);
 /* Unmounts (if still mounted) and ends the session. */
 void f3_fuse_free(struct f3_fuse *f);
+/* Opens what access-log names; again after a rotation. */
+int f3_fuse_open_access_log(struct f3_fuse *f, struct f3_err *err);
 void f3_fuse_info(struct f3_fuse *f, struct f3_fuse_info *ret);
 
 #endif

@@ -132,7 +132,7 @@ void f3_virtual_close(struct f3_virtual *v)
 	free(v);
 }
 
-bool f3_accesslog_wanted(void)
+bool f3_accesslog_readers(void)
 {
 	return n_readers != 0;
 }
