@@ -13,6 +13,7 @@ static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER;
 static struct f3_counter *counters;
 static struct f3_histogram *histograms;
 static struct f3_gauge *gauges;
+static struct f3_collector *collectors;
 
 /* Families must be together in the text: kept sorted by name, then by labels. */
 #define INSERT(list, item)                                                         \
@@ -45,12 +46,21 @@ void f3_gauge_register(struct f3_gauge *g)
 	INSERT(gauges, g);
 }
 
+void f3_collector_register(struct f3_collector *c)
+{
+	pthread_mutex_lock(&registry);
+	c->next = collectors;
+	collectors = c;
+	pthread_mutex_unlock(&registry);
+}
+
 void f3_metrics_reset(void)
 {
 	pthread_mutex_lock(&registry);
 	counters = NULL;
 	histograms = NULL;
 	gauges = NULL;
+	collectors = NULL;
 	pthread_mutex_unlock(&registry);
 }
 
@@ -143,6 +153,8 @@ void f3_metrics_render(struct f3_buf *out)
 		family(out, &last, h->name, h->help, "histogram");
 		render_histogram(out, h);
 	}
+	for (struct f3_collector *c = collectors; c; c = c->next)
+		c->collect(c->arg, out);
 	pthread_mutex_unlock(&registry);
 }
 

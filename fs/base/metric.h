@@ -4,7 +4,7 @@
  *
  * Names are f3_<subsystem>_<what>_<unit>; seconds and bytes. Counters and histograms are static
  * objects of the module that counts, registered once at start; counting is one relaxed atomic
- * addition. Gauges are read by a function when somebody looks.
+ * addition. Gauges are read by a function when somebody looks, and so are collectors.
  *
  * Thread-safe. Registration takes a lock; counting does not.
  */
@@ -42,9 +42,18 @@ struct f3_gauge {
 	struct f3_gauge *next;
 };
 
+/* Families whose labels come and go (one per volume): written whole, with their HELP and TYPE, by a
+ * function that must not block. */
+struct f3_collector {
+	void (*collect)(void *arg, struct f3_buf *out);
+	void *arg;
+	struct f3_collector *next;
+};
+
 void f3_counter_register(struct f3_counter *c);
 void f3_histogram_register(struct f3_histogram *h);
 void f3_gauge_register(struct f3_gauge *g);
+void f3_collector_register(struct f3_collector *c);
 /* Forgets everything registered (end of the daemon, tests). */
 void f3_metrics_reset(void);
 
@@ -58,7 +67,7 @@ uint64_t f3_histogram_count(const struct f3_histogram *h);
 /* Upper bound of the bucket in which the quantile (0..1) lies, in ns. */
 uint64_t f3_histogram_quantile_ns(const struct f3_histogram *h, double q);
 
-/* All of them, sorted by name, as Prometheus text format 0.0.4. */
+/* All of them as Prometheus text format 0.0.4, each kind sorted by name. */
 void f3_metrics_render(struct f3_buf *out);
 /* Walks counters and histograms (f3ctl profile). */
 void f3_metrics_each_histogram(void (*fn)(void *arg, const struct f3_histogram *h), void *arg);
