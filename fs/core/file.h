@@ -129,5 +129,9 @@ void f3_file_fail(struct f3_core *core, struct f3_inode *inode, int error, const
 
 /* What a restart finds marked: seal writers, reap orphans. */
 int f3_file_recover(struct f3_core *core, struct f3_err *err);
+/* Does no record speak of this backing file, and nobody use it? Made, but the batch was never
+ * committed. 1, 0 or -errno. Those of this run never are: their batch may be on its way. */
+int f3_file_is_stray(struct f3_core *core, struct f3_volume *v, enum f3_class where, uint64_t ino,
+		     uint32_t number);
 
 #endif

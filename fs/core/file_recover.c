@@ -141,34 +141,46 @@ struct sweep {
 	uint64_t removed;
 };
 
-/* A backing file that no record speaks of: made, but its batch was never committed. Numbers of
- * this run are left alone: their batch may be on its way. */
+int f3_file_is_stray(struct f3_core *core, struct f3_volume *v, enum f3_class where, uint64_t ino,
+		     uint32_t number)
+{
+	struct f3_inode *inode;
+	struct f3_inode_rec rec;
+	int r;
+
+	if (ino >= core->first_ino)
+		return 0;
+	/* First memory, then the record: whoever changes the file's bytes holds it in memory until
+	 * the record is committed. */
+	inode = f3_inode_peek(core, ino);
+	if (inode) {
+		f3_inode_put(core, inode);
+		return 0;
+	}
+	r = f3_meta_get_inode(core->meta, ino, &rec);
+	if (r)
+		return r == -ENOENT ? 1 : r;
+	/* A lower number may be on its way out of an older content; a higher one, or one in the
+	 * wrong place, is a move or a replacement that did not get through. */
+	r = rec.volume != v->id || rec.backing < number || rec.backing_class != where ||
+	    rec.state == F3_STATE_REMOTE;
+	f3_inode_rec_done(&rec);
+	return r;
+}
+
 static int sweep_file(void *arg, uint64_t ino, uint32_t number, const struct stat *st)
 {
 	struct sweep *sweep = arg;
 	struct f3_core *core = sweep->core;
 	enum f3_class where = sweep->disk ? F3_CLASS_EPHEMERAL : F3_CLASS_MEMORY;
-	struct f3_inode_rec rec;
-	int r;
+	int stray;
 
 	(void)st;
 	if (core->stopping)
 		return -ESHUTDOWN;
-	if (ino >= core->first_ino)
-		return 0;
-	r = f3_meta_get_inode(core->meta, ino, &rec);
-	if (!r) {
-		bool ours = rec.volume == sweep->volume->id && rec.backing >= number &&
-			    rec.backing_class == where && rec.state != F3_STATE_REMOTE;
-
-		f3_inode_rec_done(&rec);
-		/* A lower number may be on its way out of an older content; a higher one, or one in
-		 * the wrong place, is a move or a replacement that did not get through. */
-		if (ours)
-			return 0;
-	} else if (r != -ENOENT) {
-		return r;
-	}
+	stray = f3_file_is_stray(core, sweep->volume, where, ino, number);
+	if (stray <= 0)
+		return stray;
 	f3_backing_unlink(f3_volume_backing(sweep->volume, where), ino, number);
 	sweep->removed++;
 	return 0;
