@@ -319,7 +319,7 @@ static int load(struct f3_meta *m, const struct f3_meta_options *opt, struct fou
 		return corrupt(err, KEY_BOOT);
 	m->same_boot = memcmp(boot, opt->boot_id, sizeof(boot)) == 0;
 
-	if (!m->read_only && memcmp(f->node, opt->node_uuid, sizeof(f->node)) != 0)
+	if (!m->read_only && !m->offline && memcmp(f->node, opt->node_uuid, sizeof(f->node)) != 0)
 		return f3_err_set(err, -EINVAL,
 				  "the database belongs to another node: its files and the node's "
 				  "UUID must stay together");
@@ -373,8 +373,10 @@ static int start(struct f3_meta *m, const struct f3_meta_options *opt, const str
 	}
 	f3_batch_put_counter(b, KEY_INCARNATION, m->incarnation);
 	f3_batch_put_counter(b, KEY_NEXT_INO, m->inos.end);
-	put_bytes(b, KEY_BOOT, opt->boot_id, 36);
-	f3_batch_del_raw(b, F3_CF_META, KEY_CLEAN, strlen(KEY_CLEAN));
+	if (!m->offline) {
+		put_bytes(b, KEY_BOOT, opt->boot_id, 36);
+		f3_batch_del_raw(b, F3_CF_META, KEY_CLEAN, strlen(KEY_CLEAN));
+	}
 	r = f3_batch_commit(b);
 	f3_batch_free(b);
 	if (!r)
@@ -395,6 +397,7 @@ int f3_meta_open(struct f3_kv *kv, const struct f3_meta_options *opt, struct f3_
 	}
 	m->kv = kv;
 	m->read_only = opt->read_only;
+	m->offline = opt->offline;
 	f3_lock_init(&m->lock, F3_RANK_QUEUE);
 	f3_cond_init(&m->cond);
 
@@ -445,7 +448,8 @@ void f3_meta_close(struct f3_meta *m)
 		return;
 	if (!m->read_only && f3_batch_new(m, &b) == 0) {
 		/* What cannot be written here was not stopped in order: the mark stays away. */
-		f3_batch_put_counter(b, KEY_CLEAN, 1);
+		if (!m->offline)
+			f3_batch_put_counter(b, KEY_CLEAN, 1);
 		if (f3_batch_commit(b) == 0)
 			f3_meta_sync(m);
 		f3_batch_free(b);

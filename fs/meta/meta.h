@@ -30,6 +30,9 @@ struct f3_meta;
 
 struct f3_meta_options {
 	bool read_only;			/* fsck: no incarnation, no writes */
+	/* fsck --repair: writes, but how the last run ended stays as it is for the next start, and
+	 * whose database it is does not matter (node_uuid, boot_id are not looked at). */
+	bool offline;
 	uint8_t node_uuid[16];
 	char boot_id[37];
 };
