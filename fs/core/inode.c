@@ -434,6 +434,42 @@ void f3_itable_each(struct f3_core *core, void (*fn)(void *arg, struct f3_inode 
 	}
 }
 
+bool f3_itable_drop_volume(struct f3_core *core, const struct f3_volume *v)
+{
+	struct f3_itable *t = core->itable;
+	bool all = true;
+
+	for (unsigned i = 0; i < SHARDS; i++) {
+		struct shard *s = &t->shards[i];
+		struct f3_inode *victims = NULL;
+
+		f3_lock(&s->lock);
+		for (size_t b = 0; b < s->n_buckets; b++) {
+			for (struct f3_inode *inode = s->buckets[b], *next; inode; inode = next) {
+				next = inode->hash_next;
+				if (inode->loading || inode->volume != v)
+					continue;
+				if (inode->refs) {
+					all = false;
+					continue;
+				}
+				idle_del(t, s, inode);
+				remove_(s, inode);
+				inode->hash_next = victims;
+				victims = inode;
+			}
+		}
+		f3_unlock(&s->lock);
+		while (victims) {
+			struct f3_inode *next = victims->hash_next;
+
+			inode_free(core, victims);
+			victims = next;
+		}
+	}
+	return all;
+}
+
 void f3_itable_stats(struct f3_core *core, uint64_t *ret_inodes, uint64_t *ret_bytes)
 {
 	uint64_t inodes = 0, bytes = 0;

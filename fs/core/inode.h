@@ -115,6 +115,8 @@ void f3_inode_forget(struct f3_core *core, uint64_t ino);
 /* For walks over what is in memory (status, shutdown). fn is called with a reference, no lock. */
 void f3_itable_each(struct f3_core *core, void (*fn)(void *arg, struct f3_inode *inode),
 		    void *arg);
+/* Drops every inode of the volume that nobody holds. False: some are held. */
+bool f3_itable_drop_volume(struct f3_core *core, const struct f3_volume *v);
 void f3_itable_stats(struct f3_core *core, uint64_t *ret_inodes, uint64_t *ret_bytes);
 
 /* The path of an inode inside its volume ("/a/b", "/" for its root), through rec.parent.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include "fs/core/volume.h"
+#include "fs/core/volume_impl.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,11 +19,6 @@
 #include "fs/core/namespace.h"
 #include "fs/core/node.h"
 
-struct f3_volumes {
-	struct f3_lock lock;
-	struct f3_volume *first;	/* in order of names */
-};
-
 /* What [volume NAME] and the settings of a volume made by command say, before it is built. */
 struct settings {
 	enum f3_class dflt;
@@ -39,7 +34,7 @@ struct settings {
 #define ATTR_TTL_DEFAULT_NS F3_NS_PER_SEC
 #define ROOT_MODE_DEFAULT 01777
 
-static void volume_free(struct f3_volume *v)
+void f3_volume_free(struct f3_volume *v)
 {
 	if (!v)
 		return;
@@ -142,7 +137,7 @@ static struct f3_volume *find_locked(struct f3_volumes *vs, const char *name)
 	return NULL;
 }
 
-static void insert_locked(struct f3_volumes *vs, struct f3_volume *v)
+void f3_volumes_insert(struct f3_volumes *vs, struct f3_volume *v)
 {
 	struct f3_volume **p = &vs->first;
 
@@ -299,14 +294,14 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 	if (find_locked(core->volumes, v->name))
 		r = -EEXIST;
 	else
-		insert_locked(core->volumes, v);
+		f3_volumes_insert(core->volumes, v);
 	f3_unlock(&core->volumes->lock);
 	if (r)
 		f3_err_set(err, r, "there is a volume %s already", v->name);
 out:
 	f3_batch_free(b);
 	if (r)
-		volume_free(v);
+		f3_volume_free(v);
 	return r;
 }
 
@@ -436,7 +431,7 @@ void f3_volumes_stop(struct f3_core *core)
 		vs->first = v->next;
 		if (core->meta)
 			save_usage(core, v);
-		volume_free(v);
+		f3_volume_free(v);
 	}
 	f3_lock_done(&vs->lock);
 	free(vs);
