@@ -378,7 +378,7 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 	}
 	f3_file_gone(core, &gone);
 	if (kill_priv)
-		f3_file_kill_priv(core, inode, false);
+		f3_file_kill_priv(core, inode, NULL);
 	if (!r && writer && in_store(inode))
 		f3_stage_writer_opened(core, inode);
 	return r;

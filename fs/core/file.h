@@ -88,9 +88,11 @@ int f3_file_reserve(struct f3_core *core, struct f3_inode *inode, uint64_t off, 
 int64_t f3_file_written(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
 			int64_t result);
 
-/* security.capability goes, as by any write; with `suid` also suid, and sgid with group execute, as
- * by somebody without CAP_FSETID. No-op when there are none. */
-int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode, bool suid);
+/* security.capability goes, as by any write; with `who`, somebody without CAP_FSETID, also suid, and
+ * sgid where the group may execute it or who is not in the group. No-op when there are none. */
+int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode, const struct f3_caller *who);
+/* Mode without what a change of it by `who` takes away. */
+uint32_t f3_mode_without_priv(uint32_t mode, gid_t gid, const struct f3_caller *who);
 
 /* fsync for the local part: bytes, then names and record with unsynced ancestors (log). */
 int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only);

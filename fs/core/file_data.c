@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <linux/falloc.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/base/process.h"
 #include "fs/core/authority.h"
 #include "fs/core/evict.h"
 #include "fs/core/file.h"
@@ -333,25 +335,37 @@ int64_t f3_file_written(struct f3_core *core, struct f3_inode *inode, uint64_t o
 	return r ? r : result;
 }
 
-int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode, bool suid)
+uint32_t f3_mode_without_priv(uint32_t mode, gid_t gid, const struct f3_caller *who)
+{
+	mode &= ~(uint32_t)S_ISUID;
+	if ((mode & S_ISGID) &&
+	    ((mode & S_IXGRP) || (who->gid != gid && !f3_process_in_group(who->pid, gid) &&
+				  !f3_process_can(who->pid, CAP_FSETID))))
+		mode &= ~(uint32_t)S_ISGID;
+	return mode;
+}
+
+int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode, const struct f3_caller *who)
 {
 	static const char caps[] = "security.capability";
-	uint32_t mode;
+	uint32_t gone = 0, was;
 	bool had_caps;
 	struct f3_batch *b;
 	int r = 0;
+	gid_t gid;
 
 	f3_lock(&inode->lock);
-	mode = inode->rec.mode;
-	if (suid)
-		mode &= ~(uint32_t)S_ISUID;
-	if (suid && (mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
-		mode &= ~(uint32_t)S_ISGID;
+	was = inode->rec.mode;
+	gid = inode->rec.gid;
+	f3_unlock(&inode->lock);
+	if (who && (was & (S_ISUID | S_ISGID)))
+		gone = was & ~f3_mode_without_priv(was, gid, who);
+	f3_lock(&inode->lock);
 	had_caps = (inode->rec.flags & F3_INO_HAS_CAPS) != 0;
-	if (mode != inode->rec.mode || had_caps) {
+	if ((inode->rec.mode & gone) || had_caps) {
 		r = f3_batch_new(core->meta, &b);
 		if (!r) {
-			inode->rec.mode = mode;
+			inode->rec.mode &= ~gone;
 			inode->rec.flags &= ~(uint32_t)F3_INO_HAS_CAPS;
 			inode->rec.ctime_ns = f3_clock_file_ns();
 			if (had_caps)

@@ -5,8 +5,10 @@
 #include "config.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/process.h"
 #include "fs/core/acl.h"
 #include "fs/core/authority.h"
 #include "fs/core/ns.h"
@@ -32,15 +34,13 @@ static int chmod_acl(struct f3_core *core, struct f3_inode *inode, mode_t mode, 
 }
 
 /* chown(2) takes the privileges of an executable away, whoever calls it. Inode lock held. */
-static void chown_priv(struct f3_inode *inode, struct f3_batch *b)
+static void chown_priv(struct f3_inode *inode, uint32_t gone, struct f3_batch *b)
 {
 	static const char caps[] = "security.capability";
 
 	if (!S_ISREG(inode->rec.mode))
 		return;
-	inode->rec.mode &= ~(uint32_t)S_ISUID;
-	if (inode->rec.mode & S_IXGRP)
-		inode->rec.mode &= ~(uint32_t)S_ISGID;
+	inode->rec.mode &= ~gone;
 	if (inode->rec.flags & F3_INO_HAS_CAPS) {
 		inode->rec.flags &= ~(uint32_t)F3_INO_HAS_CAPS;
 		f3_batch_del_xattr(b, inode->ino, caps, sizeof(caps) - 1);
@@ -71,15 +71,23 @@ static int set_times(struct f3_inode *inode, const struct stat *st, unsigned set
 	return r;
 }
 
-static int apply(struct f3_core *core, struct f3_inode *inode, const struct stat *st, unsigned set)
+static int apply(struct f3_core *core, struct f3_inode *inode, const struct stat *st, unsigned set,
+		 const struct f3_caller *who)
 {
 	struct f3_inode_rec *rec = &inode->rec;
 	int64_t now = f3_clock_file_ns();
+	uint32_t was, gone;
 	struct f3_batch *b;
+	gid_t gid;
 	int r = f3_batch_new(core->meta, &b);
 
 	if (r)
 		return r;
+	f3_lock(&inode->lock);
+	was = rec->mode;
+	gid = rec->gid;
+	f3_unlock(&inode->lock);
+	gone = was & ~f3_mode_without_priv(was, gid, who);	/* may ask /proc: not under the lock */
 	f3_lock(&inode->lock);
 	if (set & F3_SET_MODE) {
 		rec->mode = (rec->mode & S_IFMT) | (st->st_mode & 07777);
@@ -91,7 +99,7 @@ static int apply(struct f3_core *core, struct f3_inode *inode, const struct stat
 		if (set & F3_SET_GID)
 			rec->gid = st->st_gid;
 		if (!(set & F3_SET_MODE))
-			chown_priv(inode, b);
+			chown_priv(inode, gone, b);
 	}
 	if (!r && (set & (F3_SET_ATIME | F3_SET_ATIME_NOW | F3_SET_MTIME | F3_SET_MTIME_NOW)))
 		r = set_times(inode, st, set, now);
@@ -103,6 +111,13 @@ static int apply(struct f3_core *core, struct f3_inode *inode, const struct stat
 	f3_unlock(&inode->lock);
 	f3_batch_free(b);
 	return r;
+}
+
+/* The kernel does not say which privileges have to go with a native write: for who may keep suid and
+ * sgid it is the capabilities. */
+static const struct f3_caller *loses_ids(unsigned set, const struct f3_caller *who)
+{
+	return set == F3_SET_KILL_PRIV && f3_process_can(who->pid, CAP_FSETID) ? NULL : who;
 }
 
 int f3_ns_setattr(struct f3_core *core, uint64_t ino, const struct stat *st, unsigned set,
@@ -120,9 +135,9 @@ int f3_ns_setattr(struct f3_core *core, uint64_t ino, const struct stat *st, uns
 			    f3_file_truncate(core, inode, (uint64_t)st->st_size, who) :
 			    S_ISDIR(inode->rec.mode) ? -EISDIR : -EINVAL;
 	if (!r && (set & F3_SET_KILL_PRIV))
-		r = f3_file_kill_priv(core, inode, true);
+		r = f3_file_kill_priv(core, inode, loses_ids(set, who));
 	if (!r && attrs)
-		r = apply(core, inode, st, set);
+		r = apply(core, inode, st, set, who);
 	if (!r && attrs && inode->volume->store)
 		f3_stage_attr_changed(core, inode);
 	if (!r)

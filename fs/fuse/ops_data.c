@@ -86,7 +86,7 @@ static int do_write(struct f3_call *call)
 	if (r)
 		return r;
 	/* Capabilities go with any write, suid and sgid with those of who may not keep them. */
-	(void)f3_file_kill_priv(core, inode, call->kill_priv);
+	(void)f3_file_kill_priv(core, inode, call->kill_priv ? &call->who : NULL);
 	f3_lock(&inode->lock);
 	fd = f3_file_write_fd(core, inode, &close_it);
 	f3_unlock(&inode->lock);
@@ -202,7 +202,7 @@ static int do_fallocate(struct f3_call *call)
 		return -F3_EWAIT;	/* allocation may wait for the disk */
 	r = f3_file_fallocate(call->f->core, open->inode, call->mode, call->off, call->off2, &call->who);
 	if (!r && call->who.uid != 0)
-		r = f3_file_kill_priv(call->f->core, open->inode, true);
+		r = f3_file_kill_priv(call->f->core, open->inode, &call->who);
 	if (!r)
 		fuse_reply_err(call->req, 0);
 	return r;
@@ -263,7 +263,7 @@ static int do_copy(struct f3_call *call)
 	if (n < 0)
 		return (int)n;
 	if (call->who.uid != 0)
-		(void)f3_file_kill_priv(call->f->core, out->inode, true);
+		(void)f3_file_kill_priv(call->f->core, out->inode, &call->who);
 	fuse_reply_write(call->req, (size_t)n);
 	return 0;
 }

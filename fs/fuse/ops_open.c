@@ -111,7 +111,7 @@ static int do_open(struct f3_call *call)
 	if (r)
 		goto fail;
 	if (call->kill_priv)
-		(void)f3_file_kill_priv(core, inode, true);
+		(void)f3_file_kill_priv(core, inode, &call->who);
 	remember(open, inode, call->flags, &plan, &call->who);
 	tell_kernel(&plan, &fi);
 	fi.fh = open->fh;

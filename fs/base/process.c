@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "fs/base/process.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The value of a line of /proc/PID/status: 65,536 groups of ten digits do not fit in any buffer
+ * worth having, so the line is read as it comes. NULL if there is none; the caller frees it. */
+static char *status_line(pid_t pid, const char *key)
+{
+	size_t key_len = strlen(key), size = 0;
+	char path[64], *line = NULL, *value = NULL;
+	FILE *file;
+
+	if (pid <= 0)
+		return NULL;
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return NULL;
+	while (!value && getline(&line, &size, file) > 0)
+		if (!strncmp(line, key, key_len) && line[key_len] == ':')
+			value = strdup(line + key_len + 1);
+	fclose(file);
+	free(line);
+	return value;
+}
+
+bool f3_process_in_group(pid_t pid, gid_t gid)
+{
+	char *line = status_line(pid, "Groups"), *at = line, *end;
+	bool in = false;
+
+	while (at && !in) {
+		unsigned long group = strtoul(at, &end, 10);
+
+		in = end != at && group == gid;
+		at = end != at ? end : NULL;
+	}
+	free(line);
+	return in;
+}
+
+bool f3_process_can(pid_t pid, int capability)
+{
+	char *line = status_line(pid, "CapEff");
+	uint64_t set = line ? strtoull(line, NULL, 16) : 0;
+
+	free(line);
+	return set >> capability & 1;
+}

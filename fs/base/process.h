@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * process: what /proc says of the process that makes a request.
+ *
+ * Numbers may be those of a thread, as FUSE gives them; 0 or one that is gone has no rights. Costs
+ * a few microseconds: asked for only where the request leaves a choice. Thread-safe, does not block
+ * on anything but /proc.
+ */
+#ifndef F3_BASE_PROCESS_H
+#define F3_BASE_PROCESS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* One of its supplementary groups; the effective one is in the request. */
+bool f3_process_in_group(pid_t pid, gid_t gid);
+/* A capability (CAP_... of linux/capability.h) is in its effective set. */
+bool f3_process_can(pid_t pid, int capability);
+
+#endif
