@@ -112,7 +112,8 @@ int f3_fill_all(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *
 	return need(core, inode, 0, UINT64_MAX, false, w);
 }
 
-/* All bytes were here: waits until the file is said to be complete. 1: some are missing again. */
+/* All bytes were here: waits until the file is said to be complete, and nothing of the filling is
+ * left. 1: some are missing again. */
 static int finish(struct f3_inode *inode)
 {
 	int r = 0;
@@ -128,6 +129,8 @@ static int finish(struct f3_inode *inode)
 	}
 	if (!r && inode->extents)
 		r = 1;
+	while (!r && inode->fill && (inode->fill->n_transfers || inode->fill->tidy_queued))
+		f3_fill_sleep(inode, inode->fill);
 	f3_fill_drop(inode);
 	f3_unlock(&inode->lock);
 	return r;

@@ -58,8 +58,8 @@ int f3_fill_need(struct f3_core *core, struct f3_inode *inode, uint64_t off, uin
 		 struct f3_waiter *w);
 /* The same for the whole file (warm, class moves, edits). */
 int f3_fill_all(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w);
-/* Waits until the whole file is here and said to be complete. Blocks on the store. Not from a thread
- * of core->transfer: the transfers need those. */
+/* Waits until the whole file is here, said to be complete, and let go of. Blocks on the store. Not
+ * from a thread of core->transfer: the transfers need those. */
 int f3_fill_whole(struct f3_core *core, struct f3_inode *inode);
 /* True if w was taken out before its function was called. */
 bool f3_fill_cancel(struct f3_inode *inode, struct f3_waiter *w);

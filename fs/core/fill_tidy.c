@@ -207,25 +207,27 @@ static void tidy(struct f3_fill *fill)
 	struct f3_waiter_list ready = { NULL };
 	struct f3_inode *inode = fill->inode;
 	struct f3_core *core = fill->core;
-	int fd = -1, r;
+	int fd, r;
 
 	f3_lock(&inode->lock);
 	do {
 		fill->tidy_again = false;
 		f3_transfers_dispose(inode, fill);
 		r = tidy_once(core, inode, &ready);
-	} while (fill->tidy_again && !r);
+		if (!fill->n_transfers && fill->fd >= 0) {
+			fd = fill->fd;
+			fill->fd = -1;
+			/* Before it is said to be over: who then asks for a lease must get it. */
+			f3_unlock(&inode->lock);
+			close(fd);
+			f3_lock(&inode->lock);
+		}
+	} while (fill->tidy_again);
 	fill->save_error = r;
-	if (!fill->n_transfers) {
-		fd = fill->fd;
-		fill->fd = -1;
-	}
 	fill->tidy_queued = false;
 	f3_fill_moved(fill);
 	f3_fill_drop(inode);
 	f3_unlock(&inode->lock);
-	if (fd >= 0)
-		close(fd);
 	if (r)
 		f3_log_warn("inode %" PRIu64 ": what was fetched of it could not be recorded: %s",
 			    inode->ino, f3_errno_name(r));

@@ -232,6 +232,8 @@ void fixture_start(uint64_t memory_bytes)
 	core->opt.retry_min_ns = 1000000;
 	core->opt.retry_max_ns = 200000000;
 	core->opt.space_wait_ns = 2000000000;
+	for (size_t i = 0; i < F3_NAME_LOCKS; i++)
+		f3_lock_init(&core->names[i], F3_RANK_NAMES);
 	ck_assert_int_eq(f3_timers_start(), 0);
 	ck_assert_int_eq(f3_budget_new(memory_bytes, &core->budget), 0);
 	ck_assert_int_eq(f3_workq_new("transfer", 4, 65536, &core->transfer), 0);
@@ -505,9 +507,19 @@ int f3_file_fd(struct f3_core *core, struct f3_inode *inode)
 	return inode->fd;
 }
 
+bool f3_file_complete(const struct f3_inode *inode)
+{
+	return inode->rec.backing && !f3_fill_incomplete(inode);
+}
+
 uint64_t f3_file_charge(const struct f3_inode_rec *rec)
 {
 	return rec->blocks * 512;
+}
+
+void f3_volume_account(struct f3_volume *v, int64_t bytes)
+{
+	v->used_bytes += (uint64_t)bytes;
 }
 
 void f3_file_account(struct f3_core *core, struct f3_inode *inode, uint64_t size, uint64_t blocks)
@@ -516,6 +528,7 @@ void f3_file_account(struct f3_core *core, struct f3_inode *inode, uint64_t size
 
 	inode->rec.size = size;
 	inode->rec.blocks = blocks;
+	f3_volume_account(&fx.volume, more);
 	if (inode->rec.backing_class != F3_CLASS_MEMORY)
 		f3_evict_account(core, more);
 }
