@@ -24,9 +24,11 @@ bool f3_fill_idle(const struct f3_inode *inode)
 {
 	const struct f3_fill *fill = inode->fill;
 
-	return !fill || (!fill->n_transfers && TAILQ_EMPTY(&fill->ended) && !fill->n_writes && !fill->sleepers &&
-			 !fill->tidy_queued && !fill->stopping &&
-			 (!inode->extents || !inode->extents->waiters.first));
+	if (!fill)
+		return true;
+	return !fill->n_transfers && TAILQ_EMPTY(&fill->ended) && !fill->n_writes &&
+	       !fill->sleepers && !fill->tidy_queued && !fill->stopping &&
+	       (!inode->extents || !inode->extents->waiters.first);
 }
 
 void f3_fill_drop(struct f3_inode *inode)
@@ -171,7 +173,7 @@ static bool landing(const struct f3_fill *fill, uint64_t off, uint64_t len)
 {
 	const struct f3_transfer *t;
 
-	TAILQ_FOREACH(t, &fill->transfers, of_fill)
+	for (t = TAILQ_FIRST(&fill->transfers); t; t = TAILQ_NEXT(t, of_fill))
 		if (t->landing_len && f3_fill_overlap(t->landing_off, t->landing_len, off, len))
 			return true;
 	return false;

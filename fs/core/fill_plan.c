@@ -54,7 +54,7 @@ static bool next_wanted(const struct f3_inode *inode, uint64_t off, uint64_t end
 		const struct f3_transfer *t;
 		uint64_t stop = gap + len, skip = gap;
 
-		TAILQ_FOREACH(t, &fill->transfers, of_fill) {
+		for (t = TAILQ_FIRST(&fill->transfers); t; t = TAILQ_NEXT(t, of_fill)) {
 			if (t->off <= gap && gap - t->off < t->len)
 				skip = t->off + t->len;
 			else if (t->off > gap && t->off < stop)
@@ -107,7 +107,7 @@ static void promote(struct f3_fill *fill, uint64_t off, uint64_t end)
 {
 	struct f3_transfer *t;
 
-	TAILQ_FOREACH(t, &fill->transfers, of_fill)
+	for (t = TAILQ_FIRST(&fill->transfers); t; t = TAILQ_NEXT(t, of_fill))
 		if (!t->demand && f3_fill_overlap(t->off, t->len, off, end - off))
 			f3_transfer_promote(t);
 }

@@ -10,8 +10,9 @@
  * also stands for no directory at all), "[...]" as in glob(7), a backslash takes the next byte as
  * it is; bytes, no characters. A pattern without a slash matches the last component anywhere, one
  * that ends with a slash everything below. A directory gets the class of what a rule says for
- * whatever is inside it, so that "/out/" and "/out/x" agree for a rule "/out/", and a directory that
- * leads to a rule for the store is in the store itself. Matching takes pattern x path steps at most.
+ * whatever is inside it, so that "/out/" and "/out/x" agree for a rule "/out/", and a directory
+ * that leads to a rule for the store is in the store itself. Matching takes pattern x path steps at
+ * most.
  */
 #ifndef F3_CORE_PLACEMENT_H
 #define F3_CORE_PLACEMENT_H
