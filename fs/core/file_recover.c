@@ -73,6 +73,8 @@ static int each_marked(struct f3_core *core, enum f3_mark mark,
 static int reap_orphan(struct f3_core *core, struct f3_inode *inode)
 {
 	f3_ns_reap(core, inode);
+	/* No kernel of this run knows the number: the bytes go with the last reference. */
+	f3_inode_forget(core, inode->ino);
 	return 0;
 }
 
