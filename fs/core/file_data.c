@@ -34,11 +34,15 @@ static void changed(struct f3_core *core, struct f3_inode *inode, int fd)
 	struct stat st;
 
 	inode->changed = true;
-	inode->rec.mtime_ns = inode->rec.ctime_ns = now;
 	if (!fstat(fd, &st)) {
+		/* The backing file's own stamp: after a crash there is no other. */
+		if (inode->seen_valid && !inode->extents &&
+		    f3_ns_from_timespec(st.st_mtim) != inode->seen.mtime_ns)
+			now = f3_ns_from_timespec(st.st_mtim);
 		f3_file_account(core, inode, (uint64_t)st.st_size, (uint64_t)st.st_blocks);
 		f3_file_seen(inode, &st);
 	}
+	inode->rec.mtime_ns = inode->rec.ctime_ns = now;
 }
 
 /* The record of a change made while no writer is open (truncate(2)): the content is another one. */
@@ -322,14 +326,18 @@ int64_t f3_file_written(struct f3_core *core, struct f3_inode *inode, uint64_t o
 	f3_lock(&inode->lock);
 	r = f3_fill_write_end(core, inode, off, len, written);
 	if (written) {
+		int64_t now = f3_clock_file_ns();
+
 		inode->changed = true;
-		inode->rec.mtime_ns = inode->rec.ctime_ns = f3_clock_file_ns();
 		fd = f3_file_fd(core, inode);
 		if (fd >= 0 && !fstat(fd, &st)) {
 			f3_file_account(core, inode, (uint64_t)st.st_size, (uint64_t)st.st_blocks);
-			if (!inode->extents)
+			if (!inode->extents) {
+				now = f3_ns_from_timespec(st.st_mtim);
 				f3_file_seen(inode, &st);
+			}
 		}
+		inode->rec.mtime_ns = inode->rec.ctime_ns = now;
 	}
 	f3_unlock(&inode->lock);
 	return r ? r : result;
