@@ -153,6 +153,7 @@ static void read_options(struct f3_core *core)
 	core->opt.space_wait_ns = f3_conf_u64(conf, "f3", NULL, "space-wait");
 	core->opt.fill_bytes = f3_conf_u64(conf, "f3", NULL, "fill-size");
 	core->opt.fill_parallel = (unsigned)f3_conf_u64(conf, "f3", NULL, "stage-parallel");
+	core->opt.stage_parallel = (unsigned)f3_conf_u64(conf, "f3", NULL, "stage-parallel");
 	core->opt.retry_min_ns = f3_conf_u64(conf, "f3", NULL, "retry-min");
 	core->opt.retry_max_ns = f3_conf_u64(conf, "f3", NULL, "retry-max");
 	if (node && *node)
@@ -215,12 +216,20 @@ int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct 
 		r = make_memory_dir(core, err);
 	if (!r)
 		r = f3_evict_start(core, err);
+	if (!r) {
+		r = f3_journal_new(core, &core->journal);
+		if (r)
+			f3_err_set(err, r, "out of memory");
+	}
 	if (!r)
 		r = f3_volumes_start(core, err);
+	/* First what was told to wait for its turn, then what the files themselves still need. */
+	if (!r)
+		r = f3_journal_load(core, err);
 	if (!r)
 		r = f3_file_recover(core, err);
 	if (!r)
-		r = f3_journal_start(core, err);
+		f3_journal_go(core);
 	if (r) {
 		f3_core_stop(core);
 		return r;
@@ -270,6 +279,7 @@ void f3_core_stop(struct f3_core *core)
 	f3_evict_stop(core);
 	f3_watcher_free(core->watcher);
 	f3_volumes_stop(core);
+	f3_journal_free(core->journal);
 	f3_ring_free(core->ring);
 	f3_meta_close(core->meta);
 	f3_budget_free(core->budget);

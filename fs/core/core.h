@@ -84,6 +84,7 @@ struct f3_core {
 		uint64_t space_wait_ns;		/* back-pressure before ENOSPC */
 		uint64_t fill_bytes;		/* one transfer of sequential reading */
 		unsigned fill_parallel;		/* transfers under way per volume */
+		unsigned stage_parallel;	/* requests of the journal under way per volume */
 		uint64_t retry_min_ns;		/* first pause while the store fails */
 		uint64_t retry_max_ns;		/* longest pause; who waits is kept so long in all */
 	} opt;

@@ -99,9 +99,8 @@ void f3_file_account(struct f3_core *core, struct f3_inode *inode, uint64_t size
 		f3_evict_account(core, ((int64_t)blocks - (int64_t)held) * 512);
 }
 
-/* Brings the record up to what native readers and writers did to the backing file since it was
- * last looked at. While ranges are missing, fills move its times about: then the record counts. */
-static void catch_up(struct f3_core *core, struct f3_inode *inode, const struct stat *st)
+/* While ranges are missing, fills move the file's times about: then the record counts. */
+void f3_file_catch_up(struct f3_core *core, struct f3_inode *inode, const struct stat *st)
 {
 	struct f3_inode_rec *rec = &inode->rec;
 	struct f3_fingerprint now = fingerprint_of(st);
@@ -133,7 +132,7 @@ static int look(struct f3_core *core, struct f3_inode *inode)
 	else
 		r = f3_backing_stat(f3_file_store(inode), inode->ino, inode->rec.backing, &st);
 	if (!r)
-		catch_up(core, inode, &st);
+		f3_file_catch_up(core, inode, &st);
 	return r;
 }
 
@@ -201,10 +200,11 @@ static int mark_writing(struct f3_core *core, struct f3_inode *inode)
 	r = f3_batch_new(core->meta, &b);
 	if (r)
 		return r;
-	if (inode->rec.state == F3_STATE_CLEAN)
+	if (inode->rec.state == F3_STATE_CLEAN || inode->rec.state == F3_STATE_FILLING)
 		inode->committed = inode->seen;
 	inode->rec.state = F3_STATE_WRITING;
 	inode->rec.generation++;
+	inode->rec.error = 0;
 	f3_batch_put_inode(b, &inode->rec);
 	f3_batch_put_mark(b, F3_MARK_WRITER, inode->ino);
 	r = f3_batch_commit(b);
@@ -453,21 +453,26 @@ void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, 
 static int record_sealed(struct f3_core *core, struct f3_inode *inode)
 {
 	bool store = in_store(inode);
+	/* Stores through a mapping that outlived its open need not have changed the file's times. */
+	bool was_mapped = inode->mapped;
 	struct f3_batch *b;
 	int r = f3_batch_new(core->meta, &b);
 
 	if (r)
 		return r;
-	if (store && !inode->changed && inode->rec.etag[0] &&
-	    !memcmp(&inode->seen, &inode->committed, sizeof(inode->seen))) {
+	if (store && !was_mapped && f3_stage_unchanged(inode)) {
 		inode->rec.state = f3_fill_incomplete(inode) ? F3_STATE_FILLING : F3_STATE_CLEAN;
 	} else {
 		inode->rec.state = F3_STATE_SEALED;
 		if (store) {
+			/* A commit that lost a race is not made again by a close. */
+			if (inode->rec.error == ESTALE)
+				inode->rec.state = F3_STATE_FAILED;
 			inode->rec.flags |= F3_INO_DIRTY;
 			f3_batch_put_mark(b, F3_MARK_DIRTY, inode->ino);
 		}
 	}
+	f3_stage_account(inode);
 	f3_batch_del_mark(b, F3_MARK_WRITER, inode->ino);
 	f3_batch_put_inode(b, &inode->rec);
 	r = f3_batch_commit(b);

@@ -105,6 +105,9 @@ uint64_t f3_file_charge(const struct f3_inode_rec *rec);
 /* From now on only what differs from this is a native reader's or writer's doing. After the daemon
  * itself changed the backing file (fills, truncate, times). Inode lock held. */
 void f3_file_seen(struct f3_inode *inode, const struct stat *st);
+/* Brings the record up to what native readers and writers did to the backing file, which now looks
+ * like this, since it was last looked at. Inode lock held. */
+void f3_file_catch_up(struct f3_core *core, struct f3_inode *inode, const struct stat *st);
 /* Does the backing file hold every byte? Inode lock held. */
 bool f3_file_complete(const struct f3_inode *inode);
 static inline struct f3_backing_store *f3_file_store(const struct f3_inode *inode)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/core/escape.h"
 #include "fs/core/file.h"
 #include "fs/core/volume.h"
 
@@ -537,5 +538,5 @@ int f3_inode_key(struct f3_core *core, uint64_t ino, char *out, size_t size)
 	if (r)
 		return r == -ESTALE ? -ENOENT : r;
 	memmove(out, out + 1, strlen(out));
-	return 0;
+	return f3_unescape_path(out);
 }

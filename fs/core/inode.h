@@ -90,8 +90,13 @@ struct f3_inode {
 	bool changed;			/* a write through the daemon since then */
 
 	/* object tier */
+	uint32_t stage_held;		/* names are being changed: no commit begins (stage.h) */
+	uint32_t attr_changes;		/* counts what is to reach the object */
+	bool maybe_stored;		/* an answer was lost: the store may have an object of it */
+	uint64_t dirty_counted;		/* in the volume's dirty bytes */
 	uint64_t checked_mono_ns;	/* agreed with the store then; 0: never */
 	/* directories */
+	uint64_t gone_mono_ns;		/* a name of it was last removed in the store by us */
 	uint64_t listed_mono_ns;	/* all names agreed with the store then */
 	uint32_t inherit_epoch;		/* `inherited` was worked out under this epoch of the core */
 	uint8_t inherited_class;	/* nearest ancestor's (or own) class xattr, NONE if none */

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "fs/base/clock.h"
 #include "fs/core/authority.h"
+#include "fs/core/escape.h"
 #include "fs/core/evict.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/move.h"
@@ -189,39 +189,86 @@ void f3_ns_fill_new_entry(struct f3_core *core, struct f3_inode *inode, struct f
 	fill_ttls(core, inode, ret_e);
 }
 
-void f3_ns_entry_number(struct f3_core *core, struct f3_journal_entry *e)
+int f3_ns_tell(struct f3_volume *v, struct f3_journal_entry *entry, bool durable,
+	       struct f3_ns_told *told)
 {
-	e->seq = f3_meta_new_seq(core->meta);
-	e->since_ns = f3_clock_real_ns();
-}
-
-int f3_ns_tell_store(struct f3_core *core, struct f3_journal_entry *e)
-{
-	struct f3_batch *b;
-	struct f3_blocker w;
-	int r = f3_batch_new(core->meta, &b);
-
-	if (r)
-		return r;
-	f3_ns_entry_number(core, e);
-	f3_batch_put_journal(b, e);
-	r = f3_batch_commit(b);
-	f3_batch_free(b);
-	if (r)
-		return r;
-	f3_blocker_init(&w);
-	r = f3_journal_add(core, e, false, &w.w);
-	return r ? r : f3_blocker_wait(&w);
-}
-
-int f3_ns_journal_barrier(struct f3_core *core, uint32_t volume)
-{
-	struct f3_blocker w;
 	int r;
 
-	f3_blocker_init(&w);
-	r = f3_journal_wait_volume(core, volume, &w.w);
-	return r == 1 ? f3_blocker_wait(&w) : r;
+	told->e = entry;
+	told->task = NULL;
+	told->held = false;
+	if (!durable)
+		return 0;
+	r = f3_journal_tell(v, entry, &told->task);
+	told->held = !r;
+	return r;
+}
+
+int f3_ns_told_batch(struct f3_volume *v, struct f3_ns_told *told, struct f3_batch *b)
+{
+	int r = 0;
+
+	if (!told->e)
+		return 0;
+	if (told->held) {
+		f3_batch_del_journal(b, told->e->seq);
+	} else {
+		r = f3_journal_announce(v, told->e, F3_JOURNAL_ACKED | F3_JOURNAL_RETRY,
+					&told->task);
+		if (!r)
+			f3_batch_put_journal(b, told->e);
+	}
+	return r;
+}
+
+/* The store has done it and the names here have not followed: they will be brought in line with it
+ * like after a change of somebody else's. */
+static void drop_held(struct f3_core *core, struct f3_ns_told *told)
+{
+	struct f3_batch *b;
+
+	if (f3_batch_new(core->meta, &b))
+		return;		/* the next start does it */
+	f3_batch_del_journal(b, told->e->seq);
+	(void)f3_batch_commit(b);
+	f3_batch_free(b);
+}
+
+void f3_ns_told_done(struct f3_core *core, struct f3_ns_told *told, int r)
+{
+	if (told->held && r)
+		drop_held(core, told);
+	if (told->held)
+		f3_journal_settle(told->task);
+	else if (told->task && r)
+		(void)f3_journal_withdraw(told->task);
+	else if (told->task)
+		f3_journal_begin(told->task, 0, NULL);
+	free(told->e);
+	told->e = NULL;
+	told->task = NULL;
+	told->held = false;
+}
+
+int f3_ns_key(struct f3_core *core, struct f3_inode *dir, const char *name, char *out, size_t size)
+{
+	char object[F3_NAME_MAX + 1];
+	size_t len, n;
+	int r = f3_inode_key(core, dir->ino, out, size);
+
+	if (!r)
+		r = f3_unescape_name(name, strlen(name), object);
+	if (r)
+		return r;
+	len = strlen(out);
+	n = strlen(object);
+	if (len + n + 2 > size)
+		return -ENAMETOOLONG;
+	if (len)
+		out[len++] = '/';
+	memcpy(out + len, object, n + 1);
+	/* F3's own. */
+	return strcmp(out, ".f3") ? 0 : -EINVAL;
 }
 
 int f3_ns_commit_wait(struct f3_core *core, struct f3_inode *inode)

@@ -32,18 +32,44 @@ void f3_ns_fill_entry(struct f3_core *core, struct f3_inode *inode, struct f3_en
 void f3_ns_fill_new_entry(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e);
 uint8_t f3_ns_dtype(mode_t mode);
 
-/* Gives a journal entry its place in the order. */
-void f3_ns_entry_number(struct f3_core *core, struct f3_journal_entry *e);
-/* Journals the intent of an operation on the store, has it carried out and waits for the result
- * (durable names). The entry gets its number here. */
-int f3_ns_tell_store(struct f3_core *core, struct f3_journal_entry *e);
-/* Waits until everything journalled so far for the volume is done. */
-int f3_ns_journal_barrier(struct f3_core *core, uint32_t volume);
+/*
+ * What the object store is told of a change of names. Durable: told first, and waited for; the
+ * entry is held until the change is committed here, together with its removal. Writeback: the
+ * entry goes with the change, and the store is told afterwards.
+ */
+struct f3_ns_told {
+	struct f3_journal_entry *e;	/* heap; NULL: nothing to be told */
+	struct f3_journal_task *task;
+	bool held;			/* the store has done it */
+};
+/* entry: heap, taken over. durable: asks the store now (blocks), nothing is left to do on failure
+ * but f3_ns_told_done. */
+int f3_ns_tell(struct f3_volume *v, struct f3_journal_entry *entry, bool durable,
+	       struct f3_ns_told *told);
+/* Under the locks that order the change: what belongs into its batch. */
+int f3_ns_told_batch(struct f3_volume *v, struct f3_ns_told *told, struct f3_batch *b);
+/* After the locks: the batch was committed (r 0) or not. */
+void f3_ns_told_done(struct f3_core *core, struct f3_ns_told *told, int r);
+/* The key an object of this name in dir has. -ENAMETOOLONG, -EINVAL (a reserved name). */
+int f3_ns_key(struct f3_core *core, struct f3_inode *dir, const char *name, char *out, size_t size);
+
 /* A durable file must be in the store before the call returns. */
 int f3_ns_commit_wait(struct f3_core *core, struct f3_inode *inode);
 /* Class decided again after rename or link gave the file this name (already applied). */
 int f3_ns_place_again(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode,
 		      const char *name, const struct f3_caller *who);
+
+/* What was just made could not be put in the store: it never was. */
+void f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode);
+
+/* Gives the file another name in its directory, here only. -EEXIST. */
+int f3_ns_set_aside(struct f3_core *core, struct f3_inode *inode, const char *name);
+/* The store has done what an entry of the last run says: the names here follow if they have not
+ * yet, and the record goes. */
+int f3_ns_replay(struct f3_core *core, const struct f3_journal_entry *e);
+
+int f3_ns_rename_replayed(struct f3_core *core, struct f3_inode *dir, const char *name,
+			  struct f3_inode *inode, struct f3_ns_told *told);
 
 /* Takes one name from an inode, in the batch. Names and inode lock held. True: that was the last
  * one and nobody has it open; fills under way for it are to be stopped without the locks. */

@@ -105,6 +105,7 @@ static int apply(struct f3_core *core, struct f3_inode *inode, const struct stat
 		r = set_times(inode, st, set, now);
 	rec->ctime_ns = set & F3_SET_CTIME ? f3_ns_from_timespec(st->st_ctim) : now;
 	if (!r && !inode->dead) {
+		f3_stage_attr_mark(inode, b);
 		f3_batch_put_inode(b, rec);
 		r = f3_batch_commit(b);
 	}

@@ -23,12 +23,13 @@
 struct making {
 	struct f3_core *core;
 	struct f3_inode *dir;
-	const char *name;		/* NULL: O_TMPFILE */
+	const char *name; /* NULL: O_TMPFILE */
 	size_t len;
 	struct f3_inode_rec rec;
-	struct f3_buf acl, dflt;	/* inherited ACLs, empty if none */
+	struct f3_buf acl, dflt; /* inherited ACLs, empty if none */
 	struct f3_placement_result place;
 	struct f3_batch *b;
+	struct f3_ns_told told; /* what the store is told after it */
 	bool charged;
 };
 
@@ -107,8 +108,8 @@ static int making_init(struct making *mk, struct f3_core *core, uint64_t parent,
 	}
 	rec->class_ = (uint8_t)mk->place.class_;
 	rec->class_source = (uint8_t)mk->place.source;
-	rec->backing_class = mk->place.class_ == F3_CLASS_MEMORY ? F3_CLASS_MEMORY :
-								   F3_CLASS_EPHEMERAL;
+	rec->backing_class =
+		mk->place.class_ == F3_CLASS_MEMORY ? F3_CLASS_MEMORY : F3_CLASS_EPHEMERAL;
 	if (S_ISDIR(mode) && !f3_class_in_store(mk->place.class_))
 		rec->flags |= F3_INO_LOCAL_TREE;
 	rec->volume = mk->dir->volume->id;
@@ -137,7 +138,7 @@ static int name_is_free(struct making *mk)
 	int r;
 
 	if (mk->dir->dead)
-		return -ENOENT;		/* removed while we came */
+		return -ENOENT; /* removed while we came */
 	r = f3_meta_get_name(mk->core->meta, mk->dir->ino, mk->name, mk->len, &found);
 	return r == -ENOENT ? 0 : r ? r : -EEXIST;
 }
@@ -164,7 +165,9 @@ static int making_commit(struct making *mk, struct f3_inode **ret_inode)
 		f3_batch_put_xattr(mk->b, rec->ino, F3_ACL_DEFAULT, sizeof(F3_ACL_DEFAULT) - 1,
 				   mk->dflt.data, mk->dflt.len);
 	f3_batch_put_inode(mk->b, rec);
-	r = f3_inode_add(mk->core, rec, &inode);
+	r = f3_ns_told_batch(mk->dir->volume, &mk->told, mk->b);
+	if (!r)
+		r = f3_inode_add(mk->core, rec, &inode);
 	if (!r) {
 		r = f3_batch_commit(mk->b);
 		if (r) {
@@ -189,27 +192,6 @@ static int making_commit(struct making *mk, struct f3_inode **ret_inode)
 	return 0;
 }
 
-/* What was just made could not be put in the store: it never was. */
-static void unmake(struct making *mk, struct f3_inode *inode)
-{
-	static const struct f3_caller daemon_ = { .may_block = true };
-
-	if (S_ISDIR(inode->rec.mode))
-		(void)f3_ns_rmdir(mk->core, mk->dir->ino, mk->name, &daemon_);
-	else
-		(void)f3_ns_unlink(mk->core, mk->dir->ino, mk->name, &daemon_);
-}
-
-/* The marker of a directory just made. Durable: it is there at return. Writeback: the entry went
- * with the batch of the name. */
-static int publish_marker(struct making *mk, struct f3_inode *inode, struct f3_journal_entry *e)
-{
-	e->generation = inode->rec.generation;
-	if (inode->rec.class_ == F3_CLASS_DURABLE)
-		return f3_ns_tell_store(mk->core, e);
-	return f3_journal_add(mk->core, e, true, NULL);
-}
-
 /* Symlinks and special files have no close(): they go to the store as they are made. */
 static int publish_object(struct making *mk, struct f3_inode *inode)
 {
@@ -219,6 +201,23 @@ static int publish_object(struct making *mk, struct f3_inode *inode)
 		return f3_ns_commit_wait(mk->core, inode);
 	r = f3_stage_commit(mk->core, inode, NULL);
 	return r < 0 ? r : 0;
+}
+
+static struct f3_journal_entry *marker_entry(struct making *mk, int *ret_error)
+{
+	struct f3_journal_entry *e = calloc(1, sizeof(*e));
+
+	*ret_error = -ENOMEM;
+	if (!e)
+		return NULL;
+	e->type = F3_JOURNAL_MKDIR;
+	e->volume = mk->rec.volume;
+	e->ino = mk->rec.ino;
+	e->dir1 = mk->dir->ino;
+	e->id = mk->rec.id;
+	e->generation = mk->rec.generation;
+	*ret_error = f3_ns_key(mk->core, mk->dir, mk->name, e->key, sizeof(e->key));
+	return e;
 }
 
 static int make_object(struct making *mk, const struct f3_caller *who, struct f3_entry *ret_e)
@@ -233,32 +232,31 @@ static int make_object(struct making *mk, const struct f3_caller *who, struct f3
 	if (store && durable && !who->may_block)
 		return -F3_EWAIT;
 	r = f3_meta_new_ino(mk->core->meta, &mk->rec.ino);
-	if (r)
+	if (!r && store && is_dir)
+		e = marker_entry(mk, &r);
+	if (r) {
+		free(e);
 		return r;
-	if (store && is_dir) {
-		e = calloc(1, sizeof(*e));
-		if (!e)
-			return -ENOMEM;
-		e->type = F3_JOURNAL_MKDIR;
-		e->volume = mk->rec.volume;
-		e->ino = mk->rec.ino;
-		e->dir1 = mk->dir->ino;
-		e->id = mk->rec.id;
-		if (!durable) {
-			f3_ns_entry_number(mk->core, e);
-			f3_batch_put_journal(mk->b, e);
-		}
-	} else if (store) {
+	}
+	if (e && !durable) {
+		mk->told.e = e;
+		e = NULL;
+	} else if (store && !is_dir) {
 		mk->rec.flags |= F3_INO_DIRTY;
 		f3_batch_put_mark(mk->b, F3_MARK_DIRTY, mk->rec.ino);
 	}
 	f3_lock(lock);
 	r = making_commit(mk, &inode);
 	f3_unlock(lock);
+	f3_ns_told_done(mk->core, &mk->told, r);
 	if (!r && store) {
-		r = is_dir ? publish_marker(mk, inode, e) : publish_object(mk, inode);
+		/* The marker of a durable directory is there at return. */
+		if (e)
+			r = f3_journal_tell(mk->dir->volume, e, NULL);
+		else if (!is_dir)
+			r = publish_object(mk, inode);
 		if (r)
-			unmake(mk, inode);
+			f3_ns_unmake(mk->core, mk->dir, inode);
 	}
 	free(e);
 	if (!r)
@@ -293,7 +291,7 @@ int f3_ns_symlink(struct f3_core *core, uint64_t parent, const char *name, const
 		return -ENAMETOOLONG;
 	no_umask.umask = 0;
 	r = making_init(&mk, core, parent, name, S_IFLNK | 0777, &no_umask);
-	mk.rec.mode = S_IFLNK | 0777;	/* no default ACL applies to a symlink */
+	mk.rec.mode = S_IFLNK | 0777; /* no default ACL applies to a symlink */
 	mk.rec.flags &= ~(uint32_t)(F3_INO_HAS_ACL | F3_INO_HAS_DEFAULT_ACL | F3_INO_HAS_XATTR);
 	mk.acl.len = mk.dflt.len = 0;
 	if (!r) {

@@ -36,7 +36,8 @@ static int entry_of(struct f3_core *core, uint64_t ino, struct f3_inode *dir, st
 		return r;
 	f3_file_stat_rec(&rec, &e->st);
 	e->ino = ino;
-	e->attr_ttl_ns = rec.state == F3_STATE_WRITING && S_ISREG(rec.mode) ? 0 : core->opt.attr_ttl_ns;
+	e->attr_ttl_ns =
+		rec.state == F3_STATE_WRITING && S_ISREG(rec.mode) ? 0 : core->opt.attr_ttl_ns;
 	e->entry_ttl_ns = core->opt.entry_ttl_ns;
 	if (dir->volume && dir->volume->store) {
 		uint64_t ttl = dir->volume->attr_ttl_ns;

@@ -28,7 +28,7 @@ static int child_of(struct f3_core *core, uint64_t parent, const char *name, siz
 	return r ? r : f3_inode_get(core, found.ino, ret_child);
 }
 
-/* Does the store have, or may it soon have, an object for this inode? */
+/* Does the store have an object for this inode, as far as is known? */
 static bool store_knows(struct f3_inode *inode)
 {
 	bool known;
@@ -40,34 +40,35 @@ static bool store_knows(struct f3_inode *inode)
 		known = !(inode->rec.flags & F3_INO_LOCAL_TREE);
 	else
 		known = f3_class_in_store((enum f3_class)inode->rec.class_) &&
-			(inode->rec.etag[0] || inode->stage);
+			f3_stage_stored(inode);
 	f3_unlock(&inode->lock);
 	return known;
 }
 
-static struct f3_journal_entry *removal_entry(struct f3_core *core, struct f3_inode *inode,
-					      uint64_t parent, int *ret_error)
+static int removal_entry(struct f3_core *core, struct f3_inode *inode, uint64_t parent,
+			 struct f3_journal_entry **ret_e)
 {
 	struct f3_journal_entry *e = calloc(1, sizeof(*e));
+	int r;
 
-	*ret_error = -ENOMEM;
 	if (!e)
-		return NULL;
+		return -ENOMEM;
+	r = f3_inode_key(core, inode->ino, e->key, sizeof(e->key));
+	if (r) {
+		free(e);
+		return r;
+	}
+	f3_lock(&inode->lock);
 	e->type = S_ISDIR(inode->rec.mode) ? F3_JOURNAL_RMDIR : F3_JOURNAL_DELETE;
 	e->volume = inode->rec.volume;
 	e->ino = inode->ino;
 	e->dir1 = parent;
 	e->id = inode->rec.id;
 	e->generation = inode->rec.generation;
-	*ret_error = f3_inode_key(core, inode->ino, e->key, sizeof(e->key));
-	f3_lock(&inode->lock);
 	snprintf(e->etag, sizeof(e->etag), "%s", inode->rec.etag);
 	f3_unlock(&inode->lock);
-	if (*ret_error) {
-		free(e);
-		return NULL;
-	}
-	return e;
+	*ret_e = e;
+	return 0;
 }
 
 bool f3_ns_drop_name(struct f3_inode *inode, int64_t now_ns, struct f3_batch *b)
@@ -100,7 +101,7 @@ void f3_ns_reap(struct f3_core *core, struct f3_inode *inode)
 	bool mine;
 
 	if (f3_batch_new(core->meta, &b))
-		return;		/* the mark stays: the next start reaps it */
+		return; /* the mark stays: the next start reaps it */
 	f3_lock(&inode->lock);
 	mine = !inode->dead && !inode->opens && (inode->rec.flags & F3_INO_ORPHAN);
 	if (mine) {
@@ -109,16 +110,16 @@ void f3_ns_reap(struct f3_core *core, struct f3_inode *inode)
 	}
 	f3_unlock(&inode->lock);
 	if (mine) {
-		(void)f3_batch_commit(b);	/* as above */
+		(void)f3_batch_commit(b); /* as above */
 		if (inode->fill)
 			f3_fill_stop(core, inode);
 	}
 	f3_batch_free(b);
 }
 
-/* The change itself, in one batch together with what the store is still to be told. */
+/* The change itself, in one batch together with what the store is or was told. */
 static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *name, size_t len,
-			struct f3_inode *child, const struct f3_journal_entry *entry)
+			struct f3_inode *child, struct f3_ns_told *told)
 {
 	bool is_dir = S_ISDIR(child->rec.mode), died = false;
 	/* A directory's own names are locked too: nothing may be made in it meanwhile. */
@@ -137,11 +138,11 @@ static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *
 		r = -ESTALE;
 	if (!r && is_dir)
 		r = f3_meta_dir_has_names(core->meta, child->ino) ? -ENOTEMPTY : 0;
+	if (!r)
+		r = f3_ns_told_batch(dir->volume, told, b);
 	if (!r) {
 		f3_batch_del_name(b, dir->ino, name, len);
 		f3_ns_dir_changed(dir, -1, is_dir ? -1 : 0, now, b);
-		if (entry)
-			f3_batch_put_journal(b, entry);
 		f3_lock(&child->lock);
 		died = f3_ns_drop_name(child, now, b);
 		f3_unlock(&child->lock);
@@ -154,50 +155,110 @@ static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *
 	return r;
 }
 
-/* What of the object tier has to happen for the removal of `child`. *ret_entry is set where the
- * store is told afterwards (writeback); for durable names it has been told at return. */
+/* The marker went and then a name appeared in the directory: it stays, and has a marker. */
+static void marker_again(struct f3_core *core, struct f3_inode *dir, struct f3_inode *child)
+{
+	struct f3_batch *b;
+
+	(void)dir;
+	if (f3_batch_new(core->meta, &b))
+		return;
+	f3_lock(&child->lock);
+	if (!child->dead) {
+		f3_stage_attr_mark(child, b);
+		f3_batch_put_inode(b, &child->rec);
+		(void)f3_batch_commit(b);
+	}
+	f3_unlock(&child->lock);
+	f3_batch_free(b);
+	f3_stage_attr_changed(core, child);
+}
+
+static int drop_entry(struct f3_core *core, uint64_t seq)
+{
+	struct f3_batch *b;
+	int r = f3_batch_new(core->meta, &b);
+
+	if (r)
+		return r;
+	f3_batch_del_journal(b, seq);
+	r = f3_batch_commit(b);
+	f3_batch_free(b);
+	return r;
+}
+
+/* What of the object tier has to happen for the removal of `child`, whose commits are held. */
 static int remove_from_store(struct f3_core *core, struct f3_inode *dir, struct f3_inode *child,
-			     const struct f3_caller *who, struct f3_journal_entry **ret_entry)
+			     const struct f3_caller *who, struct f3_ns_told *told)
 {
 	bool is_dir = S_ISDIR(child->rec.mode);
 	struct f3_journal_entry *e;
 	int r = 0;
 
-	if (!store_knows(child)) {
-		/* Born and deleted before its stage: it never leaves the node. */
-		if (!is_dir && (child->rec.flags & F3_INO_DIRTY))
-			f3_stage_drop(core, child);
+	/* Born and deleted before its stage: it never leaves the node. */
+	if (!store_knows(child))
 		return 0;
-	}
 	if (!who->may_block)
 		return -F3_EWAIT;
 	if (is_dir) {
 		r = f3_store_dir_list(core, child);
 		if (!r && f3_meta_dir_has_names(core->meta, child->ino))
 			r = -ENOTEMPTY;
-		if (r)
-			return r;
-	} else {
-		f3_stage_drop(core, child);
 	}
-	e = removal_entry(core, child, dir->ino, &r);
-	if (!e)
-		return r;
-	if (child->rec.class_ == F3_CLASS_DURABLE) {
-		r = f3_ns_tell_store(core, e);
-		free(e);
-		return r;
-	}
-	f3_ns_entry_number(core, e);
-	*ret_entry = e;
-	return 0;
+	if (!r)
+		r = removal_entry(core, child, dir->ino, &e);
+	return r ? r : f3_ns_tell(dir->volume, e, child->rec.class_ == F3_CLASS_DURABLE, told);
+}
+
+static int remove_child(struct f3_core *core, struct f3_inode *dir, const char *name, size_t len,
+			struct f3_inode *child, const struct f3_caller *who)
+{
+	bool is_dir = S_ISDIR(child->rec.mode);
+	bool last = (is_dir || child->rec.nlink <= 1) && child->volume->store;
+	struct f3_ns_told told = { NULL };
+	bool held;
+	int r = 0;
+
+	if (last && !who->may_block && f3_stage_running(child))
+		return -F3_EWAIT;
+	if (last)
+		f3_stage_hold(core, child);
+	if (last)
+		r = remove_from_store(core, dir, child, who, &told);
+	if (!r)
+		r = remove_local(core, dir, name, len, child, &told);
+	held = told.held;
+	f3_ns_told_done(core, &told, r);
+	if (r == -ENOTEMPTY && held)
+		marker_again(core, dir, child);
+	if (last)
+		f3_stage_release(core, child);
+	return r;
+}
+
+void f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode)
+{
+	struct f3_ns_told told = { NULL };
+	char name[F3_NAME_MAX + 1];
+	int r;
+
+	f3_stage_hold(core, inode);
+	f3_lock(&inode->lock);
+	memcpy(name, inode->rec.name, sizeof(name));
+	f3_unlock(&inode->lock);
+	/* An object whose making was not confirmed goes as soon as the store answers. */
+	if (!S_ISDIR(inode->rec.mode) && store_knows(inode) &&
+	    !removal_entry(core, inode, dir->ino, &told.e))
+		(void)f3_ns_tell(dir->volume, told.e, false, &told);
+	r = remove_local(core, dir, name, strlen(name), inode, &told);
+	f3_ns_told_done(core, &told, r);
+	f3_stage_release(core, inode);
 }
 
 static int remove_name(struct f3_core *core, uint64_t parent, const char *name, bool is_dir,
 		       const struct f3_caller *who)
 {
 	struct f3_inode *dir = NULL, *child = NULL;
-	struct f3_journal_entry *e = NULL;
 	size_t len;
 	int r = f3_ns_name_check(name, &len);
 
@@ -207,13 +268,8 @@ static int remove_name(struct f3_core *core, uint64_t parent, const char *name, 
 		r = child_of(core, parent, name, len, &child);
 	if (!r && is_dir != S_ISDIR(child->rec.mode))
 		r = is_dir ? -ENOTDIR : -EISDIR;
-	if (!r && (is_dir || child->rec.nlink <= 1))
-		r = remove_from_store(core, dir, child, who, &e);
 	if (!r)
-		r = remove_local(core, dir, name, len, child, e);
-	if (!r && e)
-		r = f3_journal_add(core, e, true, NULL);
-	free(e);
+		r = remove_child(core, dir, name, len, child, who);
 	f3_inode_put(core, child);
 	f3_inode_put(core, dir);
 	return r;
@@ -229,4 +285,43 @@ int f3_ns_rmdir(struct f3_core *core, uint64_t parent, const char *name,
 		const struct f3_caller *who)
 {
 	return remove_name(core, parent, name, true, who);
+}
+
+int f3_ns_replay(struct f3_core *core, const struct f3_journal_entry *e)
+{
+	struct f3_inode *dir = NULL, *inode = NULL;
+	struct f3_ns_told told = { .held = true };
+	char name[F3_NAME_MAX + 1], key[F3_KEY_MAX + 1] = "";
+	bool here = false;
+	int r = 0;
+
+	/* Names that changed together with the entry have changed. */
+	if (e->ino && (e->type != F3_JOURNAL_MKDIR) && !f3_inode_get(core, e->ino, &inode)) {
+		(void)f3_inode_key(core, e->ino, key, sizeof(key));
+		f3_lock(&inode->lock);
+		memcpy(name, inode->rec.name, sizeof(name));
+		here = !inode->dead && inode->rec.parent == e->dir1 && !strcmp(key, e->key) &&
+		       !(inode->rec.flags & F3_INO_DIRTY) && inode->rec.state != F3_STATE_WRITING;
+		f3_unlock(&inode->lock);
+	}
+	if (here)
+		here = !f3_inode_get(core, e->dir1, &dir);
+	told.e = malloc(sizeof(*told.e));
+	if (!told.e) {
+		r = -ENOMEM;
+	} else {
+		*told.e = *e;
+		r = -ENOENT;
+		if (here && (e->type == F3_JOURNAL_DELETE || e->type == F3_JOURNAL_RMDIR))
+			r = remove_local(core, dir, name, strlen(name), inode, &told);
+		else if (here)
+			r = f3_ns_rename_replayed(core, dir, name, inode, &told);
+		/* Nothing to change, or it cannot be changed any more: what the store shows counts. */
+		if (r)
+			r = drop_entry(core, e->seq);
+	}
+	free(told.e);
+	f3_inode_put(core, dir);
+	f3_inode_put(core, inode);
+	return r;
 }

@@ -3,8 +3,8 @@
  * ns_rename: names move.
  *
  * Local names move in one batch. With an object store behind the volume:
- *   object -> name in the store      server-side rename, journalled; a file with bytes that are not
- *                                    up yet is sent to its new key and the old key deleted after
+ *   object -> name in the store      server-side rename, journalled; bytes that are not up yet
+ *                                    follow to the new key
  *   object -> local class            bytes are made complete here, the object goes
  *   local file -> name in the store  the name moves, then the bytes are staged (and waited for:
  *                                    write-to-temporary-then-rename ends durable)
@@ -19,11 +19,13 @@
 #include <string.h>
 
 #include "fs/base/clock.h"
+#include "fs/core/escape.h"
 #include "fs/core/fill.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/move.h"
 #include "fs/core/ns.h"
 #include "fs/core/stage.h"
+#include "fs/core/store_dir.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1u
@@ -36,17 +38,19 @@ struct side {
 	struct f3_inode *dir;
 	const char *name;
 	size_t len;
-	struct f3_inode *inode;		/* NULL: no such name */
-	bool in_store;			/* an object or marker stands for it */
+	struct f3_inode *inode; /* NULL: no such name */
+	bool in_store; /* an object or marker stands for it */
 	char key[F3_KEY_MAX + 1];
 };
 
 struct renaming {
 	struct f3_core *core;
 	struct side from, to;
-	struct f3_placement_result place;	/* of the file under its new name */
-	bool resend;			/* bytes not up yet: PUT to the new key, DELETE the old */
-	struct f3_journal_entry *after;	/* what the store is told after the change */
+	struct f3_placement_result place; /* of the file under its new name */
+	bool exclusive; /* RENAME_NOREPLACE */
+	bool to_store; /* the file is one of the store under its new name */
+	bool resend; /* and has bytes that are not up yet */
+	struct f3_ns_told moved, gone; /* what the store is told: of the object, of the target's */
 	const struct f3_caller *who;
 };
 
@@ -143,104 +147,93 @@ static struct f3_journal_entry *entry_new(const struct renaming *rn, uint8_t typ
 	return e;
 }
 
-static int new_key(struct renaming *rn, char *out, size_t size)
-{
-	size_t len;
-	int r = f3_inode_key(rn->core, rn->to.dir->ino, out, size);
-
-	if (r)
-		return r;
-	len = strlen(out);
-	if (len + rn->to.len + 2 > size)
-		return -ENAMETOOLONG;
-	if (len)
-		out[len++] = '/';
-	memcpy(out + len, rn->to.name, rn->to.len + 1);
-	return 0;
-}
-
-/* An object of the target that nothing will overwrite has to be deleted. */
+/* An object of the target that nothing will overwrite goes after the names have changed. */
 static int drop_target(struct renaming *rn)
 {
 	struct f3_journal_entry *e;
-	int r;
+	int r = 0;
 
 	if (!rn->to.in_store)
 		return 0;
-	if (!is_dir(&rn->to))
-		f3_stage_drop(rn->core, rn->to.inode);
+	if (is_dir(&rn->to))
+		r = f3_store_dir_list(rn->core, rn->to.inode);
+	if (r)
+		return r;
 	e = entry_new(rn, is_dir(&rn->to) ? F3_JOURNAL_RMDIR : F3_JOURNAL_DELETE);
 	if (!e)
 		return -ENOMEM;
+	f3_lock(&rn->to.inode->lock);
 	e->ino = rn->to.inode->ino;
+	e->id = rn->to.inode->rec.id;
+	e->dir1 = rn->to.dir->ino;
+	e->dir2 = 0;
+	snprintf(e->etag, sizeof(e->etag), "%s", rn->to.inode->rec.etag);
+	f3_unlock(&rn->to.inode->lock);
 	snprintf(e->key, sizeof(e->key), "%s", rn->to.key);
-	r = f3_ns_tell_store(rn->core, e);
-	free(e);
-	return r;
+	return f3_ns_tell(rn->to.dir->volume, e, false, &rn->gone);
+}
+
+/* The object, or everything below the directory, gets the new key. */
+static int move_key(struct renaming *rn, uint8_t type, bool durable)
+{
+	struct f3_journal_entry *e = entry_new(rn, type);
+	int r;
+
+	if (!e)
+		return -ENOMEM;
+	if (rn->exclusive)
+		e->flags |= F3_JOURNAL_EXCLUSIVE;
+	snprintf(e->key, sizeof(e->key), "%s", rn->from.key);
+	if (type == F3_JOURNAL_RENAME) {
+		f3_lock(&rn->from.inode->lock);
+		snprintf(e->etag, sizeof(e->etag), "%s", rn->from.inode->rec.etag);
+		f3_unlock(&rn->from.inode->lock);
+	}
+	r = f3_ns_key(rn->core, rn->to.dir, rn->to.name, e->key2, sizeof(e->key2));
+	if (r) {
+		free(e);
+		return r;
+	}
+	return f3_ns_tell(rn->from.dir->volume, e, durable, &rn->moved);
 }
 
 static int store_dir_rename(struct renaming *rn)
 {
-	struct f3_journal_entry *e;
-	int r;
+	struct f3_inode *inode = rn->from.inode;
+	int r = 0;
 
 	if (rn->to.dir->rec.flags & F3_INO_LOCAL_TREE)
 		return -EXDEV;
-	/* Keys of bytes on their way are resolved when they are sent: nothing may be on its way. */
-	r = f3_ns_journal_barrier(rn->core, rn->from.inode->volume->id);
-	if (!r)
-		r = drop_target(rn);
-	if (r)
-		return r;
-	e = entry_new(rn, F3_JOURNAL_RENAME_DIR);
-	if (!e)
-		return -ENOMEM;
-	snprintf(e->key, sizeof(e->key), "%s", rn->from.key);
-	r = new_key(rn, e->key2, sizeof(e->key2));
-	if (!r)
-		r = f3_ns_tell_store(rn->core, e);
-	free(e);
-	return r;
+	/* What is there must be empty: the store checks it again. */
+	if (rn->to.inode && rn->to.in_store) {
+		r = f3_store_dir_list(rn->core, rn->to.inode);
+		if (!r && f3_meta_dir_has_names(rn->core->meta, rn->to.inode->ino))
+			r = -ENOTEMPTY;
+	}
+	return r ? r : move_key(rn, F3_JOURNAL_RENAME_DIR, inode->rec.class_ == F3_CLASS_DURABLE);
 }
 
-/* A file that has an object, to a name in the store. */
+/* A file of the store, to a name in the store. Its commits are held. The object it has goes to the
+ * new key; what was not up yet follows there. */
 static int object_rename(struct renaming *rn)
 {
 	struct f3_inode *inode = rn->from.inode;
-	struct f3_journal_entry *e;
-	bool dirty;
+	bool stored, known;
 	int r;
 
 	f3_lock(&inode->lock);
-	dirty = (inode->rec.flags & F3_INO_DIRTY) || inode->stage ||
-		inode->rec.state == F3_STATE_WRITING || !inode->rec.etag[0];
+	rn->resend = f3_stage_dirty(rn->core, inode);
+	stored = f3_stage_stored(inode);
+	known = inode->rec.etag[0];
 	f3_unlock(&inode->lock);
-	if (dirty) {
-		f3_stage_drop(rn->core, inode);
-		rn->resend = true;
-		if (!inode->rec.etag[0])
-			return 0;
-		rn->after = entry_new(rn, F3_JOURNAL_DELETE);
-		if (!rn->after)
-			return -ENOMEM;
-		snprintf(rn->after->key, sizeof(rn->after->key), "%s", rn->from.key);
-		snprintf(rn->after->etag, sizeof(rn->after->etag), "%s", inode->rec.etag);
+	if (!stored)
 		return 0;
+	r = move_key(rn, F3_JOURNAL_RENAME, rn->place.class_ == F3_CLASS_DURABLE);
+	if (r == -ENOENT && !known) {
+		/* It was not there after all. */
+		f3_ns_told_done(rn->core, &rn->moved, 0);
+		r = 0;
 	}
-	if (rn->to.inode && rn->to.in_store)
-		f3_stage_drop(rn->core, rn->to.inode);
-	e = entry_new(rn, F3_JOURNAL_RENAME);
-	if (!e)
-		return -ENOMEM;
-	snprintf(e->key, sizeof(e->key), "%s", rn->from.key);
-	snprintf(e->etag, sizeof(e->etag), "%s", inode->rec.etag);
-	r = new_key(rn, e->key2, sizeof(e->key2));
-	if (!r && rn->place.class_ == F3_CLASS_DURABLE)
-		r = f3_ns_tell_store(rn->core, e);
-	else if (!r)
-		rn->after = e;
-	if (r || !rn->after)
-		free(e);
 	return r;
 }
 
@@ -248,7 +241,6 @@ static int object_rename(struct renaming *rn)
 static int before(struct renaming *rn)
 {
 	struct f3_inode *inode = rn->from.inode;
-	bool to_store;
 	int r;
 
 	r = side_store(rn->core, &rn->from);
@@ -270,21 +262,21 @@ static int before(struct renaming *rn)
 				&rn->place);
 	if (r)
 		return r;
-	to_store = f3_class_in_store(rn->place.class_) && inode->volume->store;
-	if (to_store && (rn->to.dir->rec.flags & F3_INO_LOCAL_TREE))
-		return -EXDEV;		/* its own class is above what the name can be */
-	if (!rn->from.in_store && !rn->to.in_store && !to_store)
+	rn->to_store = f3_class_in_store(rn->place.class_) && inode->volume->store;
+	if (rn->to_store && (rn->to.dir->rec.flags & F3_INO_LOCAL_TREE))
+		return -EXDEV; /* its own class is above what the name can be */
+	if (!rn->from.in_store && !rn->to.in_store && !rn->to_store)
 		return 0;
 	if (!rn->who->may_block)
 		return -F3_EWAIT;
-	if (rn->from.in_store && to_store)
+	if (rn->from.in_store && rn->to_store)
 		return object_rename(rn);
 	if (rn->from.in_store) {
 		r = f3_move_class(rn->core, inode, rn->place.class_, rn->place.source, rn->who);
 		if (r)
 			return r;
 	}
-	return to_store ? 0 : drop_target(rn);
+	return rn->to_store ? 0 : drop_target(rn);
 }
 
 /* Names and inode locks as the caller says. */
@@ -343,7 +335,9 @@ static int rename_local(struct renaming *rn)
 	bool moving_dir = is_dir(&rn->from), replaced = false;
 	struct f3_lock *locks[] = { f3_names_lock(rn->core, rn->from.dir->ino),
 				    f3_names_lock(rn->core, rn->to.dir->ino),
-				    is_dir(&rn->to) ? f3_names_lock(rn->core, rn->to.inode->ino) : NULL };
+				    is_dir(&rn->to) ? f3_names_lock(rn->core, rn->to.inode->ino) :
+						      NULL };
+	char etag[F3_ETAG_MAX + 1] = "";
 	int64_t now = f3_clock_file_ns();
 	struct f3_batch *b;
 	int r = f3_batch_new(rn->core->meta, &b);
@@ -356,6 +350,10 @@ static int rename_local(struct renaming *rn)
 		r = still_so(rn, &rn->to);
 	if (!r && is_dir(&rn->to))
 		r = f3_meta_dir_has_names(rn->core->meta, rn->to.inode->ino) ? -ENOTEMPTY : 0;
+	if (!r)
+		r = f3_ns_told_batch(rn->to.dir->volume, &rn->gone, b);
+	if (!r)
+		r = f3_ns_told_batch(rn->from.dir->volume, &rn->moved, b);
 	if (!r) {
 		f3_batch_del_name(b, rn->from.dir->ino, rn->from.name, rn->from.len);
 		f3_ns_dir_changed(rn->from.dir, -1, moving_dir ? -1 : 0, now, b);
@@ -364,17 +362,24 @@ static int rename_local(struct renaming *rn)
 		if (rn->to.inode) {
 			f3_lock(&rn->to.inode->lock);
 			/* What it replaces in the store is what the next PUT is conditional on. */
-			if (rn->to.in_store && !moving_dir && !rn->from.in_store)
-				memcpy(rn->from.inode->rec.etag, rn->to.inode->rec.etag,
-				       sizeof(rn->from.inode->rec.etag));
+			if (rn->to.in_store && rn->to_store && !rn->moved.e)
+				memcpy(etag, rn->to.inode->rec.etag, sizeof(etag));
 			replaced = f3_ns_drop_name(rn->to.inode, now, b);
 			f3_unlock(&rn->to.inode->lock);
 		}
-		put_name_of(&rn->to, rn->from.inode, b, now);
-		if (rn->after) {
-			f3_ns_entry_number(rn->core, rn->after);
-			f3_batch_put_journal(b, rn->after);
+		if (rn->to_store) {
+			struct f3_inode_rec *rec = &rn->from.inode->rec;
+
+			f3_lock(&rn->from.inode->lock);
+			if (!rn->moved.e)
+				memcpy(rec->etag, etag, sizeof(rec->etag));
+			if (rn->from.in_store) {
+				rec->class_ = (uint8_t)rn->place.class_;
+				rec->class_source = (uint8_t)rn->place.source;
+			}
+			f3_unlock(&rn->from.inode->lock);
 		}
+		put_name_of(&rn->to, rn->from.inode, b, now);
 		r = f3_batch_commit(b);
 	}
 	f3_unlock_many(locks, 3);
@@ -384,35 +389,118 @@ static int rename_local(struct renaming *rn)
 	return r;
 }
 
-/* What the store learns once the names have changed. */
+/* What follows once the names have changed, and commits are not held any more. */
 static int after(struct renaming *rn)
 {
 	struct f3_inode *inode = rn->from.inode;
-	int r = 0;
 
 	if (is_dir(&rn->from)) {
 		rn->core->inherit_epoch++;
 		return 0;
 	}
-	if (rn->resend) {
+	if (!rn->from.in_store || !rn->to_store)
+		return f3_ns_place_again(rn->core, rn->to.dir, inode, rn->to.name, rn->who);
+	if (!rn->resend || rn->place.class_ != F3_CLASS_DURABLE ||
+	    inode->rec.state == F3_STATE_WRITING)
+		return 0;
+	return f3_ns_commit_wait(rn->core, inode);
+}
+
+/* Commits of both files stop while their names change. -F3_EWAIT. */
+static int hold(struct renaming *rn)
+{
+	struct f3_inode *files[] = { rn->from.inode, rn->to.inode };
+
+	if (!rn->from.dir->volume->store)
+		return 0;
+	for (int i = 0; i < 2; i++)
+		if (files[i] && !rn->who->may_block && f3_stage_running(files[i]))
+			return -F3_EWAIT;
+	for (int i = 0; i < 2; i++)
+		if (files[i])
+			f3_stage_hold(rn->core, files[i]);
+	return 0;
+}
+
+static void release(struct renaming *rn)
+{
+	if (!rn->from.dir->volume->store)
+		return;
+	f3_stage_release(rn->core, rn->from.inode);
+	if (rn->to.inode)
+		f3_stage_release(rn->core, rn->to.inode);
+}
+
+static int rename_held(struct renaming *rn)
+{
+	int r = before(rn);
+
+	if (!r)
+		r = rename_local(rn);
+	f3_ns_told_done(rn->core, &rn->gone, r);
+	f3_ns_told_done(rn->core, &rn->moved, r);
+	return r;
+}
+
+int f3_ns_rename_replayed(struct f3_core *core, struct f3_inode *dir, const char *name,
+			  struct f3_inode *inode, struct f3_ns_told *told)
+{
+	static const struct f3_caller daemon_ = { .may_block = true };
+	struct renaming rn = { .core = core, .who = &daemon_, .moved = *told };
+	const char *object = strrchr(told->e->key2, '/');
+	char newname[F3_NAME_MAX + 1];
+	int r;
+
+	object = object ? object + 1 : told->e->key2;
+	r = f3_escape_name(object, strlen(object), false, newname);
+	if (!r)
+		r = side_init(core, &rn.from, dir->ino, name);
+	if (!r)
+		r = side_init(core, &rn.to, told->e->dir2, newname);
+	if (!r && rn.from.inode != inode)
+		r = -ESTALE;
+	if (!r)
+		r = check_types(&rn, 0);
+	if (!r) {
+		r = rename_local(&rn);
+		core->inherit_epoch++;
+	}
+	side_done(core, &rn.from);
+	side_done(core, &rn.to);
+	return r;
+}
+
+int f3_ns_set_aside(struct f3_core *core, struct f3_inode *inode, const char *name)
+{
+	struct renaming rn = { .core = core };
+	char old[F3_NAME_MAX + 1];
+	uint64_t parent;
+	int r;
+
+	f3_lock(&inode->lock);
+	parent = inode->rec.parent;
+	memcpy(old, inode->rec.name, sizeof(old));
+	f3_unlock(&inode->lock);
+	r = side_init(core, &rn.from, parent, old);
+	if (!r)
+		r = side_init(core, &rn.to, parent, name);
+	if (!r && (rn.from.inode != inode || rn.to.inode))
+		r = rn.to.inode ? -EEXIST : -ESTALE;
+	if (!r) {
+		/* The batch of the names takes these along. */
 		f3_lock(&inode->lock);
 		inode->rec.etag[0] = '\0';
-		if (rn->to.in_store)
-			memcpy(inode->rec.etag, rn->to.inode->rec.etag, sizeof(inode->rec.etag));
-		inode->rec.class_ = (uint8_t)rn->place.class_;
-		inode->rec.class_source = (uint8_t)rn->place.source;
+		inode->rec.flags |= F3_INO_PINNED;
+		inode->maybe_stored = false;
 		f3_unlock(&inode->lock);
-		if (inode->rec.state != F3_STATE_WRITING) {
-			r = rn->place.class_ == F3_CLASS_DURABLE ? f3_ns_commit_wait(rn->core, inode) :
-								   f3_stage_commit(rn->core, inode, NULL);
-			if (r > 0)
-				r = 0;
-		}
-	} else {
-		r = f3_ns_place_again(rn->core, rn->to.dir, inode, rn->to.name, rn->who);
+		r = rename_local(&rn);
 	}
-	if (!r && rn->after)
-		r = f3_journal_add(rn->core, rn->after, true, NULL);
+	side_done(core, &rn.from);
+	side_done(core, &rn.to);
+	if (!r && core->kernel.inval_entry) {
+		core->kernel.inval_entry(core->kernel.arg, parent, old, strlen(old));
+		core->kernel.inval_entry(core->kernel.arg, parent, name, strlen(name));
+	}
 	return r;
 }
 
@@ -450,7 +538,7 @@ int f3_ns_rename(struct f3_core *core, uint64_t parent, const char *name, uint64
 	if (!r)
 		r = check_types(&rn, flags);
 	if (!r && rn.from.inode == rn.to.inode)
-		goto out;		/* two names of one file: nothing happens (POSIX) */
+		goto out; /* two names of one file: nothing happens (POSIX) */
 	if (!r && is_dir(&rn.from) && parent != newparent)
 		r = check_loop(core, rn.from.inode->ino, newparent);
 	if (!r && (flags & RENAME_EXCHANGE) && is_dir(&rn.to) && parent != newparent)
@@ -461,13 +549,15 @@ int f3_ns_rename(struct f3_core *core, uint64_t parent, const char *name, uint64
 		r = exchange(&rn);
 		goto out;
 	}
-	r = before(&rn);
-	if (!r)
-		r = rename_local(&rn);
+	rn.exclusive = flags & RENAME_NOREPLACE;
+	r = hold(&rn);
+	if (r)
+		goto out;
+	r = rename_held(&rn);
+	release(&rn);
 	if (!r)
 		r = after(&rn);
 out:
-	free(rn.after);
 	side_done(core, &rn.from);
 	side_done(core, &rn.to);
 	return r;

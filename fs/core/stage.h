@@ -2,47 +2,94 @@
 /*
  * stage: makes the bytes of a writeback or durable file durable in the object store.
  *
- * A commit: resolve the key; journal the intent with the generation and attempt; snapshot the
- * backing file (reflink) or check before and after that it did not change (at most three rounds,
- * then -EBUSY and again later); send (one PUT, a multipart upload by plan.h's schedule, or an edit
- * with part-copies); record etag, state CLEAN and drop the journal entry in one batch; call the
- * waiters. Ambiguous answers are settled by HEAD and f3-gen. A commit of a file that changed
- * meanwhile is followed by another one before its waiters (of the later content) are called.
+ * A commit is an entry of the journal (journal_run.h) that names the inode. In its turn: the key is
+ * resolved; the backing file is snapshotted (reflink) or looked at before and after, and sent again
+ * if it changed meanwhile (at most three rounds, then -EBUSY, and again later); sent as one PUT, a
+ * multipart upload by plan.h's schedule, or an edit with part-copies; then etag, state CLEAN and
+ * the removal of the entry are recorded in one batch, and the waiters called. Each request is
+ * conditional on the object that is known, and has a generation of its own, journalled before it:
+ * an answer that was lost is settled by HEAD. Content that changed after the snapshot is a commit
+ * of its own, whose waiters wait for that one.
  *
- * durable: close() and fsync() wait; a failure is theirs. writeback: journalled and retried for
- * ever with back-off, visibly (state, metric, log); a lost race is published beside the winner as
- * "NAME.f3-conflict-GEN" and pinned.
+ *   nothing -> pending (in the journal) -> running -> nothing
+ *                 ^                          |  \-> pending: changed meanwhile
+ *                 +---- failed, tried again -+
  *
- * Large files: parts go up while the writer still writes (from 64 MiB or one second on), checksum
- * taken of the very buffer sent and compared at commit against the file; changed parts go again.
- * No early upload for files with a writable mapping, backward writes, or names that look temporary.
+ * durable: close() and fsync() wait; the first definite error, or the last one after retry-max, is
+ * theirs, and the file's state FAILED. All the same it is tried again, as for writeback, visibly,
+ * until it is up: the bytes are the only copy. Only a file that lost a race with another writer of
+ * the object is left alone until it is written again. A writeback file that lost one is published
+ * beside the winner as "NAME.f3-conflict-GEN" and pinned.
+ *
+ * Attributes go with the content, or by themselves a little later, coalesced. Symbolic links,
+ * FIFOs, sockets and devices are objects too, without a backing file. Large files go up while they
+ * are still being written (stage_early.c).
+ *
+ * Locks: the state is guarded by the inode's lock. Nothing is asked of the store with a lock held.
  */
 #ifndef F3_CORE_STAGE_H
 #define F3_CORE_STAGE_H
 
 #include "fs/core/inode.h"
+#include "fs/core/journal_run.h"
 
-/* Has the content changed since it was last committed? (fstat of the backing file.) */
+/* Would close() or fsync() have to wait? Content or attributes changed since the last commit, or
+ * one is under way. */
 bool f3_stage_needed(struct f3_core *core, struct f3_inode *inode);
+/* Is the content what was last committed (or nothing was written)? The backing file was just
+ * looked at (inode->seen). Inode lock held. */
+bool f3_stage_unchanged(const struct f3_inode *inode);
+/* Is there something the store does not have? Inode lock held. */
+bool f3_stage_dirty(struct f3_core *core, struct f3_inode *inode);
+/* Brings the volume's count of dirty bytes in line with the inode's. Inode lock held. */
+void f3_stage_account(struct f3_inode *inode);
 
 /*
  * Makes the content of now durable. 0: it is already. 1: w->fn will be called with the result.
- * -errno: cannot be started. w may be NULL (writeback after seal: nobody waits).
- * sync_local: what writeback's close() and fsync() promise is on the local disk before w is
- * called: bytes, name and journal entry; the upload goes on by itself.
+ * -errno: cannot be started. w may be NULL (after seal: nobody waits).
  */
 int f3_stage_commit(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w);
+/* What writeback's close() and fsync() promise is on the local disk at return: bytes, name and
+ * journal entry; the upload goes on by itself. Blocks on the local disk. */
 int f3_stage_sync_local(struct f3_core *core, struct f3_inode *inode);
 
-/* Attributes changed (chmod, chown, utimens, xattr): reach the object with the next commit or as
- * one coalesced attribute copy soon after. Inode lock not held. */
+/* Attributes are about to change (chmod, chown, utimens, xattr): marks the record and puts it in
+ * the batch. Inode lock held. */
+void f3_stage_attr_mark(struct f3_inode *inode, struct f3_batch *b);
+/* They have changed: they reach the object with the next commit, or soon. */
 void f3_stage_attr_changed(struct f3_core *core, struct f3_inode *inode);
 
 /* A writer was opened: maybe start early upload (called by file.c after the open). */
 void f3_stage_writer_opened(struct f3_core *core, struct f3_inode *inode);
 
-/* The file lost its last name or changes class: stop, abort its upload, drop its PUT entry from
- * the journal (born and deleted before its stage: never leaves the node). May block. */
+/*
+ * Names of the file are going to change, or its last one to go: a commit under way is stopped, one
+ * that is pending withdrawn (a file born and deleted before its stage never leaves the node), and
+ * none is begun until f3_stage_release, which begins one where it is needed. Blocks on the store
+ * if one is running (f3_stage_running). Holds are counted.
+ */
+void f3_stage_hold(struct f3_core *core, struct f3_inode *inode);
+void f3_stage_release(struct f3_core *core, struct f3_inode *inode);
+bool f3_stage_running(struct f3_inode *inode);
+/* Hold and release in one: the file changes class, or ends. */
 void f3_stage_drop(struct f3_core *core, struct f3_inode *inode);
+/* May the store have an object of the inode, as far as is known here? Inode lock held. */
+static inline bool f3_stage_stored(const struct f3_inode *inode)
+{
+	return inode->rec.etag[0] || inode->maybe_stored;
+}
+
+/* For journal_run.c: carries out an entry; the record is gone when it returns 0 or -ECANCELED. */
+struct f3_journal_call;
+int f3_stage_run(struct f3_journal_call *call);
+/* An entry the last run left: its file is pending again. -ENOENT: it is gone, and the record. */
+int f3_stage_adopt(struct f3_core *core, const struct f3_journal_entry *e,
+		   struct f3_journal_task *t);
+/* Those who wait for the inode's commit have waited long enough for its turn. */
+void f3_stage_late(struct f3_core *core, uint64_t ino);
+/* The daemon stops: ends what is under way; and, once nothing is, frees what is pending. */
+void f3_stage_interrupt(struct f3_core *core);
+void f3_stage_forget(struct f3_core *core);
+void f3_stage_register_metrics(struct f3_core *core);
 
 #endif

@@ -16,6 +16,7 @@
 #include "fs/base/log.h"
 #include "fs/core/evict.h"
 #include "fs/core/fill.h"
+#include "fs/core/journal_run.h"
 #include "fs/core/namespace.h"
 #include "fs/core/node.h"
 
@@ -40,6 +41,7 @@ void f3_volume_free(struct f3_volume *v)
 		return;
 	f3_object_close(v->store);
 	f3_fill_gate_free(v->fills);
+	f3_journal_gate_free(v->stages);
 	f3_stock_free(v->disk_stock);
 	f3_stock_free(v->memory_stock);
 	f3_backing_close(v->disk);
@@ -217,6 +219,7 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 
 	if (!v)
 		return f3_err_set(err, -ENOMEM, "out of memory");
+	v->core = core;
 	snprintf(v->name, sizeof(v->name), "%s", rec->name);
 	snprintf(v->url, sizeof(v->url), "%s", rec->url);
 	v->root_ino = rec->root_ino;
@@ -254,6 +257,8 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 		goto out;
 	}
 	r = f3_fill_gate_new(core, &v->fills);
+	if (!r)
+		r = f3_journal_gate_new(core, v, &v->stages);
 	if (r) {
 		f3_err_set(err, r, "out of memory");
 		goto out;

@@ -21,6 +21,7 @@
 #include "fs/object/object.h"
 
 struct f3_volume {
+	struct f3_core *core;
 	uint32_t id;
 	char name[F3_NAME_MAX + 1];
 	char url[F3_KEY_MAX + 1];	/* "" : local classes only */
@@ -35,6 +36,7 @@ struct f3_volume {
 	struct f3_stock *disk_stock, *memory_stock;
 	struct f3_object_store *store;	/* NULL without url, or while it cannot be reached at start */
 	struct f3_fill_gate *fills;
+	struct f3_journal_gate *stages;
 	_Atomic uint64_t used_bytes;	/* charged: see f3_volume_charge */
 	_Atomic uint64_t used_inodes;
 	_Atomic uint64_t dirty_bytes;	/* not yet in the store */

@@ -190,6 +190,7 @@ static int change(struct f3_core *core, struct f3_inode *inode, const char *name
 		    put_locked(core, inode, name, value, size, flags, b);
 	if (!r) {
 		inode->rec.ctime_ns = f3_clock_file_ns();
+		f3_stage_attr_mark(inode, b);
 		f3_batch_put_inode(b, &inode->rec);
 		r = f3_batch_commit(b);
 	}

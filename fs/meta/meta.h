@@ -84,6 +84,7 @@ int f3_meta_each_xattr(struct f3_meta *m, uint64_t ino,
 		       void *arg);
 int f3_meta_each_extent(struct f3_meta *m, uint64_t ino,
 			int (*fn)(void *arg, uint64_t start, uint64_t len), void *arg);
+int f3_meta_get_journal(struct f3_meta *m, uint64_t seq, struct f3_journal_entry *ret_e);
 int f3_meta_each_journal(struct f3_meta *m, int (*fn)(void *arg, const struct f3_journal_entry *e),
 			 void *arg);
 int f3_meta_each_inode(struct f3_meta *m, uint64_t from,

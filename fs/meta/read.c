@@ -135,6 +135,21 @@ int f3_meta_get_inode(struct f3_meta *m, uint64_t ino, struct f3_inode_rec *ret_
 	return r;
 }
 
+int f3_meta_get_journal(struct f3_meta *m, uint64_t seq, struct f3_journal_entry *ret_e)
+{
+	struct f3_buf key, value;
+	int r;
+
+	f3_buf_init(&key, F3_META_KEY_MAX);
+	f3_buf_init(&value, F3_META_VALUE_MAX);
+	f3_key_u64(&key, seq);
+	r = m->kv->ops->get(m->kv, F3_CF_JOURNAL, key.data, key.len, &value);
+	if (!r)
+		r = f3_meta_decode_error(f3_journal_decode(seq, value.data, value.len, ret_e));
+	f3_buf_done(&value);
+	return r;
+}
+
 int f3_meta_get_name(struct f3_meta *m, uint64_t parent, const char *name, size_t len,
 		     struct f3_meta_name *ret_name)
 {

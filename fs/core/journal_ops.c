@@ -1,0 +1,634 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * journal_ops: what the journal's entries about names ask of the store.
+ *
+ * Each may run again after a crash or an answer that was lost: before anything is said to have
+ * failed, the store is asked whether it was done by us, which the generation in the object tells.
+ */
+#include "config.h"
+
+#include "fs/core/journal_impl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/base/clock.h"
+#include "fs/base/log.h"
+#include "fs/core/store_attr.h"
+#include "fs/core/store_op.h"
+
+/* ---- Common ---- */
+
+static struct f3_obj_gen gen_of(const struct f3_journal_entry *e)
+{
+	return (struct f3_obj_gen){ .id = e->id,
+				    .generation = e->generation,
+				    .attempt = e->attempt };
+}
+
+static void keep_message(struct f3_journal_call *call, const struct f3_obj_op *op)
+{
+	snprintf(call->message, sizeof(call->message), "%s", op->message);
+}
+
+/* Runs it, keeps what the store said, frees its results. */
+static int run(struct f3_journal_call *call, struct f3_obj_op *op)
+{
+	int r = f3_store_run(call->volume, op);
+
+	keep_message(call, op);
+	return r;
+}
+
+struct seen {
+	bool ours; /* made by this entry's file */
+	bool is_dir;
+	struct f3_obj_gen gen;
+	char etag[F3_OBJ_ETAG_MAX + 1];
+};
+
+/* What is there under the key now. */
+static int look(struct f3_journal_call *call, const char *key, struct seen *ret_seen)
+{
+	struct f3_obj_op op;
+	int r = f3_store_head(call->volume, &op, key);
+
+	if (!r) {
+		ret_seen->ours = op.info.have_gen && f3_id_equal(&op.info.gen.id, &call->e->id);
+		ret_seen->is_dir = op.info.is_dir;
+		ret_seen->gen = op.info.gen;
+		memcpy(ret_seen->etag, op.info.etag, sizeof(ret_seen->etag));
+	} else {
+		keep_message(call, &op);
+	}
+	f3_object_op_done(&op);
+	return r;
+}
+
+/* The record of the result: of the inode, if it is there still, and of the entry's end. */
+static int record(struct f3_journal_call *call, void (*fn)(struct f3_inode *inode, const void *arg),
+		  const void *arg)
+{
+	struct f3_inode *inode = NULL;
+	struct f3_batch *b;
+	int r = f3_batch_new(call->core->meta, &b);
+
+	if (!r && fn) {
+		r = f3_inode_get(call->core, call->e->ino, &inode);
+		if (r == -ENOENT || r == -ESTALE)
+			r = 0;
+	}
+	if (!r && !call->hold)
+		f3_batch_del_journal(b, call->e->seq);
+	if (!r && inode)
+		f3_lock(&inode->lock);
+	if (!r && inode && !inode->dead) {
+		fn(inode, arg);
+		f3_batch_put_inode(b, &inode->rec);
+	}
+	if (!r)
+		r = f3_batch_commit(b);
+	if (inode)
+		f3_unlock(&inode->lock);
+	f3_batch_free(b);
+	f3_inode_put(call->core, inode);
+	return r;
+}
+
+/* A listing that was begun before this may still show what is gone now. */
+static void names_went(struct f3_journal_call *call, uint64_t dir)
+{
+	struct f3_inode *inode = dir ? f3_inode_peek(call->core, dir) : NULL;
+
+	if (!inode)
+		return;
+	f3_lock(&inode->lock);
+	inode->gone_mono_ns = f3_clock_mono_ns();
+	f3_unlock(&inode->lock);
+	f3_inode_put(call->core, inode);
+}
+
+/* ---- MKDIR, RMDIR ---- */
+
+static void marker_made(struct f3_inode *inode, const void *arg)
+{
+	const struct f3_obj_info *info = arg;
+
+	inode->rec.flags |= F3_INO_MARKER;
+	inode->rec.flags &= ~(uint32_t)F3_INO_IMPLICIT;
+	snprintf(inode->rec.etag, sizeof(inode->rec.etag), "%s", info->etag);
+	inode->checked_mono_ns = f3_clock_mono_ns();
+}
+
+static int take_attr(struct f3_journal_call *call, struct f3_inode *inode,
+		     struct f3_store_attr *ret_a)
+{
+	int r;
+
+	f3_lock(&inode->lock);
+	r = inode->dead ? -ECANCELED : f3_store_attr_take(call->core, inode, ret_a);
+	f3_unlock(&inode->lock);
+	return r;
+}
+
+static int send_marker(struct f3_journal_call *call, struct f3_inode *inode)
+{
+	struct f3_obj_gen gen = gen_of(call->e);
+	struct f3_store_attr a;
+	struct f3_obj_op op;
+	struct seen seen;
+	char key[F3_KEY_MAX + 1];
+	int r = f3_inode_key(call->core, inode->ino, key, sizeof(key));
+
+	if (!r)
+		r = take_attr(call, inode, &a);
+	if (r)
+		return r == -ENOENT ? -ECANCELED : r;
+	f3_object_op_init(&op, F3_OBJ_MKDIR);
+	op.key = key;
+	op.cond = F3_OBJ_ABSENT;
+	op.attr = &a.attr;
+	op.gen = &gen;
+	r = run(call, &op);
+	if (r == F3_OBJ_AMBIGUOUS || r == -EEXIST) {
+		int h = look(call, key, &seen);
+
+		/* Of somebody else: mkdir(2) says so while it still can; later there are two that
+		 * made one directory. */
+		if (!h && seen.is_dir && (seen.ours || (r == -EEXIST && call->acked))) {
+			memcpy(op.info.etag, seen.etag, sizeof(op.info.etag));
+			r = 0;
+		} else if (h && h != -ENOENT) {
+			r = h;
+		}
+	}
+	if (!r)
+		r = record(call, marker_made, &op.info);
+	f3_object_op_done(&op);
+	f3_store_attr_done(&a);
+	return r;
+}
+
+static int carry_mkdir(struct f3_journal_call *call)
+{
+	struct f3_inode *inode;
+	int r = f3_inode_get(call->core, call->e->ino, &inode);
+
+	if (!r) {
+		r = send_marker(call, inode);
+		f3_inode_put(call->core, inode);
+	} else if (r == -ENOENT || r == -ESTALE) {
+		r = -ECANCELED;
+	}
+	return r == -ECANCELED ? record(call, NULL, NULL) : r;
+}
+
+static int carry_rmdir(struct f3_journal_call *call)
+{
+	struct f3_obj_op op;
+	struct seen seen;
+	int r;
+
+	f3_object_op_init(&op, F3_OBJ_RMDIR);
+	op.key = call->e->key;
+	r = run(call, &op);
+	f3_object_op_done(&op);
+	if (r == F3_OBJ_AMBIGUOUS) {
+		int h = look(call, call->e->key, &seen);
+
+		if (h == -ENOENT)
+			r = 0;
+		else if (h)
+			r = h;
+	}
+	/* Others have put something into it meanwhile: then it is theirs, and shows up again. */
+	if (r == -ENOTEMPTY && call->acked) {
+		f3_log_warn(
+			"volume %s: directory %s was removed here but holds objects of others in the "
+			"store; it stays there",
+			call->volume->name, call->e->key);
+		r = 0;
+	}
+	if (r)
+		return r;
+	names_went(call, call->e->dir1);
+	return record(call, NULL, NULL);
+}
+
+/* ---- DELETE ---- */
+
+/* Deletes the object if it still is the one with this etag. -ESTALE: it is not. */
+static int delete_if(struct f3_journal_call *call, const char *key, const char *etag)
+{
+	const struct f3_obj_caps *caps = &call->volume->store->caps;
+	struct f3_obj_op op;
+	struct seen seen;
+	int r;
+
+	if (!caps->delete_match) {
+		/* As near as this store lets us come. */
+		r = look(call, key, &seen);
+		if (r)
+			return r == -ENOENT ? 0 : r;
+		if (strcmp(seen.etag, etag) != 0)
+			return -ESTALE;
+	}
+	f3_object_op_init(&op, F3_OBJ_DELETE);
+	op.key = key;
+	if (caps->delete_match) {
+		op.cond = F3_OBJ_MATCH;
+		op.etag = etag;
+	}
+	r = run(call, &op);
+	f3_object_op_done(&op);
+	return r;
+}
+
+/* The object under the key, as far as it is one of ours; what others have put there stays. */
+static int delete_ours(struct f3_journal_call *call, const char *key, const char *etag)
+{
+	struct seen seen;
+	int r = *etag ? delete_if(call, key, etag) : -ESTALE;
+
+	if (r != -ESTALE && r != F3_OBJ_AMBIGUOUS)
+		return r;
+	r = look(call, key, &seen);
+	if (r == -ENOENT)
+		return 0;
+	if (r)
+		return r;
+	if (seen.is_dir || (!seen.ours && strcmp(seen.etag, etag) != 0))
+		return 0;
+	r = delete_if(call, key, seen.etag);
+	return r == -ESTALE || r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
+}
+
+static int carry_delete(struct f3_journal_call *call)
+{
+	int r;
+
+	if (!call->volume->store)
+		return -EIO;
+	r = delete_ours(call, call->e->key, call->e->etag);
+	if (r)
+		return r;
+	names_went(call, call->e->dir1);
+	return record(call, NULL, NULL);
+}
+
+/* ---- RENAME ---- */
+
+static void renamed(struct f3_inode *inode, const void *arg)
+{
+	const struct f3_obj_info *info = arg;
+
+	snprintf(inode->rec.etag, sizeof(inode->rec.etag), "%s", info->etag);
+	inode->checked_mono_ns = f3_clock_mono_ns();
+}
+
+/* One operation of the store. */
+static int rename_inside(struct f3_journal_call *call, struct f3_obj_info *ret_info)
+{
+	struct f3_journal_entry *e = call->e;
+	struct f3_obj_op op;
+	int r;
+
+	f3_object_op_init(&op, F3_OBJ_RENAME);
+	op.key = e->key;
+	op.key2 = e->key2;
+	op.cond = e->flags & F3_JOURNAL_EXCLUSIVE ? F3_OBJ_ABSENT : F3_OBJ_ANY;
+	op.etag2 = e->etag[0] && e->type == F3_JOURNAL_RENAME ? e->etag : NULL;
+	r = run(call, &op);
+	if (!r)
+		*ret_info = op.info;
+	f3_object_op_done(&op);
+	return r;
+}
+
+/* Copy, then delete: both may show, never neither. */
+static int rename_by_copy(struct f3_journal_call *call, struct f3_obj_info *ret_info)
+{
+	const struct f3_obj_caps *caps = &call->volume->store->caps;
+	struct f3_journal_entry *e = call->e;
+	struct f3_obj_gen gen = gen_of(e);
+	bool exclusive = e->flags & F3_JOURNAL_EXCLUSIVE;
+	struct f3_obj_op op;
+	struct seen seen;
+	int r;
+
+	if (exclusive && !caps->copy_target_absent) {
+		r = look(call, e->key2, &seen);
+		if (!r && !seen.ours)
+			return -EEXIST;
+		if (r && r != -ENOENT)
+			return r;
+	}
+	f3_object_op_init(&op, F3_OBJ_COPY);
+	op.key = e->key;
+	op.key2 = e->key2;
+	op.gen = &gen;
+	if (exclusive && caps->copy_target_absent)
+		op.cond = F3_OBJ_ABSENT;
+	op.etag2 = e->etag[0] && caps->copy_source_match ? e->etag : NULL;
+	r = run(call, &op);
+	if (!r)
+		*ret_info = op.info;
+	f3_object_op_done(&op);
+	return r ? r : delete_ours(call, e->key, e->etag);
+}
+
+/* No clear answer, or the source is not there (any more): was it done before? */
+static int rename_settle(struct f3_journal_call *call, int r, struct f3_obj_info *ret_info)
+{
+	struct f3_journal_entry *e = call->e;
+	struct seen from, to;
+	int h = look(call, e->key2, &to), g;
+
+	if (h && h != -ENOENT)
+		return h;
+	g = look(call, e->key, &from);
+	if (g && g != -ENOENT)
+		return g;
+	if (!h && to.ours) {
+		snprintf(ret_info->etag, sizeof(ret_info->etag), "%s", to.etag);
+		return g ? 0 : delete_ours(call, e->key, e->etag);
+	}
+	/* A directory that others made has no mark: it is there and not here any more. */
+	if (!h && g == -ENOENT && to.is_dir && call->tried) {
+		snprintf(ret_info->etag, sizeof(ret_info->etag), "%s", to.etag);
+		return 0;
+	}
+	if (g == -ENOENT)
+		return -ENOENT;
+	if (r == -ESTALE && from.ours) {
+		/* Its attributes were changed by us since. */
+		snprintf(e->etag, sizeof(e->etag), "%s", from.etag);
+		return -EAGAIN;
+	}
+	return r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
+}
+
+static int carry_rename(struct f3_journal_call *call)
+{
+	struct f3_obj_info info = { .size = 0 };
+	int r;
+
+	if (!call->volume->store)
+		return -EIO;
+	for (int tries = 0;; tries++) {
+		r = call->volume->store->caps.rename ? rename_inside(call, &info) :
+						       rename_by_copy(call, &info);
+		if (r == F3_OBJ_AMBIGUOUS || r == -ENOENT || r == -ESTALE ||
+		    (r == -EEXIST && call->tried))
+			r = rename_settle(call, r, &info);
+		if (r != -EAGAIN || tries == 2)
+			break;
+		call->tried = true;
+	}
+	/* Somebody else has removed or replaced it: nothing of ours is there to be renamed. The next
+	 * look at the directories shows what is. */
+	if ((r == -ENOENT || r == -ESTALE) && call->acked) {
+		f3_log_warn("volume %s: %s was changed by others before it could be renamed to %s",
+			    call->volume->name, call->e->key, call->e->key2);
+		names_went(call, call->e->dir1);
+		return record(call, NULL, NULL);
+	}
+	if (r)
+		return r;
+	names_went(call, call->e->dir1);
+	return record(call, renamed, &info);
+}
+
+/* ---- RENAME_DIR by copies ---- */
+
+/* Where the walk is: keys of both sides, and the directory here, 0 where it is not known. */
+struct walk {
+	struct f3_journal_call *call;
+	char from[F3_KEY_MAX + 1], to[F3_KEY_MAX + 1];
+	size_t from_len, to_len;
+	int depth;
+};
+
+#define WALK_DEPTH_MAX 512 /* components of a key: more cannot be in 1024 bytes */
+
+static int push(struct walk *w, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (w->from_len + len + 1 > F3_KEY_MAX || w->to_len + len + 1 > F3_KEY_MAX)
+		return -ENAMETOOLONG;
+	w->from[w->from_len++] = '/';
+	memcpy(w->from + w->from_len, name, len + 1);
+	w->from_len += len;
+	w->to[w->to_len++] = '/';
+	memcpy(w->to + w->to_len, name, len + 1);
+	w->to_len += len;
+	return 0;
+}
+
+static void pop(struct walk *w, const char *name)
+{
+	size_t len = strlen(name) + 1;
+
+	w->from[w->from_len -= len] = '\0';
+	w->to[w->to_len -= len] = '\0';
+}
+
+/* The file here has the copy's etag from now on; its name is still under the old directory. */
+static int adopt_copy(struct f3_journal_call *call, uint64_t dir, const char *name,
+		      const char *old_etag, const char *etag)
+{
+	struct f3_meta_name found;
+	struct f3_inode *inode;
+	struct f3_batch *b;
+	int r;
+
+	if (!dir || f3_meta_get_name(call->core->meta, dir, name, strlen(name), &found))
+		return 0;
+	r = f3_inode_get(call->core, found.ino, &inode);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	r = f3_batch_new(call->core->meta, &b);
+	if (!r) {
+		f3_lock(&inode->lock);
+		if (!strcmp(inode->rec.etag, old_etag)) {
+			snprintf(inode->rec.etag, sizeof(inode->rec.etag), "%s", etag);
+			inode->checked_mono_ns = f3_clock_mono_ns();
+			f3_batch_put_inode(b, &inode->rec);
+			r = f3_batch_commit(b);
+		}
+		f3_unlock(&inode->lock);
+		f3_batch_free(b);
+	}
+	f3_inode_put(call->core, inode);
+	return r;
+}
+
+static int move_object(struct walk *w, uint64_t dir, const struct f3_obj_entry *entry)
+{
+	struct f3_journal_call *call = w->call;
+	const struct f3_obj_caps *caps = &call->volume->store->caps;
+	struct f3_obj_gen gen = entry->info.have_gen ? entry->info.gen : gen_of(call->e);
+	struct f3_obj_op op;
+	int r;
+
+	f3_object_op_init(&op, F3_OBJ_COPY);
+	op.key = w->from;
+	op.key2 = w->to;
+	op.gen = &gen;
+	op.etag2 = caps->copy_source_match ? entry->info.etag : NULL;
+	r = run(call, &op);
+	if (!r)
+		r = adopt_copy(call, dir, entry->name, entry->info.etag, op.info.etag);
+	f3_object_op_done(&op);
+	/* Gone or changed since it was listed: the next round sees what there is. */
+	if (r == -ENOENT || r == -ESTALE || r == F3_OBJ_AMBIGUOUS)
+		return -EAGAIN;
+	if (!r)
+		r = delete_if(call, w->from, entry->info.etag);
+	return r == -ESTALE || r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
+}
+
+static int move_marker(struct walk *w, const struct f3_obj_info *info)
+{
+	struct f3_obj_gen gen = info->have_gen ? info->gen : gen_of(w->call->e);
+	struct f3_obj_op op;
+	int r;
+
+	if (info->implicit)
+		return 0;
+	f3_object_op_init(&op, F3_OBJ_MKDIR);
+	op.key = w->to;
+	op.attr = info->have_attr ? &info->attr : NULL;
+	op.gen = &gen;
+	r = run(w->call, &op);
+	f3_object_op_done(&op);
+	return r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
+}
+
+static uint64_t dir_here(struct f3_journal_call *call, uint64_t parent, const char *name)
+{
+	struct f3_meta_name found;
+
+	if (!parent || f3_meta_get_name(call->core->meta, parent, name, strlen(name), &found))
+		return 0;
+	return found.ino;
+}
+
+static int move_tree(struct walk *w, uint64_t dir, const struct f3_obj_info *info);
+
+static int move_entry(struct walk *w, uint64_t dir, const struct f3_obj_entry *entry)
+{
+	int r = push(w, entry->name);
+
+	if (r)
+		return r;
+	r = entry->info.is_dir ? move_tree(w, dir_here(w->call, dir, entry->name), &entry->info) :
+				 move_object(w, dir, entry);
+	pop(w, entry->name);
+	return r;
+}
+
+/* Each page is the first one: what was moved is not listed any more. */
+static int move_tree(struct walk *w, uint64_t dir, const struct f3_obj_info *info)
+{
+	struct f3_obj_op op;
+	bool more = true;
+	int r = w->depth < WALK_DEPTH_MAX ? move_marker(w, info) : -ENAMETOOLONG;
+
+	w->depth++;
+	while (!r && more) {
+		f3_object_op_init(&op, F3_OBJ_LIST);
+		op.key = w->from;
+		r = run(w->call, &op);
+		more = !r && op.n_entries > 0;
+		for (size_t i = 0; i < op.n_entries && !r; i++)
+			r = move_entry(w, dir, &op.entries[i]);
+		f3_object_op_done(&op);
+	}
+	w->depth--;
+	if (r == -ENOENT)
+		r = 0;
+	if (!r) {
+		f3_object_op_init(&op, F3_OBJ_RMDIR);
+		op.key = w->from;
+		r = run(w->call, &op);
+		f3_object_op_done(&op);
+	}
+	return r == -ENOTEMPTY || r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
+}
+
+static int rename_tree(struct f3_journal_call *call, struct f3_obj_info *ret_info)
+{
+	struct walk *w = calloc(1, sizeof(*w));
+	struct f3_obj_op op;
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	w->call = call;
+	w->from_len = (size_t)snprintf(w->from, sizeof(w->from), "%s", call->e->key);
+	w->to_len = (size_t)snprintf(w->to, sizeof(w->to), "%s", call->e->key2);
+	do {
+		r = f3_store_head(call->volume, &op, call->e->key);
+		keep_message(call, &op);
+		if (!r)
+			r = move_tree(w, call->e->ino, &op.info);
+		else if (r == -ENOENT && call->tried)
+			r = 0;
+		f3_object_op_done(&op);
+		call->tried = true;
+	} while (r == -EAGAIN && !call->core->stopping);
+	free(w);
+	if (!r) {
+		struct seen to;
+
+		r = look(call, call->e->key2, &to);
+		if (!r)
+			snprintf(ret_info->etag, sizeof(ret_info->etag), "%s", to.etag);
+	}
+	return r;
+}
+
+static int carry_rename_dir(struct f3_journal_call *call)
+{
+	struct f3_obj_info info = { .size = 0 };
+	int r;
+
+	if (!call->volume->store)
+		return -EIO;
+	if (call->volume->store->caps.rename) {
+		r = rename_inside(call, &info);
+		if (r == F3_OBJ_AMBIGUOUS)
+			call->tried = true;
+		if (r == F3_OBJ_AMBIGUOUS || r == -ENOENT)
+			r = rename_settle(call, r, &info);
+	} else {
+		r = rename_tree(call, &info);
+	}
+	if (r)
+		return r;
+	names_went(call, call->e->dir1);
+	return record(call, renamed, &info);
+}
+
+int f3_journal_carry_out(struct f3_journal_call *call)
+{
+	switch (call->e->type) {
+	case F3_JOURNAL_MKDIR:
+		return carry_mkdir(call);
+	case F3_JOURNAL_RMDIR:
+		return carry_rmdir(call);
+	case F3_JOURNAL_DELETE:
+		return carry_delete(call);
+	case F3_JOURNAL_RENAME:
+		return carry_rename(call);
+	case F3_JOURNAL_RENAME_DIR:
+		return carry_rename_dir(call);
+	default:
+		return -EINVAL;
+	}
+}

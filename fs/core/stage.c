@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "fs/core/stage_impl.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/base/clock.h"
+#include "fs/base/log.h"
+#include "fs/base/metric.h"
+#include "fs/core/file.h"
+#include "fs/core/fill.h"
+
+static struct f3_counter dropped = {
+	.name = "f3_stage_dropped_total",
+	.labels = "",
+	.help = "Files that were gone, or local, before anything of them was sent to a store.",
+};
+
+/* ---- What is needed ---- */
+
+bool f3_stage_in_store(const struct f3_inode *inode)
+{
+	if (!inode->volume || !inode->volume->store)
+		return false;
+	if (S_ISDIR(inode->rec.mode))
+		return !(inode->rec.flags & F3_INO_LOCAL_TREE) &&
+		       inode->ino != inode->volume->root_ino;
+	return f3_class_in_store((enum f3_class)inode->rec.class_);
+}
+
+/* Its object is somebody else's, and that was said: left alone until it is written again. */
+static bool lost(const struct f3_inode *inode)
+{
+	return inode->rec.error == ESTALE;
+}
+
+bool f3_stage_unchanged(const struct f3_inode *inode)
+{
+	if (inode->changed || !inode->rec.etag[0])
+		return false;
+	return f3_fill_incomplete(inode) ||
+	       !memcmp(&inode->seen, &inode->committed, sizeof(inode->seen));
+}
+
+static int fingerprint(struct f3_inode *inode, struct f3_fingerprint *ret_fp)
+{
+	struct stat st;
+	int r = f3_backing_stat(f3_file_store(inode), inode->ino, inode->rec.backing, &st);
+
+	if (r)
+		return r;
+	*ret_fp = (struct f3_fingerprint){
+		.size = (uint64_t)st.st_size,
+		.mtime_ns = f3_ns_from_timespec(st.st_mtim),
+		.ctime_ns = f3_ns_from_timespec(st.st_ctim),
+	};
+	return 0;
+}
+
+/* Whether the content differs from what was committed last. */
+bool f3_stage_content_dirty(struct f3_inode *inode)
+{
+	struct f3_fingerprint now;
+
+	if (S_ISDIR(inode->rec.mode))
+		return false;
+	if ((inode->rec.flags & F3_INO_DIRTY) || !inode->rec.etag[0])
+		return true;
+	if (!S_ISREG(inode->rec.mode) || inode->rec.state != F3_STATE_WRITING)
+		return false;
+	if (inode->changed)
+		return true;
+	if (!f3_file_complete(inode))
+		return false;
+	return fingerprint(inode, &now) || memcmp(&now, &inode->committed, sizeof(now)) != 0;
+}
+
+bool f3_stage_dirty(struct f3_core *core, struct f3_inode *inode)
+{
+	(void)core;
+	if (!f3_stage_in_store(inode) || inode->dead || !inode->rec.nlink ||
+	    (inode->rec.flags & F3_INO_ORPHAN) || lost(inode))
+		return false;
+	return (inode->rec.flags & F3_INO_ATTR_DIRTY) || f3_stage_content_dirty(inode);
+}
+
+bool f3_stage_same(struct f3_core *core, struct f3_inode *inode, const struct f3_snapshot *snap)
+{
+	struct f3_fingerprint now;
+
+	(void)core;
+	if (!snap->regular)
+		return true;
+	if (inode->changed || inode->rec.generation != snap->generation)
+		return false;
+	if (!snap->complete || !f3_file_complete(inode))
+		return true;
+	return !fingerprint(inode, &now) && !memcmp(&now, &snap->fp, sizeof(now));
+}
+
+bool f3_stage_needed(struct f3_core *core, struct f3_inode *inode)
+{
+	bool needed;
+
+	f3_lock(&inode->lock);
+	needed = inode->stage || lost(inode) || f3_stage_dirty(core, inode);
+	f3_unlock(&inode->lock);
+	return needed;
+}
+
+void f3_stage_account(struct f3_inode *inode)
+{
+	uint64_t now = (inode->rec.flags & F3_INO_DIRTY) && !inode->dead &&
+				       !(inode->rec.flags & F3_INO_ORPHAN) ?
+			       inode->rec.size :
+			       0;
+
+	if (!inode->volume || now == inode->dirty_counted)
+		return;
+	inode->volume->dirty_bytes += now - inode->dirty_counted;
+	inode->dirty_counted = now;
+}
+
+/* ---- Beginning ---- */
+
+struct f3_stage *f3_stage_new(struct f3_core *core, struct f3_inode *inode)
+{
+	struct f3_stage *st = calloc(1, sizeof(*st));
+
+	if (!st)
+		return NULL;
+	st->core = core;
+	st->inode = inode;
+	f3_inode_ref(inode);
+	return st;
+}
+
+/* No lock held: its reference to the inode may be the last. */
+void f3_stage_free(struct f3_stage *st)
+{
+	if (!st)
+		return;
+	f3_upload_free(st->upload);
+	f3_inode_put(st->core, st->inode);
+	free(st);
+}
+
+static uint64_t delay_of(struct f3_inode *inode, bool content)
+{
+	if (inode->stage_waiters.first)
+		return 0;
+	return inode->rec.class_ == F3_CLASS_WRITEBACK || !content ? F3_STAGE_DELAY_NS : 0;
+}
+
+int f3_stage_enter(struct f3_core *core, struct f3_inode *inode, const char *key, bool acked)
+{
+	struct f3_inode_rec *rec = &inode->rec;
+	bool content = f3_stage_content_dirty(inode);
+	struct f3_journal_entry e = {
+		.type = content ? F3_JOURNAL_PUT : F3_JOURNAL_ATTR,
+		.flags = rec->class_ == F3_CLASS_DURABLE ? F3_JOURNAL_DURABLE : 0,
+		.volume = rec->volume,
+		.ino = inode->ino,
+		.dir1 = rec->parent,
+		.id = rec->id,
+		.generation = rec->generation,
+		.attempt = rec->attempt + 1,
+	};
+	struct f3_stage *st = f3_stage_new(core, inode);
+	struct f3_batch *b = NULL;
+	int r = st ? f3_batch_new(core->meta, &b) : -ENOMEM;
+
+	snprintf(e.key, sizeof(e.key), "%s", key);
+	snprintf(e.etag, sizeof(e.etag), "%s", rec->etag);
+	if (!r)
+		r = f3_journal_announce(inode->volume, &e,
+					F3_JOURNAL_RETRY | (acked ? F3_JOURNAL_ACKED : 0),
+					&st->task);
+	if (!r) {
+		f3_batch_put_journal(b, &e);
+		r = f3_batch_commit(b);
+		if (r)
+			(void)f3_journal_withdraw(st->task);
+	}
+	f3_batch_free(b);
+	if (r) {
+		if (st)
+			inode->refs--; /* not the last: the caller has one */
+		free(st);
+		return r;
+	}
+	st->seq = e.seq;
+	inode->stage = st;
+	/* Under the lock, so that it cannot be withdrawn and gone before it is begun; nobody is
+	 * called back, since it has no waiter. */
+	f3_journal_begin(st->task, delay_of(inode, content), NULL);
+	return 0;
+}
+
+/* With nothing to do, who waits has what he waits for. Inode lock held. */
+static void serve_idle(struct f3_inode *inode, struct f3_waiter_list *ready)
+{
+	if (!inode->stage)
+		f3_waiters_collect(&inode->stage_waiters, lost(inode) ? -EIO : 0, ready);
+}
+
+int f3_stage_commit(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w)
+{
+	struct f3_waiter_list ready = { NULL };
+	char key[F3_KEY_MAX + 1];
+	struct f3_stage *st;
+	bool durable;
+	int r = f3_inode_key(core, inode->ino, key, sizeof(key));
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	f3_lock(&inode->lock);
+	durable = inode->rec.class_ == F3_CLASS_DURABLE;
+	if (!inode->stage && !f3_stage_dirty(core, inode)) {
+		r = w && lost(inode) && f3_stage_in_store(inode) ? -EIO : 0;
+		serve_idle(inode, &ready);
+	} else {
+		if (w)
+			f3_waiter_add(&inode->stage_waiters, w);
+		if (!inode->stage && !inode->stage_held) {
+			r = f3_stage_enter(core, inode, key, !w || !durable);
+			if (r && w)
+				(void)f3_waiter_cancel(w);
+		}
+		st = inode->stage;
+		if (!r && w && st && st->taken && f3_stage_same(core, inode, &st->snap)) {
+			(void)f3_waiter_cancel(w);
+			f3_waiter_add(&st->served, w);
+		}
+		if (!r && w && st && st->task)
+			f3_journal_hurry(st->task);
+		if (!r)
+			r = w != NULL;
+	}
+	f3_unlock(&inode->lock);
+	f3_waiters_call(&ready);
+	return r;
+}
+
+int f3_stage_sync_local(struct f3_core *core, struct f3_inode *inode)
+{
+	int r = f3_file_sync(core, inode, false);
+
+	if (!r)
+		r = f3_stage_commit(core, inode, NULL);
+	/* The journal entry too. */
+	return r ? r : f3_meta_sync(core->meta);
+}
+
+/* ---- Attributes ---- */
+
+void f3_stage_attr_mark(struct f3_inode *inode, struct f3_batch *b)
+{
+	if (!f3_stage_in_store(inode) || inode->dead || (inode->rec.flags & F3_INO_ORPHAN))
+		return;
+	inode->rec.flags |= F3_INO_ATTR_DIRTY;
+	inode->attr_changes++;
+	f3_batch_put_mark(b, F3_MARK_DIRTY, inode->ino);
+}
+
+void f3_stage_attr_changed(struct f3_core *core, struct f3_inode *inode)
+{
+	bool now;
+
+	f3_lock(&inode->lock);
+	/* A file being written takes them with it when it is committed. */
+	now = (inode->rec.flags & F3_INO_ATTR_DIRTY) && inode->rec.etag[0] && !inode->stage &&
+	      inode->rec.state != F3_STATE_WRITING;
+	f3_unlock(&inode->lock);
+	if (now)
+		(void)f3_stage_commit(core, inode, NULL); /* the mark stays: later, then */
+}
+
+/* ---- Hold and release ---- */
+
+static int drop_record(struct f3_core *core, uint64_t seq)
+{
+	struct f3_batch *b;
+	int r = f3_batch_new(core->meta, &b);
+
+	if (r)
+		return r;
+	f3_batch_del_journal(b, seq);
+	r = f3_batch_commit(b);
+	f3_batch_free(b);
+	return r;
+}
+
+bool f3_stage_running(struct f3_inode *inode)
+{
+	bool running;
+
+	f3_lock(&inode->lock);
+	running = inode->stage && inode->stage->running;
+	f3_unlock(&inode->lock);
+	return running;
+}
+
+/* Inode lock held; let go of meanwhile. */
+static void stop_running(struct f3_inode *inode, struct f3_stage *st)
+{
+	struct f3_object_store *store = inode->volume->store;
+	struct f3_obj_op *op;
+	struct f3_blocker b;
+
+	f3_blocker_init(&b);
+	f3_waiter_add(&st->stoppers, &b.w);
+	st->stop = true;
+	op = st->op;
+	f3_unlock(&inode->lock);
+	if (op && store)
+		f3_object_cancel(store, op);
+	(void)f3_blocker_wait(&b);
+	f3_blocker_done(&b);
+	f3_lock(&inode->lock);
+}
+
+void f3_stage_hold(struct f3_core *core, struct f3_inode *inode)
+{
+	struct f3_stage *gone = NULL;
+
+	f3_lock(&inode->lock);
+	inode->stage_held++;
+	while (inode->stage && !gone) {
+		struct f3_stage *st = inode->stage;
+
+		if (st->running || !f3_journal_withdraw(st->task)) {
+			/* Taken up by its thread, or about to be. */
+			stop_running(inode, st);
+			continue;
+		}
+		gone = st;
+		inode->stage = NULL;
+		if (!f3_stage_stored(inode))
+			f3_count(&dropped, 1);
+	}
+	f3_unlock(&inode->lock);
+	if (!gone)
+		return;
+	if (drop_record(core, gone->seq))
+		f3_log_warn("inode %llu: its journal entry could not be removed",
+			    (unsigned long long)inode->ino);
+	f3_stage_upload_drop(gone);
+	f3_stage_free(gone);
+}
+
+void f3_stage_release(struct f3_core *core, struct f3_inode *inode)
+{
+	struct f3_waiter_list ready = { NULL };
+	bool again = false;
+
+	f3_lock(&inode->lock);
+	if (--inode->stage_held == 0) {
+		f3_stage_account(inode);
+		if (inode->stage_waiters.first)
+			again = true;
+		else if (inode->rec.state != F3_STATE_WRITING)
+			again = f3_stage_dirty(core, inode);
+		if (inode->dead || !inode->rec.nlink || !f3_stage_in_store(inode))
+			serve_idle(inode, &ready);
+	}
+	f3_unlock(&inode->lock);
+	f3_waiters_call(&ready);
+	if (again)
+		(void)f3_stage_commit(core, inode, NULL); /* its state shows what cannot start */
+}
+
+void f3_stage_drop(struct f3_core *core, struct f3_inode *inode)
+{
+	f3_stage_hold(core, inode);
+	f3_stage_release(core, inode);
+}
+
+/* ---- For the journal ---- */
+
+int f3_stage_adopt(struct f3_core *core, const struct f3_journal_entry *e,
+		   struct f3_journal_task *t)
+{
+	struct f3_inode *inode;
+	struct f3_stage *st;
+	int r = f3_inode_get(core, e->ino, &inode);
+
+	if (r == -ENOENT || r == -ESTALE)
+		return -ENOENT;
+	if (r)
+		return r;
+	f3_lock(&inode->lock);
+	if (inode->stage) {
+		r = -ENOENT; /* an entry before this one is enough for the content of now */
+	} else {
+		st = f3_stage_new(core, inode);
+		r = st ? 0 : -ENOMEM;
+		if (st) {
+			st->task = t;
+			st->seq = e->seq;
+			st->attempted = true;
+			inode->stage = st;
+		}
+	}
+	f3_unlock(&inode->lock);
+	f3_inode_put(core, inode);
+	return r;
+}
+
+void f3_stage_late(struct f3_core *core, uint64_t ino)
+{
+	struct f3_waiter_list ready = { NULL };
+	struct f3_inode *inode = f3_inode_peek(core, ino);
+
+	if (!inode)
+		return;
+	f3_lock(&inode->lock);
+	if (inode->stage && !inode->stage->running)
+		f3_waiters_collect(&inode->stage_waiters, -EIO, &ready);
+	f3_unlock(&inode->lock);
+	f3_waiters_call(&ready);
+	f3_inode_put(core, inode);
+}
+
+static void interrupt_one(void *arg, struct f3_inode *inode)
+{
+	struct f3_waiter_list ready = { NULL };
+	struct f3_obj_op *op;
+
+	(void)arg;
+	f3_lock(&inode->lock);
+	op = inode->stage ? inode->stage->op : NULL;
+	if (!inode->stage || !inode->stage->running)
+		f3_waiters_collect(&inode->stage_waiters, -ESHUTDOWN, &ready);
+	f3_unlock(&inode->lock);
+	f3_waiters_call(&ready);
+	if (op)
+		f3_object_cancel(inode->volume->store, op);
+}
+
+void f3_stage_interrupt(struct f3_core *core)
+{
+	if (core->itable)
+		f3_itable_each(core, interrupt_one, core);
+}
+
+static void forget_one(void *arg, struct f3_inode *inode)
+{
+	struct f3_waiter_list ready = { NULL };
+	struct f3_stage *st;
+
+	(void)arg;
+	f3_lock(&inode->lock);
+	st = inode->stage;
+	inode->stage = NULL;
+	f3_waiters_collect(&inode->stage_waiters, -ESHUTDOWN, &ready);
+	f3_unlock(&inode->lock);
+	f3_waiters_call(&ready);
+	f3_stage_free(st);
+}
+
+void f3_stage_forget(struct f3_core *core)
+{
+	if (core->itable)
+		f3_itable_each(core, forget_one, core);
+}
+
+/* ---- Metrics ---- */
+
+struct sums {
+	uint64_t dirty_bytes;
+};
+
+static void sum_dirty(void *arg, struct f3_volume *v)
+{
+	struct sums *sums = arg;
+
+	sums->dirty_bytes += v->dirty_bytes;
+}
+
+static double read_dirty(void *arg)
+{
+	struct sums sums = { 0 };
+
+	f3_volume_each(arg, sum_dirty, &sums);
+	return (double)sums.dirty_bytes;
+}
+
+static double read_age(void *arg)
+{
+	struct f3_journal_stats stats;
+
+	f3_journal_stats(arg, 0, &stats);
+	return stats.oldest_since_ns ? (double)(f3_clock_real_ns() - stats.oldest_since_ns) / 1e9 :
+				       0;
+}
+
+static double read_entries(void *arg)
+{
+	struct f3_journal_stats stats;
+
+	f3_journal_stats(arg, 0, &stats);
+	return (double)stats.entries;
+}
+
+static double read_retrying(void *arg)
+{
+	struct f3_journal_stats stats;
+
+	f3_journal_stats(arg, 0, &stats);
+	return (double)stats.retrying;
+}
+
+void f3_stage_register_metrics(struct f3_core *core)
+{
+	static struct f3_gauge gauges[] = {
+		{ .name = "f3_dirty_bytes",
+		  .labels = "",
+		  .help = "Bytes of closed files that the object stores do not have yet.",
+		  .read = read_dirty },
+		{ .name = "f3_dirty_age_seconds",
+		  .labels = "",
+		  .help = "Age of the oldest change that an object store was not told of yet.",
+		  .read = read_age },
+		{ .name = "f3_journal_entries",
+		  .labels = "",
+		  .help = "Changes that object stores are still to be told of.",
+		  .read = read_entries },
+		{ .name = "f3_journal_retrying",
+		  .labels = "",
+		  .help = "Of them those that failed and are tried again.",
+		  .read = read_retrying },
+	};
+
+	for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
+		gauges[i].arg = core;
+		f3_gauge_register(&gauges[i]);
+	}
+	f3_counter_register(&dropped);
+	f3_stage_register_counters();
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stage_impl: what the stage*.c files share; nobody else includes it.
+ *
+ * stage.c: states and decisions: who waits, what is needed, hold and release.
+ * stage_run.c: one entry carried out: snapshot, rounds, result, record.
+ * stage_send.c: one PUT, and what a condition that failed or a lost answer means.
+ * stage_upload.c: uploads in parts, edits by part-copy.
+ * stage_early.c: parts that go up while the writer still writes.
+ *
+ * Everything of struct f3_stage is guarded by the inode's lock, except what only the thread that
+ * runs it uses (marked "runner").
+ */
+#ifndef F3_CORE_STAGE_IMPL_H
+#define F3_CORE_STAGE_IMPL_H
+
+#include "fs/core/journal_impl.h"
+#include "fs/core/stage.h"
+#include "fs/core/store_attr.h"
+#include "fs/object/object.h"
+#include "fs/object/plan.h"
+
+#define F3_STAGE_ROUNDS 3
+/* Results of a round besides 0 and -errno: the file has other content than what was sent; there is
+ * nothing to be done (any more). */
+#define F3_STAGE_CHANGED 1
+#define F3_STAGE_NOTHING 2
+/* Writeback files and attributes do not go up at once: much of what is made is gone again, or
+ * changed again, a moment later. */
+#define F3_STAGE_DELAY_NS (500 * F3_NS_PER_MS)
+
+/* What the content was when it was looked at. */
+struct f3_snapshot {
+	bool regular, complete;
+	bool content;			/* differs from what was committed; else attributes only */
+	uint32_t attr_changes;
+	struct f3_fingerprint fp;	/* of complete files */
+	uint64_t generation;
+	uint64_t size;
+};
+
+/* A part that is in the store. */
+struct f3_upload_part {
+	uint64_t off, len;
+	uint32_t crc32c;
+	bool sent, copied;
+	char etag[F3_OBJ_ETAG_MAX + 1];
+};
+
+/* An upload in parts, kept over attempts. */
+struct f3_upload {
+	char id[F3_OBJ_UPLOAD_MAX + 1];
+	char key[F3_KEY_MAX + 1];
+	struct f3_obj_gen gen;		/* given to the store at its start */
+	int64_t attr_ctime_ns, attr_mtime_ns;	/* attributes given then */
+	bool edit;			/* parts by f3_plan_edit, not by the schedule */
+	struct f3_upload_part *parts;
+	size_t n_parts;
+};
+
+struct f3_stage {
+	struct f3_core *core;
+	struct f3_inode *inode;		/* referenced */
+	struct f3_journal_task *task;
+	uint64_t seq;
+	bool running;			/* its entry is being carried out */
+	bool taken;			/* and the snapshot was made */
+	bool stop;			/* hold: end it */
+	bool attempted;			/* a request with the number in the record may be sent */
+	bool failing;			/* state says so */
+	uint64_t failing_since_ns;
+	struct f3_snapshot snap;
+	struct f3_waiter_list served;	/* of the snapshot */
+	struct f3_waiter_list stoppers;	/* until it is not running any more */
+	struct f3_obj_op *op;		/* under way, for cancel */
+	struct f3_upload *upload;	/* runner */
+};
+
+/* One attempt to send. */
+struct f3_sending {
+	struct f3_stage *st;
+	struct f3_journal_call *call;
+	char key[F3_KEY_MAX + 1];
+	uint64_t parent;		/* the name the key was made of */
+	char name[F3_NAME_MAX + 1];
+	int fd;				/* of the backing file or a snapshot; -1: none */
+	bool frozen;			/* a snapshot: nobody changes it */
+	uint32_t clone;			/* its number; 0: none */
+	struct f3_snapshot snap;
+	bool was_changed;		/* inode->changed as the snapshot was made */
+	struct f3_store_attr attr;
+	bool have_attr;
+	char target[F3_SYMLINK_MAX + 1];
+	size_t target_len;
+	char etag[F3_ETAG_MAX + 1];	/* the object to be replaced; "": none */
+	char new_etag[F3_ETAG_MAX + 1];	/* result */
+	bool lost;			/* somebody else's object is there, with new_etag */
+};
+
+/* stage.c */
+struct f3_stage *f3_stage_new(struct f3_core *core, struct f3_inode *inode);
+void f3_stage_free(struct f3_stage *st);
+bool f3_stage_in_store(const struct f3_inode *inode);
+bool f3_stage_content_dirty(struct f3_inode *inode);
+bool f3_stage_same(struct f3_core *core, struct f3_inode *inode, const struct f3_snapshot *snap);
+/* Puts a commit of the file into the journal. There is none, and something to be done. Inode lock
+ * held. */
+int f3_stage_enter(struct f3_core *core, struct f3_inode *inode, const char *key, bool acked);
+
+static inline void f3_waiters_move(struct f3_waiter_list *from, struct f3_waiter_list *to)
+{
+	struct f3_waiter *w;
+
+	while ((w = from->first)) {
+		(void)f3_waiter_cancel(w);
+		f3_waiter_add(to, w);
+	}
+}
+
+/* stage_run.c */
+void f3_stage_register_counters(void);
+
+/* stage_send.c */
+/* A request, cancelable by f3_stage_hold. */
+int f3_stage_request(struct f3_stage *st, struct f3_obj_op *op);
+/* Condition of a mutation of s->key on the object s->etag. -EAGAIN, -ESTALE and so on if the store
+ * cannot check and it does not hold. */
+int f3_stage_condition(struct f3_sending *s, struct f3_obj_op *op, bool match, bool absent);
+int f3_stage_put(struct f3_sending *s);
+/* What a failed condition (-EEXIST, -ESTALE) or an unclear answer means. 0: it was done after all.
+ * -EAGAIN: try again (with s->etag as it is now). -ESTALE and s->lost: somebody else's object. */
+int f3_stage_settle(struct f3_sending *s, int r, const struct f3_obj_gen *gen);
+int f3_stage_send_attr(struct f3_sending *s);
+int f3_stage_send_dir(struct f3_sending *s);
+struct f3_obj_gen f3_stage_gen(const struct f3_sending *s);
+/* The next request's number, recorded before it is sent; what is known of the object too. */
+int f3_stage_next_attempt(struct f3_sending *s);
+
+/* stage_upload.c */
+int f3_stage_upload(struct f3_sending *s);
+int f3_stage_edit(struct f3_sending *s);
+/* Ends an upload that will not be completed. */
+void f3_stage_upload_drop(struct f3_stage *st);
+void f3_upload_free(struct f3_upload *u);
+
+#endif

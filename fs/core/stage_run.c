@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "fs/core/stage_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/base/clock.h"
+#include "fs/base/debug.h"
+#include "fs/base/log.h"
+#include "fs/base/metric.h"
+#include "fs/core/file.h"
+#include "fs/core/fill.h"
+#include "fs/core/ns.h"
+#include "fs/core/store_op.h"
+
+/* A snapshot of so small a file costs more than looking at it twice. */
+#define CLONE_MIN_BYTES (1u << 20)
+#define CLONE_NUMBER 0x80000000u
+
+static struct f3_counter done_ok = {
+	.name = "f3_stages_total",
+	.labels = "result=\"ok\"",
+	.help = "Commits of files to object stores, by what became of each attempt.",
+};
+static struct f3_counter done_error = { .name = "f3_stages_total", .labels = "result=\"error\"" };
+static struct f3_counter done_lost = { .name = "f3_stages_total", .labels = "result=\"lost\"" };
+static struct f3_counter done_again = { .name = "f3_stages_total", .labels = "result=\"changed\"" };
+static struct f3_counter conflicts = {
+	.name = "f3_stage_conflicts_total",
+	.labels = "",
+	.help = "Files published under a conflict name, because others had changed the object.",
+};
+static struct f3_counter bytes_sent = {
+	.name = "f3_stage_bytes_total",
+	.labels = "",
+	.help = "Bytes of files committed to object stores.",
+};
+static struct f3_histogram took = {
+	.name = "f3_stage_seconds",
+	.labels = "",
+	.help = "Time to commit a file, from its turn to the record of the result.",
+};
+
+void f3_stage_register_counters(void)
+{
+	done_error.help = done_lost.help = done_again.help = done_ok.help;
+	f3_counter_register(&done_ok);
+	f3_counter_register(&done_error);
+	f3_counter_register(&done_lost);
+	f3_counter_register(&done_again);
+	f3_counter_register(&conflicts);
+	f3_counter_register(&bytes_sent);
+	f3_histogram_register(&took);
+}
+
+/* ---- What is sent ---- */
+
+static void sending_done(struct f3_sending *s)
+{
+	struct f3_inode *inode = s->st->inode;
+
+	if (s->fd >= 0)
+		close(s->fd);
+	if (s->clone)
+		f3_backing_unlink(f3_file_store(inode), inode->ino, s->clone);
+	if (s->have_attr)
+		f3_store_attr_done(&s->attr);
+	s->fd = -1;
+	s->clone = 0;
+	s->have_attr = false;
+}
+
+/* Gone, without a name, or local by now: there is nothing it could be committed to. */
+static bool pointless(const struct f3_inode *inode)
+{
+	return inode->dead || !inode->rec.nlink || (inode->rec.flags & F3_INO_ORPHAN) ||
+	       !f3_stage_in_store(inode);
+}
+
+/* A descriptor on the bytes, and for a file somebody may be writing to, on bytes that stay as they
+ * are, where the file system can do that. */
+static int open_bytes(struct f3_sending *s)
+{
+	struct f3_inode *inode = s->st->inode;
+	struct f3_backing_store *store;
+	struct stat before, after;
+	bool written, fit, regular;
+	uint32_t number;
+	int r = 0;
+
+	f3_lock(&inode->lock);
+	store = f3_file_store(inode);
+	number = inode->rec.backing;
+	regular = S_ISREG(inode->rec.mode) && number;
+	written = inode->writers || inode->mapped;
+	fit = f3_file_complete(inode) && f3_backing_caps(store)->reflink;
+	if (regular)
+		s->fd = f3_backing_open_file(store, inode->ino, number, O_RDONLY);
+	f3_unlock(&inode->lock);
+	if (!regular)
+		return 0;
+	if (s->fd < 0) {
+		r = s->fd;
+		s->fd = -1;
+		return r;
+	}
+	if (!written)
+		return 0;
+	/* Stores through a mapping change the file's time only on pages that are clean: what was
+	 * dirtied before now must not hide what is stored from now on. */
+	(void)sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	if (!fit || fstat(s->fd, &before) || before.st_size < (off_t)CLONE_MIN_BYTES)
+		return 0;
+	f3_backing_unlink(store, inode->ino, number | CLONE_NUMBER);
+	if (f3_backing_clone(store, inode->ino, number, store, inode->ino, number | CLONE_NUMBER))
+		return 0;
+	s->clone = number | CLONE_NUMBER;
+	if (!fstat(s->fd, &after) && before.st_size == after.st_size &&
+	    f3_ns_from_timespec(before.st_mtim) == f3_ns_from_timespec(after.st_mtim)) {
+		int fd = f3_backing_open_file(store, inode->ino, s->clone, O_RDONLY);
+
+		if (fd >= 0) {
+			close(s->fd);
+			s->fd = fd;
+			s->frozen = true;
+		}
+	}
+	return 0;
+}
+
+/* What the record and the file say at one moment. */
+static int take(struct f3_sending *s)
+{
+	struct f3_stage *st = s->st;
+	struct f3_inode *inode = st->inode;
+	const struct f3_inode_rec *rec = &inode->rec;
+	struct f3_snapshot *snap = &s->snap;
+	struct stat now;
+	int r = 0;
+
+	if (st->stop)
+		return -ECANCELED;
+	if (pointless(inode) || !f3_stage_dirty(st->core, inode))
+		return F3_STAGE_NOTHING;
+	snap->regular = S_ISREG(rec->mode);
+	snap->complete = f3_file_complete(inode);
+	snap->generation = rec->generation;
+	snap->size = S_ISREG(rec->mode) ? rec->size : 0;
+	snap->content = f3_stage_content_dirty(inode);
+	snap->attr_changes = inode->attr_changes;
+	if (snap->regular && snap->complete) {
+		r = f3_backing_stat(f3_file_store(inode), inode->ino, rec->backing, &now);
+		if (r)
+			return r;
+		f3_file_catch_up(st->core, inode, &now);
+		snap->fp = inode->seen;
+		snap->size = (uint64_t)now.st_size;
+	}
+	snprintf(s->etag, sizeof(s->etag), "%s", rec->etag);
+	if (S_ISLNK(rec->mode)) {
+		s->target_len = rec->target_len;
+		memcpy(s->target, rec->target, s->target_len);
+	}
+	r = f3_store_attr_take(st->core, inode, &s->attr);
+	if (r)
+		return r;
+	s->have_attr = true;
+	/* From here on every change is one of the content after this. */
+	s->was_changed = inode->changed;
+	inode->changed = false;
+	st->snap = *snap;
+	st->taken = true;
+	if (snap->content && rec->state != F3_STATE_WRITING && S_ISREG(rec->mode) &&
+	    rec->state != F3_STATE_MOVING)
+		inode->rec.state = F3_STATE_STAGING;
+	if (!rec->etag[0])
+		inode->maybe_stored = true;
+	f3_waiters_move(&inode->stage_waiters, &st->served);
+	return 0;
+}
+
+static int prepare(struct f3_sending *s)
+{
+	struct f3_inode *inode = s->st->inode;
+	struct stat st;
+	int r = f3_inode_key(s->st->core, inode->ino, s->key, sizeof(s->key));
+
+	if (r)
+		return r == -ENOENT ? F3_STAGE_NOTHING : r;
+	r = open_bytes(s);
+	if (r)
+		return r;
+	f3_lock(&inode->lock);
+	r = take(s);
+	f3_unlock(&inode->lock);
+	/* The snapshot is older than what `take` saw: it must be the same. */
+	if (!r && s->frozen &&
+	    (fstat(s->fd, &st) || (uint64_t)st.st_size != s->snap.size || !s->snap.complete))
+		r = F3_STAGE_CHANGED;
+	return r;
+}
+
+static int send_it(struct f3_sending *s)
+{
+	uint32_t mode = s->attr.attr.mode;
+	int r;
+
+	if (S_ISDIR(mode))
+		return f3_stage_send_dir(s);
+	if (!s->snap.content)
+		return f3_stage_send_attr(s);
+	if (S_ISREG(mode) && s->fd >= 0 && !s->snap.complete)
+		r = f3_stage_edit(s);
+	else if (S_ISREG(mode) && s->snap.size > F3_PLAN_SINGLE_BYTES)
+		r = f3_stage_upload(s);
+	else
+		r = f3_stage_put(s);
+	if (!r)
+		f3_count(&bytes_sent, s->snap.size);
+	return r;
+}
+
+/* ---- The result ---- */
+
+/* 0, F3_STAGE_CHANGED, or the database's error. */
+static int record(struct f3_sending *s)
+{
+	struct f3_stage *st = s->st;
+	struct f3_inode *inode = st->inode;
+	struct f3_inode_rec *rec = &inode->rec;
+	const struct f3_journal_entry *e = s->call->e;
+	struct f3_batch *b;
+	bool same;
+	int r = f3_batch_new(st->core->meta, &b);
+
+	if (r)
+		return r;
+	f3_lock(&inode->lock);
+	same = f3_stage_same(st->core, inode, &s->snap);
+	memcpy(rec->etag, s->new_etag, sizeof(rec->etag));
+	rec->attempt = e->attempt;
+	inode->maybe_stored = false;
+	inode->checked_mono_ns = f3_clock_mono_ns();
+	if (s->snap.content && S_ISREG(rec->mode)) {
+		rec->store_size = s->snap.size;
+		inode->committed = s->snap.fp;
+		if (rec->state != F3_STATE_WRITING && same) {
+			rec->state = f3_fill_incomplete(inode) ? F3_STATE_FILLING : F3_STATE_CLEAN;
+			rec->flags &= ~(uint32_t)F3_INO_DIRTY;
+			rec->error = 0;
+		}
+	} else if (s->snap.content) {
+		rec->flags &= ~(uint32_t)F3_INO_DIRTY;
+		rec->error = 0;
+	}
+	if (S_ISDIR(rec->mode)) {
+		rec->flags |= F3_INO_MARKER;
+		rec->flags &= ~(uint32_t)F3_INO_IMPLICIT;
+	}
+	if (inode->attr_changes == s->snap.attr_changes)
+		rec->flags &= ~(uint32_t)F3_INO_ATTR_DIRTY;
+	if (!(rec->flags & (F3_INO_DIRTY | F3_INO_ATTR_DIRTY)))
+		f3_batch_del_mark(b, F3_MARK_DIRTY, inode->ino);
+	f3_stage_account(inode);
+	if (!inode->dead)
+		f3_batch_put_inode(b, rec);
+	/* Torn: the same entry goes on. */
+	if (same || s->frozen)
+		f3_batch_del_journal(b, e->seq);
+	f3_debug_point("stage.before-commit");
+	r = f3_batch_commit(b);
+	f3_debug_point("stage.after-commit");
+	f3_unlock(&inode->lock);
+	f3_batch_free(b);
+	return r ? r : same || s->frozen ? 0 : F3_STAGE_CHANGED;
+}
+
+/* r: why not. What a store refuses it has not done. */
+static void not_taken(struct f3_sending *s, int r)
+{
+	struct f3_inode *inode = s->st->inode;
+
+	f3_lock(&inode->lock);
+	s->st->taken = false;
+	inode->changed |= s->was_changed;
+	if (r < 0 && r != -ECANCELED && !f3_store_transient(r))
+		inode->maybe_stored = false;
+	f3_unlock(&inode->lock);
+	s->was_changed = false;
+}
+
+/* 0, F3_STAGE_NOTHING, F3_STAGE_CHANGED, -ECANCELED (held), -ESTALE with *ret_lost, or an error. */
+static int rounds(struct f3_stage *st, struct f3_journal_call *call, struct f3_sending *s)
+{
+	int r = 0;
+
+	for (int round = 0; round < F3_STAGE_ROUNDS; round++) {
+		memset(s, 0, sizeof(*s));
+		s->st = st;
+		s->call = call;
+		s->fd = -1;
+		r = prepare(s);
+		if (!r)
+			r = send_it(s);
+		if (!r)
+			r = record(s);
+		sending_done(s);
+		if (r)
+			not_taken(s, r);
+		if (r != F3_STAGE_CHANGED)
+			break;
+		f3_count(&done_again, 1);
+	}
+	return r;
+}
+
+/* ---- What becomes of it ---- */
+
+static void log_lost(struct f3_stage *st, const char *key, const char *now)
+{
+	f3_log_error("volume %s: %s was changed in the store by others; what was written here %s%s",
+		     st->inode->volume->name, key, now ? "is published as " : "stays here only",
+		     now ? now : "");
+}
+
+/* The bytes go to a name of their own, pinned; the winner's show up under the old one. */
+static int set_aside(struct f3_stage *st, const struct f3_sending *s)
+{
+	struct f3_inode *inode = st->inode;
+	char name[F3_NAME_MAX + 1], suffix[64];
+	size_t len, max;
+	int r;
+
+	f3_lock(&inode->lock);
+	snprintf(suffix, sizeof(suffix), ".f3-conflict-%" PRIu64, inode->rec.generation);
+	max = F3_NAME_MAX - strlen(suffix) - 12;
+	len = inode->rec.name_len < max ? inode->rec.name_len : max;
+	memcpy(name, inode->rec.name, len);
+	f3_unlock(&inode->lock);
+	snprintf(name + len, sizeof(name) - len, "%s", suffix);
+	r = f3_ns_set_aside(st->core, inode, name);
+	if (r == -EEXIST) {
+		snprintf(name + len, sizeof(name) - len, "%s-%x", suffix,
+			 (unsigned)(f3_clock_mono_ns() >> 10) & 0xffffu);
+		r = f3_ns_set_aside(st->core, inode, name);
+	}
+	if (r)
+		return r;
+	f3_count(&conflicts, 1);
+	log_lost(st, s->key, name);
+	return 0;
+}
+
+/* The file says why nothing of it is in the store; the program, if it waits, gets -EIO. */
+static void give_up(struct f3_stage *st, const struct f3_sending *s)
+{
+	struct f3_inode *inode = st->inode;
+
+	log_lost(st, s->key, NULL);
+	f3_lock(&inode->lock);
+	inode->rec.error = ESTALE;
+	if (inode->rec.state != F3_STATE_WRITING)
+		inode->rec.state = F3_STATE_FAILED;
+	/* Written again it takes the place of what is there now. */
+	memcpy(inode->rec.etag, s->new_etag, sizeof(inode->rec.etag));
+	inode->maybe_stored = false;
+	f3_unlock(&inode->lock);
+}
+
+/* The entry's end without success: record of the inode as it is, and no journal entry. */
+static int record_end(struct f3_stage *st, uint64_t seq)
+{
+	struct f3_inode *inode = st->inode;
+	struct f3_batch *b;
+	int r = f3_batch_new(st->core->meta, &b);
+
+	if (r)
+		return r;
+	f3_lock(&inode->lock);
+	if (!inode->dead)
+		f3_batch_put_inode(b, &inode->rec);
+	f3_batch_del_journal(b, seq);
+	r = f3_batch_commit(b);
+	f3_unlock(&inode->lock);
+	f3_batch_free(b);
+	return r;
+}
+
+/* It failed and is tried again. Who waits is told when the error is definite or old enough. */
+static void failed(struct f3_stage *st, int r, struct f3_waiter_list *ready)
+{
+	struct f3_inode *inode = st->inode;
+	uint64_t now = f3_clock_mono_ns();
+	bool tell, say;
+
+	f3_lock(&inode->lock);
+	st->running = false;
+	if (!st->failing_since_ns)
+		st->failing_since_ns = now;
+	tell = !f3_store_transient(r) || r == -EBUSY ||
+	       now - st->failing_since_ns >= st->core->opt.retry_max_ns;
+	say = tell && !st->failing && r != -EBUSY;
+	st->failing |= say;
+	f3_waiters_move(&st->served, &inode->stage_waiters);
+	if (tell)
+		f3_waiters_collect(&inode->stage_waiters, f3_store_errno(r), ready);
+	f3_waiters_collect(&st->stoppers, 0, ready);
+	f3_unlock(&inode->lock);
+	f3_count(&done_error, 1);
+	if (say)
+		f3_file_fail(st->core, inode, f3_store_errno(r), "commit to the object store");
+}
+
+/* The stage is over: what came meanwhile is a commit of its own. */
+static void end(struct f3_stage *st, int result, struct f3_waiter_list *ready)
+{
+	struct f3_core *core = st->core;
+	struct f3_inode *inode = st->inode;
+	char key[F3_KEY_MAX + 1];
+	bool have_key = f3_inode_key(core, inode->ino, key, sizeof(key)) == 0;
+	bool again, stop;
+
+	f3_lock(&inode->lock);
+	stop = st->stop;
+	inode->stage = NULL;
+	if (stop && result)
+		f3_waiters_move(&st->served, &inode->stage_waiters);
+	else
+		f3_waiters_collect(&st->served, result, ready);
+	if (result && !stop)
+		f3_waiters_collect(&inode->stage_waiters, result, ready);
+	f3_waiters_collect(&st->stoppers, 0, ready);
+	again = have_key && !inode->stage_held && f3_stage_dirty(core, inode) &&
+		(inode->stage_waiters.first || inode->rec.state != F3_STATE_WRITING);
+	if (again && f3_stage_enter(core, inode, key, true))
+		again = false;
+	if (!again && !inode->stage_held)
+		f3_waiters_collect(&inode->stage_waiters, 0, ready);
+	f3_unlock(&inode->lock);
+}
+
+static int decide(struct f3_stage *st, struct f3_sending *s, int r)
+{
+	struct f3_waiter_list ready = { NULL };
+	uint64_t seq = s->call->e->seq;
+	bool writeback, heals;
+	int result = 0;
+
+	f3_lock(&st->inode->lock);
+	writeback = st->inode->rec.class_ == F3_CLASS_WRITEBACK;
+	heals = st->failing && !r;
+	f3_unlock(&st->inode->lock);
+	if (r == -ESTALE && s->lost) {
+		f3_count(&done_lost, 1);
+		r = writeback ? set_aside(st, s) : 0;
+		if (!r && !writeback) {
+			give_up(st, s);
+			result = -EIO;
+		}
+		if (!r)
+			r = record_end(st, seq);
+	} else if (r == F3_STAGE_NOTHING || r == -ECANCELED) {
+		result = r == -ECANCELED ? r : 0;
+		r = record_end(st, seq);
+	} else if (!r) {
+		f3_count(&done_ok, 1);
+	}
+	if (r == F3_STAGE_CHANGED)
+		r = -EBUSY;
+	if (r) {
+		failed(st, r, &ready);
+		f3_waiters_call(&ready);
+		return r;
+	}
+	if (heals)
+		f3_log_info("inode %" PRIu64 ": %s is in the object store now", st->inode->ino,
+			    s->key);
+	end(st, result, &ready);
+	f3_waiters_call(&ready);
+	f3_stage_upload_drop(st);
+	f3_stage_free(st);
+	return 0;
+}
+
+/* An entry of a file that is gone, or of a commit that another one took over. */
+static int superseded(struct f3_journal_call *call)
+{
+	struct f3_batch *b;
+	int r = f3_batch_new(call->core->meta, &b);
+
+	if (r)
+		return r;
+	f3_batch_del_journal(b, call->e->seq);
+	r = f3_batch_commit(b);
+	f3_batch_free(b);
+	return r ? r : -ECANCELED;
+}
+
+int f3_stage_run(struct f3_journal_call *call)
+{
+	uint64_t start = f3_clock_mono_ns();
+	struct f3_sending *s;
+	struct f3_inode *inode;
+	struct f3_stage *st;
+	int r = f3_inode_get(call->core, call->e->ino, &inode);
+
+	if (r == -ENOENT || r == -ESTALE)
+		return superseded(call);
+	if (r)
+		return r;
+	f3_lock(&inode->lock);
+	st = inode->stage;
+	if (st && st->seq != call->e->seq)
+		st = NULL;
+	if (st)
+		st->running = true;
+	f3_unlock(&inode->lock);
+	s = st ? malloc(sizeof(*s)) : NULL;
+	if (!st) {
+		r = superseded(call);
+	} else if (!s) {
+		struct f3_waiter_list ready = { NULL };
+
+		r = -ENOMEM;
+		failed(st, r, &ready);
+		f3_waiters_call(&ready);
+	} else {
+		r = rounds(st, call, s);
+		r = decide(st, s, r);
+		if (!r)
+			f3_observe(&took, f3_clock_mono_ns() - start);
+	}
+	free(s);
+	f3_inode_put(call->core, inode);
+	return r;
+}
