@@ -57,8 +57,9 @@ struct f3_kv_ops {
 				const void *to, size_t tlen);
 	/* The batch keeps its contents. All or nothing, also when it fails. */
 	int (*write)(struct f3_kv *kv, struct f3_kv_batch *b);
-	/* A failed sync stays failed: what was written before it may be gone from the page cache,
-	 * so that a later one that "succeeds" must not be believed. */
+	/* One caller at a time. A failed sync stays failed, and ends writing: what was written
+	 * before it may be gone from the page cache, so that a later one that "succeeds" must not
+	 * be believed. */
 	int (*sync)(struct f3_kv *kv);
 
 	/* Keys >= from and < to, in order, as of the time of the call. flen 0: from the first

@@ -4,9 +4,9 @@
 #include "fs/meta/kv.h"
 
 #include <dirent.h>
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,19 +17,20 @@
 
 #include <rocksdb/c.h>
 
-#include "fs/base/hash.h"
+#include "fs/base/clock.h"
 #include "fs/base/lock.h"
-
-/* Beside RocksDB's own files, which leaves names it does not know alone. */
-#define SYNCED_FILE "f3-synced"
-#define SYNCED_MAGIC 0x66335f73796e6331ull
+#include "fs/meta/logs.h"
+#include "fs/meta/rocks_error.h"
+#include "fs/meta/space.h"
+#include "fs/meta/synced.h"
 
 #define MAX_OPEN_FILES 512 /* of the 20,000 that a process may have */
 #define ITERS_KEPT 16
 #define KEY_BYTES_MAX 2048
+#define RETRY_NS (int64_t)(100 * F3_NS_PER_MS)
 
-/* rocksdb.h's numbers, which the C header leaves as plain int. */
-#define LOG_LEVEL_WARN 2
+/* Of RocksDB's enumerations, which its C interface takes as plain numbers. */
+#define LOG_LEVEL_NONE 6
 #define RECOVER_POINT_IN_TIME 2
 
 struct f3_kv_iter {
@@ -45,6 +46,7 @@ struct f3_kv_iter {
 struct f3_kv_batch {
 	struct rocks *r;
 	rocksdb_writebatch_t *wb;
+	bool adds_names, deletes;
 };
 
 struct rocks {
@@ -55,10 +57,13 @@ struct rocks {
 	rocksdb_column_family_handle_t *handles[F3_CF_MAX + 1]; /* the last: "default", unused */
 	rocksdb_readoptions_t *read;
 	rocksdb_writeoptions_t *write;
+	struct f3_meta_space space;
+	struct f3_meta_logs logs;
 	int synced_fd;
 	_Atomic bool written; /* something, since it was opened */
-	_Atomic bool stopped; /* a write failed and none has succeeded since */
-	_Atomic int sync_error; /* of the last sync */
+	_Atomic bool stopped; /* a write has failed for good */
+	_Atomic int64_t retry_ns; /* RocksDB has no space: asked again then; 0: it has */
+	_Atomic int sync_error; /* a sync has, for good */
 	struct f3_lock lock; /* pool; rank QUEUE: taken alone */
 	struct f3_kv_iter *pool;
 	unsigned pooled;
@@ -81,34 +86,6 @@ static struct rocks *rocks_of(struct f3_kv *kv)
 	return (struct rocks *)kv;
 }
 
-/* ---- Errors: the one place where RocksDB's become ours -------------------------------------- */
-
-static bool begins(const char *text, const char *with)
-{
-	return strncmp(text, with, strlen(with)) == 0;
-}
-
-/* The C interface gives texts only: "<kind>: <what>". */
-static int error_number(const char *text)
-{
-	if (begins(text, "IO error")) {
-		if (strstr(text, "lock hold by current process") || strstr(text, "While lock file"))
-			return -EBUSY;
-		if (strstr(text, "No space left"))
-			return -ENOSPC;
-		if (strstr(text, "Cannot allocate memory"))
-			return -ENOMEM;
-		if (strstr(text, "Permission denied"))
-			return -EACCES;
-		if (strstr(text, "Read-only file system"))
-			return -EROFS;
-		return -EIO;
-	}
-	if (begins(text, "Invalid argument"))
-		return -EINVAL;
-	return -EIO;
-}
-
 /* Takes `text` over. 0 if it is NULL. */
 static int take_error(char *text)
 {
@@ -116,40 +93,10 @@ static int take_error(char *text)
 
 	if (!text)
 		return 0;
-	r = error_number(text);
+	r = f3_rocks_errno(text);
 	rocksdb_free(text);
 	/* Once open, an argument that RocksDB refuses is damage it found or made. */
 	return r == -EINVAL ? -EIO : r;
-}
-
-static bool means_damage(const char *text)
-{
-	/* A CURRENT that cannot be read is reported as a missing file or a missing database. */
-	return begins(text, "Corruption") || strstr(text, "No such file") ||
-	       strstr(text, "CURRENT file") || strstr(text, "MANIFEST");
-}
-
-static int open_error(const char *dir, const char *text, struct f3_err *err)
-{
-	int r = error_number(text);
-
-	if (r == -EBUSY)
-		return f3_err_set(err, r, "another f3d uses %s", dir);
-	if (strstr(text, "does not exist (create_if_missing is false)"))
-		return f3_err_set(err, -ENOENT, "%s: no database there", dir);
-	if (r == -ENOSPC)
-		return f3_err_set(err, r, "%s: no space left to open the database", dir);
-	if (r == -EACCES || r == -EROFS || r == -ENOMEM)
-		return f3_err_set(err, r, "%s: %s", dir, text);
-	if (means_damage(text))
-		return f3_err_set(err, -EIO,
-				  "database in %s is corrupt (%s): check it with `f3ctl fsck`, or "
-				  "restore the directory from a backup",
-				  dir, text);
-	/* Families or formats that this build does not know. */
-	if (r == -EINVAL)
-		return f3_err_set(err, r, "database in %s cannot be used: %s", dir, text);
-	return f3_err_set(err, r, "cannot open the database in %s: %s", dir, text);
 }
 
 /* ---- Options -------------------------------------------------------------------------------- */
@@ -236,9 +183,10 @@ static rocksdb_options_t *database_options(const struct f3_kv_options *opt)
 	/* No periodic work: an idle daemon uses no CPU. */
 	rocksdb_options_set_stats_dump_period_sec(o, 0);
 	rocksdb_options_set_stats_persist_period_sec(o, 0);
-	rocksdb_options_set_info_log_level(o, LOG_LEVEL_WARN);
-	rocksdb_options_set_max_log_file_size(o, 1 << 20);
-	rocksdb_options_set_keep_log_file_num(o, 2);
+	/* Nothing in the LOG file: every error comes back to the caller anyway, and a line that
+	 * cannot be written would abort a build with assertions just when the disk fails. */
+	rocksdb_options_set_info_log_level(o, LOG_LEVEL_NONE);
+	rocksdb_options_set_keep_log_file_num(o, 1);
 	return o;
 }
 
@@ -277,6 +225,7 @@ static int rocks_batch_new(struct f3_kv *kv, struct f3_kv_batch **ret_b)
 		return -ENOMEM;
 	b->r = rocks_of(kv);
 	b->wb = rocksdb_writebatch_create();
+	b->adds_names = b->deletes = false;
 	*ret_b = b;
 	return 0;
 }
@@ -293,107 +242,105 @@ static void rocks_batch_free(struct f3_kv *kv, struct f3_kv_batch *b)
 static void rocks_batch_clear(struct f3_kv_batch *b)
 {
 	rocksdb_writebatch_clear(b->wb);
+	b->adds_names = b->deletes = false;
 }
 
 static void rocks_batch_put(struct f3_kv_batch *b, enum f3_cf cf, const void *key, size_t klen,
 			    const void *val, size_t vlen)
 {
+	b->adds_names |= cf == F3_CF_NAMES;
 	rocksdb_writebatch_put_cf(b->wb, b->r->handles[cf], key, klen, val, vlen);
 }
 
 static void rocks_batch_del(struct f3_kv_batch *b, enum f3_cf cf, const void *key, size_t klen)
 {
+	b->deletes = true;
 	rocksdb_writebatch_delete_cf(b->wb, b->r->handles[cf], key, klen);
 }
 
 static void rocks_batch_del_range(struct f3_kv_batch *b, enum f3_cf cf, const void *from,
 				  size_t flen, const void *to, size_t tlen)
 {
+	b->deletes = true;
 	rocksdb_writebatch_delete_range_cf(b->wb, b->r->handles[cf], from, flen, to, tlen);
+}
+
+/* On a full disk nothing new is made, while removals and what goes on in open files get through. */
+static bool has_room(struct rocks *r, const struct f3_kv_batch *b)
+{
+	switch (f3_meta_space_level(&r->space)) {
+	case F3_META_SPACE_AMPLE:
+		return true;
+	case F3_META_SPACE_TIGHT:
+		return !b->adds_names || b->deletes;
+	default:
+		return false;
+	}
+}
+
+/* RocksDB goes on by itself some seconds after space is back. Until then one writer in a while
+ * asks; many at once would keep it from recovering. */
+static bool may_ask(struct rocks *r)
+{
+	int64_t retry = atomic_load_explicit(&r->retry_ns, memory_order_relaxed), now;
+
+	if (!retry)
+		return true;
+	now = f3_clock_real_ns();
+	/* Also when the clock was set back. */
+	if (now < retry && now > retry - RETRY_NS)
+		return false;
+	return atomic_compare_exchange_strong(&r->retry_ns, &retry, now + RETRY_NS);
 }
 
 static int rocks_write(struct f3_kv *kv, struct f3_kv_batch *b)
 {
 	struct rocks *r = rocks_of(kv);
-	bool stopped = atomic_load(&r->stopped);
 	char *text = NULL;
 	int error;
 
-	if (r->read_only)
+	if (r->read_only || atomic_load_explicit(&r->stopped, memory_order_relaxed) ||
+	    atomic_load_explicit(&r->sync_error, memory_order_relaxed))
 		return -EROFS;
+	if (!has_room(r, b) || !may_ask(r))
+		return -ENOSPC;
 	rocksdb_write(r->db, r->write, b->wb, &text);
 	if (!text) {
 		if (!atomic_load_explicit(&r->written, memory_order_relaxed))
 			atomic_store(&r->written, true);
-		/* Only a write that began after the stop shows that it is over. */
-		if (stopped)
-			atomic_store(&r->stopped, false);
+		if (atomic_load_explicit(&r->retry_ns, memory_order_relaxed))
+			atomic_store(&r->retry_ns, 0);
 		return 0;
 	}
-	/* RocksDB takes no writes after a failed one; it goes on by itself when space is back,
-	 * and never after anything else. */
+	/* RocksDB takes no writes after a failed one, unless it was for want of space. */
 	error = take_error(text);
-	stopped = atomic_exchange(&r->stopped, true);
-	return stopped && error != -ENOSPC ? -EROFS : error;
-}
-
-/*
- * The number of the last change known to be on the disk, beside the database. RocksDB recovers
- * a log up to the first record that is damaged and takes that for the end of it: right after a
- * power cut, where nobody was promised the rest, and wrong if the disk has lost what was synced.
- * This number tells the two apart at the next open. It is not synced itself: an older number
- * only notices less.
- */
-static void note_synced(struct rocks *r, uint64_t seq)
-{
-	uint64_t rec[3] = { htobe64(SYNCED_MAGIC), htobe64(seq) };
-	ssize_t n;
-
-	rec[2] = htobe64(f3_hash64(rec, 16, 0));
-	n = pwrite(r->synced_fd, rec, sizeof(rec), 0);
-	(void)n;
-}
-
-static int check_synced(struct rocks *r, struct f3_err *err)
-{
-	uint64_t rec[3], synced, have = rocksdb_get_latest_sequence_number(r->db);
-
-	if (pread(r->synced_fd, rec, sizeof(rec), 0) != (ssize_t)sizeof(rec) ||
-	    be64toh(rec[0]) != SYNCED_MAGIC || be64toh(rec[2]) != f3_hash64(rec, 16, 0))
-		return 0;
-	synced = be64toh(rec[1]);
-	if (synced <= have)
-		return 0;
-	return f3_err_set(
-		err, -EIO,
-		"database in %s is corrupt: its log ends %llu changes before the last one "
-		"that was on the disk. Restore the directory from a backup; or remove %s/%s "
-		"to go on without them and run `f3ctl fsck`",
-		r->dir, (unsigned long long)(synced - have), r->dir, SYNCED_FILE);
+	if (error == -ENOSPC)
+		atomic_store(&r->retry_ns, f3_clock_real_ns() + RETRY_NS);
+	else
+		atomic_store(&r->stopped, true);
+	return error;
 }
 
 static int rocks_sync(struct f3_kv *kv)
 {
 	struct rocks *r = rocks_of(kv);
-	char *text = NULL;
 	uint64_t seq;
 	int error;
 
 	if (r->read_only)
 		return 0;
-	/* After -ENOSPC RocksDB writes everything out anew before it takes the next write, after
-	 * which a sync can be believed again; nothing heals the others. */
 	error = atomic_load(&r->sync_error);
-	if (error && (error != -ENOSPC || atomic_load(&r->stopped)))
+	if (error)
 		return error;
 	seq = rocksdb_get_latest_sequence_number(r->db);
-	rocksdb_flush_wal(r->db, 1, &text);
-	error = take_error(text);
+	error = f3_meta_logs_sync(&r->logs);
+	if (!error) {
+		f3_meta_synced_put(r->synced_fd, seq);
+		return 0;
+	}
+	/* The kernel may have dropped the pages: a later sync that succeeds says nothing about
+	 * them. Everything stops here until the next start, which sees what is on the disk. */
 	atomic_store(&r->sync_error, error);
-	if (error)
-		atomic_store(&r->stopped, true);
-	else
-		note_synced(r, seq);
 	return error;
 }
 
@@ -629,7 +576,7 @@ static void write_out(struct rocks *r)
 {
 	rocksdb_flushoptions_t *wait;
 
-	if (!atomic_load(&r->written) || atomic_load(&r->stopped))
+	if (!atomic_load(&r->written) || atomic_load(&r->stopped) || atomic_load(&r->sync_error))
 		return;
 	wait = rocksdb_flushoptions_create();
 	for (int cf = 0; cf < F3_CF_MAX; cf++) {
@@ -663,6 +610,8 @@ static void rocks_close(struct f3_kv *kv)
 	rocksdb_writeoptions_destroy(r->write);
 	if (r->synced_fd >= 0)
 		close(r->synced_fd);
+	f3_meta_logs_close(&r->logs);
+	f3_meta_space_close(&r->space);
 	f3_lock_done(&r->lock);
 	free(r->dir);
 	free(r);
@@ -712,20 +661,61 @@ static rocksdb_t *open_with(const char *dir, const struct f3_kv_options *opt, in
 	return db;
 }
 
-static int open_synced_file(struct rocks *r, struct f3_err *err)
+/* A directory that was in use and has lost its CURRENT file must not be taken for a new one:
+ * RocksDB would begin afresh and delete the old files. */
+static int check_current(struct rocks *r, struct f3_err *err)
 {
 	char path[PATH_MAX];
-	int n = snprintf(path, sizeof(path), "%s/%s", r->dir, SYNCED_FILE);
 
-	if (n < 0 || (size_t)n >= sizeof(path))
-		return f3_err_set(err, -ENAMETOOLONG, "%s: name too long", r->dir);
-	r->synced_fd = open(
-		path, r->read_only ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (r->synced_fd >= 0)
-		return check_synced(r, err);
-	if (errno == ENOENT) /* read-only, and never synced */
+	if (!f3_meta_synced_get(r->synced_fd))
 		return 0;
-	return f3_err_set(err, -errno, "%s: %s", path, strerror(errno));
+	if (snprintf(path, sizeof(path), "%s/CURRENT", r->dir) >= (int)sizeof(path))
+		return f3_err_set(err, -ENAMETOOLONG, "%s: name too long", r->dir);
+	if (access(path, F_OK) == 0 || errno != ENOENT)
+		return 0;
+	return f3_err_set(err, -EIO,
+			  "database in %s is corrupt: its CURRENT file is missing. Restore the "
+			  "directory from a backup",
+			  r->dir);
+}
+
+static int check_synced(struct rocks *r, struct f3_err *err)
+{
+	uint64_t synced = r->synced_fd < 0 ? 0 : f3_meta_synced_get(r->synced_fd);
+	uint64_t have = rocksdb_get_latest_sequence_number(r->db);
+
+	if (synced <= have)
+		return 0;
+	return f3_err_set(
+		err, -EIO,
+		"database in %s is corrupt: its log ends %" PRIu64 " changes before the last "
+		"one that was on the disk. Restore the directory from a backup; or remove "
+		"%s/%s to go on without them and run `f3ctl fsck`",
+		r->dir, synced - have, r->dir, F3_META_SYNCED_FILE);
+}
+
+/* Our own files beside RocksDB's, which leaves names it does not know alone. */
+static int open_files(struct rocks *r, bool create, struct f3_err *err)
+{
+	int n = 0;
+
+	if (create && mkdir(r->dir, 0700) && errno != EEXIST)
+		return f3_err_set(err, -errno, "%s: %s", r->dir, strerror(errno));
+	r->synced_fd = f3_meta_synced_open(r->dir, r->read_only);
+	if (r->synced_fd >= 0)
+		n = check_current(r, err);
+	else if (r->synced_fd != -ENOENT)
+		n = f3_err_set(err, r->synced_fd, "%s/%s: %s", r->dir, F3_META_SYNCED_FILE,
+			       strerror(-r->synced_fd));
+	/* Where there is no directory RocksDB says so. */
+	if (n || r->read_only || r->synced_fd == -ENOENT)
+		return n;
+	n = f3_meta_space_open(&r->space, r->dir);
+	if (!n && f3_meta_space_level(&r->space) == F3_META_SPACE_FULL)
+		n = -ENOSPC;
+	if (!n)
+		n = f3_meta_logs_open(&r->logs, r->dir);
+	return n ? f3_err_set(err, n, "%s: %s", r->dir, strerror(-n)) : 0;
 }
 
 int f3_meta_rocks_open(const char *dir, const struct f3_kv_options *opt, struct f3_kv **ret_kv,
@@ -740,6 +730,8 @@ int f3_meta_rocks_open(const char *dir, const struct f3_kv_options *opt, struct 
 	r->kv.ops = &rocks_ops;
 	r->read_only = opt->read_only;
 	r->synced_fd = -1;
+	f3_meta_space_init(&r->space);
+	f3_meta_logs_init(&r->logs);
 	r->dir = strdup(dir);
 	f3_lock_init(&r->lock, F3_RANK_QUEUE);
 	r->read = rocksdb_readoptions_create();
@@ -749,6 +741,9 @@ int f3_meta_rocks_open(const char *dir, const struct f3_kv_options *opt, struct 
 		goto fail;
 	}
 
+	error = open_files(r, opt->create && !opt->read_only, err);
+	if (error)
+		goto fail;
 	r->db = open_with(dir, opt, rocksdb_lz4_compression, r->handles, &text);
 	if (!r->db && strstr(text, "not linked with the binary")) {
 		rocksdb_free(text);
@@ -756,11 +751,11 @@ int f3_meta_rocks_open(const char *dir, const struct f3_kv_options *opt, struct 
 		r->db = open_with(dir, opt, rocksdb_no_compression, r->handles, &text);
 	}
 	if (!r->db) {
-		error = open_error(dir, text, err);
+		error = f3_rocks_open_error(dir, text, err);
 		rocksdb_free(text);
 		goto fail;
 	}
-	error = open_synced_file(r, err);
+	error = check_synced(r, err);
 	if (error)
 		goto fail;
 	*ret_kv = &r->kv;
