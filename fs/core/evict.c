@@ -18,44 +18,46 @@
 #include "fs/core/fill.h"
 #include "fs/core/journal_run.h"
 
-#define POOL_MAX 64u			/* candidates kept */
-#define SCAN_MAX 4096u			/* records read in a row */
-#define DISK_RESERVE_MAX (1ull << 30)	/* kept free on the disk: a twentieth, at most this */
+#define POOL_MAX 64u /* candidates kept */
+#define SCAN_MAX 4096u /* records read in a row */
+#define DISK_RESERVE_MAX (1ull << 30) /* kept free on the disk: a twentieth, at most this */
 #define REST_MIN_NS (10 * F3_NS_PER_MS)
 #define REST_MAX_NS (10 * F3_NS_PER_SEC)
 #define LOOK_AGAIN_NS F3_NS_PER_SEC
 
 struct candidate {
 	uint64_t ino;
-	int64_t used_ns;	/* last use */
+	int64_t used_ns; /* last use */
 };
 
 struct f3_evict {
 	struct f3_core *core;
 	uint64_t limit, gap, disk_reserve;
 	_Atomic int64_t used;
-	_Atomic bool queued;		/* background work */
-	_Atomic bool hungry;		/* somebody lacks space, or found nothing */
+	_Atomic bool queued; /* background work */
+	_Atomic bool hungry; /* somebody lacks space, or found nothing */
 	struct f3_work work;
 
-	struct f3_lock lock;		/* what follows */
+	struct f3_lock lock; /* what follows */
 	pthread_cond_t changed;
 	bool evicting, counting;
-	uint64_t rest_until_ns;		/* nothing was found: do not look before then */
-	uint64_t news;			/* counts calls of f3_evict_wake */
+	uint64_t rest_until_ns; /* nothing was found: do not look before then */
+	uint64_t news; /* counts calls of f3_evict_wake */
 
 	/* whoever evicts */
-	uint64_t cursor;		/* inode to go on with */
-	struct candidate pool[POOL_MAX];	/* oldest first */
+	uint64_t cursor; /* inode to go on with */
+	struct candidate pool[POOL_MAX]; /* oldest first */
 	unsigned n_pool;
 };
 
 static struct f3_counter evicted_files = {
-	.name = "f3_cache_evicted_files_total", .labels = "",
+	.name = "f3_cache_evicted_files_total",
+	.labels = "",
 	.help = "Clean copies removed to make room",
 };
 static struct f3_counter evicted_bytes = {
-	.name = "f3_cache_evicted_bytes_total", .labels = "",
+	.name = "f3_cache_evicted_bytes_total",
+	.labels = "",
 	.help = "Bytes freed by removing clean copies",
 };
 
@@ -142,7 +144,7 @@ static int probe(struct f3_core *core, struct f3_inode *inode)
 		return 0;
 	fd = f3_file_fd(core, inode);
 	if (fd == -ENOENT)
-		return 0;	/* gone already */
+		return 0; /* gone already */
 	r = fd < 0 ? fd : f3_backing_probe(fd);
 	return r == 0 ? -EBUSY : r < 0 ? r : 0;
 }
@@ -241,9 +243,9 @@ int f3_evict_inode(struct f3_core *core, struct f3_inode *inode, uint64_t *ret_b
 
 struct scan {
 	struct f3_evict *e;
-	struct f3_volume *volume;	/* of the last candidate; referenced */
+	struct f3_volume *volume; /* of the last candidate; referenced */
 	unsigned seen;
-	uint64_t next;			/* inode to go on with */
+	uint64_t next; /* inode to go on with */
 };
 
 static void pool_add(struct f3_evict *e, uint64_t ino, int64_t used_ns)
@@ -275,8 +277,7 @@ static int64_t last_use(struct scan *scan, const struct f3_inode_rec *rec)
 		f3_volume_put(scan->volume);
 		scan->volume = f3_volume_get(core, rec->volume);
 	}
-	if (scan->volume &&
-	    !f3_backing_stat(scan->volume->disk, rec->ino, rec->backing, &st) &&
+	if (scan->volume && !f3_backing_stat(scan->volume->disk, rec->ino, rec->backing, &st) &&
 	    f3_ns_from_timespec(st.st_atim) > used_ns)
 		used_ns = f3_ns_from_timespec(st.st_atim);
 	return used_ns;
@@ -378,7 +379,7 @@ static uint64_t evict_bytes(struct f3_evict *e, uint64_t need)
 	}
 	e->evicting = true;
 	e->rest_until_ns = 0;
-	e->hungry = true;	/* what becomes clean where the scan is past already counts */
+	e->hungry = true; /* what becomes clean where the scan is past already counts */
 	news = e->news;
 	f3_unlock(&e->lock);
 
@@ -408,7 +409,7 @@ static void background(struct f3_work *work)
 	e->queued = false;
 	need = shortage(e, 0, e->gap);
 	if (need)
-		(void)evict_bytes(e, need);	/* who needs it and finds nothing says so */
+		(void)evict_bytes(e, need); /* who needs it and finds nothing says so */
 }
 
 static void start_background(struct f3_evict *e)
@@ -559,7 +560,7 @@ int f3_evict_start(struct f3_core *core, struct f3_err *err)
 	f3_counter_register(&evicted_files);
 	f3_counter_register(&evicted_bytes);
 	if (!f3_meta_was_clean(core->meta) || !f3_meta_same_boot(core->meta))
-		return 0;	/* f3_file_recover counts */
+		return 0; /* f3_file_recover counts */
 	e->work.fn = count;
 	e->queued = true;
 	e->counting = true;

@@ -25,9 +25,9 @@
 struct f3_waiter {
 	void (*fn)(struct f3_waiter *w, int result);
 	struct f3_waiter *next;
-	struct f3_waiter **link;	/* what points to it; NULL: in no list */
-	uint64_t off, len;		/* range waited for; unused in lists of states */
-	int result;			/* set when collected */
+	struct f3_waiter **link; /* what points to it; NULL: in no list */
+	uint64_t off, len; /* range waited for; unused in lists of states */
+	int result; /* set when collected */
 };
 
 struct f3_waiter_list {
@@ -71,7 +71,7 @@ struct f3_extents {
 };
 
 struct f3_extents *f3_extents_new(void);
-void f3_extents_free(struct f3_extents *x);	/* must have no waiters */
+void f3_extents_free(struct f3_extents *x); /* must have no waiters */
 /* Adds [off, off+len). 0, -ENOMEM, -EFBIG (too many ranges). */
 int f3_extents_add(struct f3_extents *x, uint64_t off, uint64_t len);
 /* Forgets everything at and after `size`. */

@@ -292,8 +292,7 @@ int f3_fill_settle(struct f3_core *core, struct f3_inode *inode)
 	int r = 0;
 
 	f3_lock(&inode->lock);
-	if (f3_fill_incomplete(inode) && !inode->extents &&
-	    inode->rec.state != F3_STATE_REMOTE) {
+	if (f3_fill_incomplete(inode) && !inode->extents && inode->rec.state != F3_STATE_REMOTE) {
 		f3_unlock(&inode->lock);
 		r = f3_fill_prepare(core, inode);
 		if (r)
@@ -303,7 +302,7 @@ int f3_fill_settle(struct f3_core *core, struct f3_inode *inode)
 	if (inode->fill)
 		inode->fill->careful = true;
 	number = (inode->rec.state == F3_STATE_CLEAN || inode->rec.state == F3_STATE_FILLING) &&
-			 inode->rec.backing_class != F3_CLASS_MEMORY ?
+				 inode->rec.backing_class != F3_CLASS_MEMORY ?
 			 inode->rec.backing :
 			 0;
 	f3_unlock(&inode->lock);

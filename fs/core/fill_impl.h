@@ -26,14 +26,18 @@
 #include "fs/core/fill.h"
 #include "fs/core/volume.h"
 
-#define F3_FILL_ALIGN (64u << 10)	/* what a read elsewhere brings at least */
-#define F3_FILL_STEP (128u << 10)	/* the same while reading goes on */
-#define F3_FILL_WINDOWS 8		/* reading runs ahead up to so many fill-size */
-#define F3_FILL_SAVE_BYTES (64ull << 20)	/* the database learns of so many at a time */
-#define F3_FILL_KEYS_MAX 4096		/* separate ranges in the database before they are joined */
+#define F3_FILL_ALIGN (64u << 10) /* what a read elsewhere brings at least */
+#define F3_FILL_STEP (128u << 10) /* the same while reading goes on */
+#define F3_FILL_WINDOWS 8 /* reading runs ahead up to so many fill-size */
+#define F3_FILL_SAVE_BYTES (64ull << 20) /* the database learns of so many at a time */
+#define F3_FILL_KEYS_MAX 4096 /* separate ranges in the database before they are joined */
 
-enum f3_transfer_state { F3_TRANSFER_QUEUED, F3_TRANSFER_ASKING, F3_TRANSFER_LANDING,
-			 F3_TRANSFER_RESTING };
+enum f3_transfer_state {
+	F3_TRANSFER_QUEUED,
+	F3_TRANSFER_ASKING,
+	F3_TRANSFER_LANDING,
+	F3_TRANSFER_RESTING
+};
 
 struct f3_transfer {
 	TAILQ_ENTRY(f3_transfer) of_fill;
@@ -42,15 +46,15 @@ struct f3_transfer {
 	struct f3_inode *inode;
 	uint64_t off, len;
 	enum f3_transfer_state state;
-	bool demand;			/* gate's lock: somebody waits for it; which list it is in */
-	bool in_gate;			/* gate's lock: in one of its lists */
-	bool holds_slot;		/* gate's lock: counts as running */
+	bool demand; /* gate's lock: somebody waits for it; which list it is in */
+	bool in_gate; /* gate's lock: in one of its lists */
+	bool holds_slot; /* gate's lock: counts as running */
 	bool cancel_asked;
-	unsigned canceling;		/* threads that are about to call f3_object_cancel */
-	bool disk_full;			/* that was met once */
-	uint64_t landing_off, landing_len;	/* being written; len 0: nothing */
-	uint64_t pos;			/* landed up to there */
-	uint64_t failing_since_ns;	/* 0: not failing */
+	unsigned canceling; /* threads that are about to call f3_object_cancel */
+	bool disk_full; /* that was met once */
+	uint64_t landing_off, landing_len; /* being written; len 0: nothing */
+	uint64_t pos; /* landed up to there */
+	uint64_t failing_since_ns; /* 0: not failing */
 	struct f3_backoff backoff;
 	struct f3_timer rest;
 	struct f3_work work;
@@ -75,30 +79,30 @@ struct f3_fill {
 	unsigned n_transfers;
 	struct f3_fill_write *writes;
 	unsigned n_writes;
-	unsigned sleepers;		/* threads waiting on `moved` */
-	pthread_cond_t moved;		/* something landed, ended, was tidied */
-	int fd;				/* O_RDWR, while transfers are under way; -1 */
-	int error;			/* for good: the object is another one now */
+	unsigned sleepers; /* threads waiting on `moved` */
+	pthread_cond_t moved; /* something landed, ended, was tidied */
+	int fd; /* O_RDWR, while transfers are under way; -1 */
+	int error; /* for good: the object is another one now */
 	bool stopping;
-	bool careful;			/* maybe dirty: sync before the database is told */
-	bool more;			/* what waiters want was not all asked for yet */
-	int save_error;			/* the database or the disk did not take what was filled */
-	struct f3_extents *unsaved;	/* present, and the database does not know */
-	size_t n_keys;			/* ranges put to the database since they were last joined */
-	uint64_t seq_end, window;	/* sequential reading: up to where, how far ahead */
+	bool careful; /* maybe dirty: sync before the database is told */
+	bool more; /* what waiters want was not all asked for yet */
+	int save_error; /* the database or the disk did not take what was filled */
+	struct f3_extents *unsaved; /* present, and the database does not know */
+	size_t n_keys; /* ranges put to the database since they were last joined */
+	uint64_t seq_end, window; /* sequential reading: up to where, how far ahead */
 	bool tidy_queued, tidy_again;
-	struct f3_core *core;		/* for the tidying */
-	struct f3_inode *inode;		/* referenced while tidy_queued */
+	struct f3_core *core; /* for the tidying */
+	struct f3_inode *inode; /* referenced while tidy_queued */
 	struct f3_work tidy_work;
-	struct f3_timer tidy_later;	/* the queue of work was full */
+	struct f3_timer tidy_later; /* the queue of work was full */
 };
 
 struct f3_fill_gate {
 	struct f3_core *core;
-	struct f3_lock lock;		/* F3_RANK_TRANSFER */
+	struct f3_lock lock; /* F3_RANK_TRANSFER */
 	struct f3_transfer_list demand, ahead;
 	unsigned running;
-	struct f3_timer again;		/* the queue of work was full */
+	struct f3_timer again; /* the queue of work was full */
 };
 
 /* fill.c */

@@ -30,8 +30,7 @@ struct f3_fill *f3_fill_new(struct f3_core *core, struct f3_inode *inode)
 	fill->inode = inode;
 	f3_fill_tidy_init(fill);
 	/* A file that is dirty already, or being written. */
-	fill->careful = inode->rec.state != F3_STATE_FILLING &&
-			inode->rec.state != F3_STATE_REMOTE;
+	fill->careful = inode->rec.state != F3_STATE_FILLING && inode->rec.state != F3_STATE_REMOTE;
 	return fill;
 }
 
@@ -211,7 +210,7 @@ int f3_fill_prepare(struct f3_core *core, struct f3_inode *inode)
 		return 0;
 	}
 	if (!rec->etag[0]) {
-		r = -EIO;	/* there is no object these bytes could come from */
+		r = -EIO; /* there is no object these bytes could come from */
 	} else {
 		if (rec->state != F3_STATE_REMOTE && rec->backing && rec->base_limit) {
 			r = load(core, inode);

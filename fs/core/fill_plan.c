@@ -127,7 +127,7 @@ static void ask_ahead(struct f3_core *core, struct f3_inode *inode)
 		return;
 	while (piece > fill->window / 2 && piece > F3_FILL_STEP)
 		piece /= 2;
-	(void)ask(core, inode, from, end, piece, false);	/* nobody waits for it */
+	(void)ask(core, inode, from, end, piece, false); /* nobody waits for it */
 }
 
 int f3_fill_plan(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t end)

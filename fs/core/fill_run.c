@@ -27,10 +27,11 @@ static struct f3_fill_gate *gate_of(const struct f3_transfer *t)
 
 static void gate_again(struct f3_work *work)
 {
-	struct f3_timer *timer = (struct f3_timer *)((char *)work - offsetof(struct f3_timer, work));
+	struct f3_timer *timer =
+		(struct f3_timer *)((char *)work - offsetof(struct f3_timer, work));
 
-	f3_fill_gate_run((struct f3_fill_gate *)((char *)timer -
-						 offsetof(struct f3_fill_gate, again)));
+	f3_fill_gate_run(
+		(struct f3_fill_gate *)((char *)timer - offsetof(struct f3_fill_gate, again)));
 }
 
 int f3_fill_gate_new(struct f3_core *core, struct f3_fill_gate **ret_gate)
@@ -221,7 +222,7 @@ void f3_transfers_dispose(struct f3_inode *inode, struct f3_fill *fill)
 		if (t->canceling)
 			continue;
 		TAILQ_REMOVE(&fill->ended, t, of_fill);
-		f3_inode_put(t->core, inode);	/* not the last one: the caller has one */
+		f3_inode_put(t->core, inode); /* not the last one: the caller has one */
 		free(t);
 	}
 }
@@ -305,7 +306,8 @@ static void queue_again(struct f3_transfer *t)
 
 static void rested(struct f3_work *work)
 {
-	struct f3_timer *timer = (struct f3_timer *)((char *)work - offsetof(struct f3_timer, work));
+	struct f3_timer *timer =
+		(struct f3_timer *)((char *)work - offsetof(struct f3_timer, work));
 
 	queue_again((struct f3_transfer *)((char *)timer - offsetof(struct f3_transfer, rest)));
 }
@@ -317,8 +319,8 @@ static void rested(struct f3_work *work)
  */
 static void look_again(struct f3_work *work)
 {
-	struct f3_transfer *t = (struct f3_transfer *)((char *)work -
-						       offsetof(struct f3_transfer, work));
+	struct f3_transfer *t =
+		(struct f3_transfer *)((char *)work - offsetof(struct f3_transfer, work));
 	struct f3_inode *inode = t->inode;
 	struct f3_journal_stats journal;
 	char key[F3_KEY_MAX + 1] = "";
@@ -413,8 +415,8 @@ static int make_room(struct f3_transfer *t)
 
 static void start(struct f3_work *work)
 {
-	struct f3_transfer *t = (struct f3_transfer *)((char *)work -
-						       offsetof(struct f3_transfer, work));
+	struct f3_transfer *t =
+		(struct f3_transfer *)((char *)work - offsetof(struct f3_transfer, work));
 	struct f3_object_store *store = t->inode->volume->store;
 	int r = make_up(t);
 
@@ -447,7 +449,8 @@ static void start(struct f3_work *work)
 
 static void landed(struct f3_io *io)
 {
-	struct f3_transfer *t = (struct f3_transfer *)((char *)io - offsetof(struct f3_transfer, io));
+	struct f3_transfer *t =
+		(struct f3_transfer *)((char *)io - offsetof(struct f3_transfer, io));
 	struct f3_waiter_list ready = { NULL };
 	struct f3_inode *inode = t->inode;
 	struct f3_fill *fill;

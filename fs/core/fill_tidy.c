@@ -20,7 +20,8 @@ static void tidy_work(struct f3_work *work)
 
 static void tidy_later(struct f3_work *work)
 {
-	struct f3_timer *timer = (struct f3_timer *)((char *)work - offsetof(struct f3_timer, work));
+	struct f3_timer *timer =
+		(struct f3_timer *)((char *)work - offsetof(struct f3_timer, work));
 
 	tidy((struct f3_fill *)((char *)timer - offsetof(struct f3_fill, tidy_later)));
 }
@@ -43,7 +44,7 @@ void f3_fill_tidy_soon(struct f3_inode *inode, struct f3_fill *fill)
 	if (f3_workq_push(fill->core->transfer, &fill->tidy_work) &&
 	    f3_timer_arm(&fill->tidy_later, f3_clock_mono_ns())) {
 		fill->tidy_queued = false;
-		f3_inode_put(fill->core, inode);	/* not the last one: the caller has one */
+		f3_inode_put(fill->core, inode); /* not the last one: the caller has one */
 	}
 }
 
@@ -185,8 +186,8 @@ static int tidy_once(struct f3_core *core, struct f3_inode *inode, struct f3_wai
 		if (!inode->extents)
 			return 0;
 	}
-	if (fill->more && !fill->stopping && !fill->error &&
-	    f3_fill_plan_waiters(core, inode) && !fill->n_transfers)
+	if (fill->more && !fill->stopping && !fill->error && f3_fill_plan_waiters(core, inode) &&
+	    !fill->n_transfers)
 		f3_waiters_collect(&inode->extents->waiters, -ENOMEM, ready);
 	if (!fill->n_transfers || f3_extents_bytes(fill->unsaved) >= F3_FILL_SAVE_BYTES ||
 	    !f3_fill_lacks(inode))

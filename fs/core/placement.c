@@ -23,7 +23,7 @@ struct places {
 struct pattern {
 	const char *text;
 	size_t len;
-	bool anywhere;		/* without a slash: the last component, in whatever directory */
+	bool anywhere; /* without a slash: the last component, in whatever directory */
 };
 
 static void places_add(struct places *set, size_t at)
@@ -206,9 +206,9 @@ static bool pattern_read(const char *text, char space[PATTERN_MAX + 3], struct p
 }
 
 struct relation {
-	bool itself;		/* the path matches */
-	bool inside;		/* a directory's content matches, whatever it is called */
-	bool below;		/* something below the directory might match */
+	bool itself; /* the path matches */
+	bool inside; /* a directory's content matches, whatever it is called */
+	bool below; /* something below the directory might match */
 };
 
 static struct relation relate(const char *pattern_text, const char *path)
@@ -280,10 +280,11 @@ int f3_placement_add(struct f3_placement *p, const char *pattern, const char *va
 	if (parse_value(value + strspn(value, " \t"), &rule) < 0)
 		return f3_err_set(err, -EINVAL,
 				  "%s = %s: a class (memory, ephemeral, writeback, durable), "
-				  "maybe followed by \"stream\", is wanted", pattern, value);
+				  "maybe followed by \"stream\", is wanted",
+				  pattern, value);
 	if (rule.class_ == F3_CLASS_REPLICATED)
-		return f3_err_set(err, -EOPNOTSUPP,
-				  "%s = %s: class replicated is not supported", pattern, value);
+		return f3_err_set(err, -EOPNOTSUPP, "%s = %s: class replicated is not supported",
+				  pattern, value);
 	rules = realloc(p->rules, (p->n_rules + 1) * sizeof(*rules));
 	if (!rules)
 		return f3_err_set(err, -ENOMEM, "out of memory");
@@ -342,7 +343,7 @@ int f3_placement_decide(const struct f3_placement *p, const struct f3_placement_
 			struct f3_placement_result *ret)
 {
 	struct f3_placement_result res = { F3_CLASS_NONE, F3_FROM_DEFAULT, false, false };
-	bool asked = true;	/* for this very file: cannot be had is an error, not a cap */
+	bool asked = true; /* for this very file: cannot be had is an error, not a cap */
 
 	by_rules(p, q, &res);
 	if (q->hint != F3_CLASS_NONE) {

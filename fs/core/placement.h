@@ -33,7 +33,7 @@ struct f3_placement {
 	struct f3_placement_rule *rules;
 	size_t n_rules;
 	enum f3_class dflt;
-	bool has_store;		/* a volume without URL takes local classes only */
+	bool has_store; /* a volume without URL takes local classes only */
 };
 
 /* Parses one rule ("CLASS [stream]") and appends it. */
@@ -42,20 +42,20 @@ int f3_placement_add(struct f3_placement *p, const char *pattern, const char *va
 void f3_placement_done(struct f3_placement *p);
 
 struct f3_placement_query {
-	const char *path;		/* inside the volume, "/a/b"; unused without rules */
+	const char *path; /* inside the volume, "/a/b"; unused without rules */
 	bool is_dir;
-	bool in_local_tree;		/* the parent directory is of a local class */
-	enum f3_class hint;		/* NONE if there is none */
-	enum f3_class own;		/* own xattr */
-	enum f3_class inherited;	/* nearest ancestor's xattr */
-	int own_stream, inherited_stream;	/* -1 not set, 0, 1 */
+	bool in_local_tree; /* the parent directory is of a local class */
+	enum f3_class hint; /* NONE if there is none */
+	enum f3_class own; /* own xattr */
+	enum f3_class inherited; /* nearest ancestor's xattr */
+	int own_stream, inherited_stream; /* -1 not set, 0, 1 */
 };
 
 struct f3_placement_result {
 	enum f3_class class_;
 	enum f3_class_source source;
 	bool stream;
-	bool capped;		/* the choice was more durable than the name allows */
+	bool capped; /* the choice was more durable than the name allows */
 };
 
 /* 0; -EOPNOTSUPP: class needs a store and there is none (own/hint only: a rule's or ancestor's is

@@ -205,7 +205,8 @@ unsigned fake_gets(void)
 static void open_meta(void)
 {
 	const struct f3_kv_options kv_opt = { .block_cache_bytes = 1 << 20,
-					      .write_buffer_bytes = 8 << 20, .create = true };
+					      .write_buffer_bytes = 8 << 20,
+					      .create = true };
 	struct f3_meta_options opt = { .boot_id = "boot" };
 	struct f3_err err = F3_ERR_INIT;
 	struct f3_kv *kv = NULL;
@@ -543,7 +544,8 @@ void f3_file_seen(struct f3_inode *inode, const struct stat *st)
 
 void f3_file_detach(struct f3_core *core, struct f3_inode *inode, struct f3_file_gone *ret_gone)
 {
-	*ret_gone = (struct f3_file_gone){ .fd = inode->fd, .ino = inode->ino,
+	*ret_gone = (struct f3_file_gone){ .fd = inode->fd,
+					   .ino = inode->ino,
 					   .number = inode->rec.backing,
 					   .store = f3_file_store(inode) };
 	inode->fd = -1;

@@ -47,19 +47,19 @@ struct fake_store {
 	struct f3_object_store base;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	struct f3_obj_op *first, *last;	/* linked by priv[0] */
+	struct f3_obj_op *first, *last; /* linked by priv[0] */
 	pthread_t thread;
 	bool stop;
-	bool hold;		/* requests wait until it is false */
-	unsigned held;		/* so many wait now */
+	bool hold; /* requests wait until it is false */
+	unsigned held; /* so many wait now */
 	unsigned gets;
 	uint64_t get_bytes;
 	uint64_t largest;
 	unsigned running, most_running;
-	int fail;		/* the next `fail_times` requests answer this */
+	int fail; /* the next `fail_times` requests answer this */
 	unsigned fail_times;
-	char etag[F3_ETAG_MAX + 1];	/* of every object */
-	char missing[64];	/* this key is not there */
+	char etag[F3_ETAG_MAX + 1]; /* of every object */
+	char missing[64]; /* this key is not there */
 	unsigned cancels;
 };
 

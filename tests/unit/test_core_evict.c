@@ -155,8 +155,7 @@ START_TEST(oldest_go_first)
 	f3_workq_drain(fx.core.transfer);
 	ck_assert_uint_le(f3_evict_used(&fx.core), 90 * MB);
 	for (unsigned i = 0; i < 10; i++)
-		ck_assert_msg(is_here(f[i]) == ((i * 7) % 10 >= 2), "file of age %u",
-			      (i * 7) % 10);
+		ck_assert_msg(is_here(f[i]) == ((i * 7) % 10 >= 2), "file of age %u", (i * 7) % 10);
 	ck_assert_uint_eq(invalidated, 2);
 }
 END_TEST

@@ -57,8 +57,7 @@ static void check_against(const bool *map, unsigned *seed)
 		bool gap = f3_extents_gap(x, from, end, &off, &len);
 
 		if (end > from)
-			ck_assert(f3_extents_has(x, from, end - from) ==
-				  model_has(map, from, end));
+			ck_assert(f3_extents_has(x, from, end - from) == model_has(map, from, end));
 		while (want < end && map[want])
 			want++;
 		ck_assert(gap == (want < end));

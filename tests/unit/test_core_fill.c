@@ -632,8 +632,8 @@ START_TEST(truncate_to_nothing)
 	settle_down(inode);
 	ck_assert(!has_extents(inode));
 	ck_assert_ptr_null(inode->fill);
-	ck_assert_int_eq(f3_backing_stat(fx.volume.disk, 300, inode->rec.backing,
-					 &(struct stat){ 0 }), 0);
+	ck_assert_int_eq(
+		f3_backing_stat(fx.volume.disk, 300, inode->rec.backing, &(struct stat){ 0 }), 0);
 }
 END_TEST
 
@@ -736,7 +736,7 @@ END_TEST
 #define STORM_THREADS 4
 
 static struct f3_inode *storm_inode;
-static uint8_t *storm_model;		/* 0: the object's byte, else what was written last */
+static uint8_t *storm_model; /* 0: the object's byte, else what was written last */
 static pthread_mutex_t storm_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Each thread writes its own quarter (what programs do to each other is not ours), and reads
@@ -764,8 +764,9 @@ static void *storm(void *arg)
 			if (!fails)
 				ck_assert_int_eq(pwrite(fd, buf, len, (off_t)off), len);
 			f3_lock(&storm_inode->lock);
-			ck_assert_int_eq(f3_fill_write_end(&fx.core, storm_inode, off, len,
-							   fails ? 0 : len), 0);
+			ck_assert_int_eq(
+				f3_fill_write_end(&fx.core, storm_inode, off, len, fails ? 0 : len),
+				0);
 			f3_unlock(&storm_inode->lock);
 			if (!fails)
 				memset(storm_model + off, byte, len);

@@ -33,8 +33,9 @@ static void rule(const char *pattern, const char *value)
 
 static struct f3_placement_query query(const char *path, bool is_dir)
 {
-	struct f3_placement_query q = { .path = path, .is_dir = is_dir, .own_stream = -1,
-					.inherited_stream = -1 };
+	struct f3_placement_query q = {
+		.path = path, .is_dir = is_dir, .own_stream = -1, .inherited_stream = -1
+	};
 
 	return q;
 }
@@ -246,7 +247,7 @@ END_TEST
 
 START_TEST(add_refuses)
 {
-	static const char *const bad[] = { "", "gold", "durable streams", "durable stream x",
+	static const char *const bad[] = { "",       "gold", "durable streams", "durable stream x",
 					   "stream", "none" };
 	struct f3_err err = F3_ERR_INIT;
 
