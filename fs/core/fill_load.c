@@ -80,7 +80,7 @@ static int begin(struct f3_core *core, struct f3_inode *inode, struct f3_file_go
 	int r;
 
 	/* What was cut off by a truncate is not wanted. */
-	if (rec->base_limit && limit > rec->base_limit)
+	if (rec->state != F3_STATE_REMOTE && rec->base_limit && limit > rec->base_limit)
 		limit = rec->base_limit;
 	r = make_sparse(inode, number, &st);
 	if (r)

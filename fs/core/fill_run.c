@@ -322,16 +322,15 @@ static void look_again(struct f3_work *work)
 	struct f3_transfer *t =
 		(struct f3_transfer *)((char *)work - offsetof(struct f3_transfer, work));
 	struct f3_inode *inode = t->inode;
-	struct f3_journal_stats journal;
 	char key[F3_KEY_MAX + 1] = "";
-	bool other;
+	bool other, covered;
 
 	other = f3_inode_key(t->core, inode->ino, key, sizeof(key)) == 0 &&
 		strcmp(key, t->key) != 0;
-	f3_journal_stats(t->core, inode->volume->id, &journal);
+	covered = f3_journal_covers(inode->volume, inode->ino, t->key);
 	f3_lock(&inode->lock);
 	other |= strcmp(inode->rec.etag, t->etag) != 0;
-	if (other || journal.entries) {
+	if (other || covered) {
 		f3_unlock(&inode->lock);
 		rest(t, -ESTALE);
 		return;
