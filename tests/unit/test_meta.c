@@ -427,6 +427,28 @@ START_TEST(read_errors_come_through)
 }
 END_TEST
 
+START_TEST(faults_from_a_text)
+{
+	static const char *const bad[] = { "write",          "write:1:1",     "write:0:1:EIO",
+					   "write:1:1:NONE", "wrote:1:1:EIO", "write:1:1:EIO;",
+					   "write:1:1:EIO x" };
+	struct f3_batch *b = batch();
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_int_eq(f3_kv_fault_parse(u.kv, bad[i]), -EINVAL);
+	ck_assert_int_eq(f3_kv_fault_parse(u.kv, ""), 0);
+	ck_assert_int_eq(f3_kv_fault_parse(u.kv, "write:2:1:ENOSPC,sync:1:2:EIO"), 0);
+	for (int i = 0; i < 3; i++) {
+		f3_batch_put_mark(b, F3_MARK_DIRTY, 300);
+		ck_assert_int_eq(f3_batch_commit(b), i == 1 ? -ENOSPC : 0);
+	}
+	f3_batch_free(b);
+	ck_assert_int_eq(f3_meta_sync(u.m), -EIO);
+	ck_assert_int_eq(f3_meta_sync(u.m), -EIO);
+	ck_assert_int_eq(f3_meta_sync(u.m), 0);
+}
+END_TEST
+
 START_TEST(damaged_records_are_eio)
 {
 	struct f3_meta_name name;
@@ -627,6 +649,7 @@ static Suite *suite(void)
 	tcase_add_test(records, inodes_in_order_from_a_number);
 	tcase_add_test(records, volumes);
 	tcase_add_test(records, read_errors_come_through);
+	tcase_add_test(records, faults_from_a_text);
 	tcase_add_test(records, damaged_records_are_eio);
 	tcase_add_test(directories, readdir_resumes_anywhere);
 	tcase_add_test(directories, readdir_while_names_change);
