@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 
 #include "fs/base/clock.h"
-#include "fs/base/text.h"
 
 #define TICK_NS (F3_NS_PER_SEC / 5)
 
@@ -25,32 +24,37 @@ void f3_jobs_init(struct f3_jobs *jobs, struct f3_verb *v, unsigned parallel, f3
 	jobs->parallel = parallel < F3_JOBS_MAX ? parallel : F3_JOBS_MAX;
 	f3_lock_init(&jobs->lock, F3_RANK_QUEUE);
 	f3_cond_init(&jobs->ended);
+	f3_buf_init(&jobs->first_path, 65536);
 }
 
 void f3_jobs_done(struct f3_jobs *jobs)
 {
 	pthread_cond_destroy(&jobs->ended);
 	f3_lock_done(&jobs->lock);
+	f3_buf_done(&jobs->first_path);
 }
 
 /* ---- What was done --------------------------------------------------------------------------- */
 
+static const char *reason_of(const struct f3_jobs *jobs, int error)
+{
+	const char *why = jobs->explain ? jobs->explain(error) : NULL;
+
+	return why ? why : strerror(-error);
+}
+
 static int send_failure(struct f3_jobs *jobs, const char *path, size_t len, int error)
 {
-	const char *reason = strerror(-error);
 	json_t *item = json_object();
 
 	if (!jobs->first_error) {
-		size_t n = len < sizeof(jobs->first_path) - 1 ? len : sizeof(jobs->first_path) - 1;
-
 		jobs->first_error = error;
-		memcpy(jobs->first_path, path, n);
-		jobs->first_path[n] = '\0';
+		f3_buf_put(&jobs->first_path, path, len);
 	}
 	jobs->failed++;
 	f3_wire_set_place(item, path, len);
 	json_object_set_new(item, "error", json_string(f3_errno_name(error)));
-	json_object_set_new(item, "message", json_string(reason));
+	json_object_set_new(item, "message", json_string(reason_of(jobs, error)));
 	return f3_verb_send(jobs->v, "item", item);
 }
 
@@ -245,7 +249,6 @@ static void cancel_all(struct f3_jobs *jobs)
 int f3_jobs_finish(struct f3_jobs *jobs)
 {
 	struct f3_verb *v = jobs->v;
-	struct f3_buf shown;
 	int r = collect(jobs, true);
 
 	if (r)
@@ -257,15 +260,9 @@ int f3_jobs_finish(struct f3_jobs *jobs)
 		json_object_set_new(v->answer, "kept", json_integer((json_int_t)jobs->kept));
 	if (r || !jobs->first_error)
 		return r;
-	f3_buf_init(&shown, 4 * sizeof(jobs->first_path));
-	f3_text_escape(&shown, jobs->first_path, strlen(jobs->first_path), F3_ESCAPE_LINE);
-	if (jobs->failed == 1)
-		f3_err_set(&v->err, jobs->first_error, "%.*s: %s", (int)shown.len,
-			   (const char *)shown.data, strerror(-jobs->first_error));
-	else
-		f3_err_set(&v->err, jobs->first_error, "%llu files failed, first %.*s: %s",
-			   (unsigned long long)jobs->failed, (int)shown.len,
-			   (const char *)shown.data, strerror(-jobs->first_error));
-	f3_buf_done(&shown);
-	return jobs->first_error;
+	if (jobs->failed > 1)
+		return f3_err_set(&v->err, jobs->first_error, "%llu files failed",
+				  (unsigned long long)jobs->failed);
+	return f3_verb_error(v, jobs->first_error, &jobs->first_path,
+			     reason_of(jobs, jobs->first_error));
 }

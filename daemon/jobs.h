@@ -51,6 +51,8 @@ struct f3_jobs {
 	uint64_t (*so_far)(struct f3_job *job);
 	/* May an error stand for "left alone", and is not a failure? NULL: no. */
 	bool (*tolerate)(struct f3_jobs *jobs, int error);
+	/* What an error means for this verb; NULL: what errno says. */
+	const char *(*explain)(int error);
 	unsigned parallel;
 	struct f3_lock lock;
 	pthread_cond_t ended;
@@ -60,7 +62,7 @@ struct f3_jobs {
 	uint64_t done, failed, kept, bytes;
 	uint64_t total, total_bytes;	/* 0: not known */
 	int first_error;
-	char first_path[256];
+	struct f3_buf first_path;
 };
 
 /* parallel: at most F3_JOBS_MAX. */

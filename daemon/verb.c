@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/base/text.h"
 #include "fs/core/fill.h"
 #include "fs/core/namespace.h"
 
@@ -30,10 +31,35 @@ int f3_verb_text(struct f3_verb *v, const char *key, const char **ret_text)
 	return 0;
 }
 
-int f3_verb_error(struct f3_verb *v, int error, const struct f3_buf *path)
+void f3_verb_show(const char *path, size_t len, struct f3_buf *out)
 {
-	return f3_err_set(&v->err, error, "%.*s: %s", (int)path->len, (const char *)path->data,
-			  strerror(-error));
+	const char *slash = len > 1 ? memchr(path + 1, '/', len - 1) : NULL;
+	size_t name = slash ? (size_t)(slash - path) - 1 : len - (len > 0);
+
+	if (!name) {
+		f3_buf_printf(out, "/");
+		return;
+	}
+	f3_text_escape(out, path + 1, name, F3_ESCAPE_LINE);
+	f3_buf_put_u8(out, ':');
+	if (slash)
+		f3_text_escape(out, slash, len - name - 1, F3_ESCAPE_LINE);
+	else
+		f3_buf_put_u8(out, '/');
+}
+
+int f3_verb_error(struct f3_verb *v, int error, const struct f3_buf *path, const char *why)
+{
+	struct f3_buf shown;
+
+	f3_buf_init(&shown, F3_WIRE_ANSWER_MAX);
+	f3_verb_show((const char *)path->data, path->len, &shown);
+	/* a long path loses its end, not the reason */
+	f3_err_set(&v->err, error, "%.*s%s: %s", shown.len > 300 ? 300 : (int)shown.len,
+		   (const char *)shown.data, shown.len > 300 ? "..." : "",
+		   why ? why : strerror(-error));
+	f3_buf_done(&shown);
+	return error;
 }
 
 /* The name at `at` and the slashes before it; its length, 0 at the end. */
@@ -73,7 +99,7 @@ int f3_verb_place(struct f3_verb *v, struct f3_buf *path, uint64_t *ret_ino)
 			r = f3_ns_lookup(v->core, ino, name, &f3_verb_caller, &e, &negative_ttl_ns);
 		}
 		if (r)
-			f3_verb_error(v, r == -ESTALE ? -ENOENT : r, path);
+			f3_verb_error(v, r == -ESTALE ? -ENOENT : r, path, NULL);
 		else
 			ino = e.ino;
 		at += len;

@@ -65,8 +65,10 @@ int f3_verb_text(struct f3_verb *v, const char *key, const char **ret_text);
 /* The inode that "volume" and "path" lead to, name by name; symbolic links are not followed.
  * path: initialised; gets the path from the root of the mount, tidy. */
 int f3_verb_place(struct f3_verb *v, struct f3_buf *path, uint64_t *ret_ino);
-/* Sets the reason from an errno alone: "PATH: text". */
-int f3_verb_error(struct f3_verb *v, int error, const struct f3_buf *path);
+/* A path from the root of the mount as f3ctl takes it, "photos:/a/b", fit to be shown. */
+void f3_verb_show(const char *path, size_t len, struct f3_buf *out);
+/* Sets the reason: "PLACE: WHY", what errno says where why is NULL. Returns error. */
+int f3_verb_error(struct f3_verb *v, int error, const struct f3_buf *path, const char *why);
 
 /* ---- verb.c: what a file looks like to an admin ---- */
 

@@ -185,7 +185,7 @@ static int info(struct f3_verb *v)
 			f3_look_done(&look);
 		}
 		if (r)
-			f3_verb_error(v, r, &path);
+			f3_verb_error(v, r, &path, NULL);
 	}
 	f3_buf_done(&path);
 	return r;
@@ -260,7 +260,7 @@ static int ls(struct f3_verb *v)
 	}
 	json_object_set_new(v->answer, "n", count(l.n));
 	if (r && !v->err.code)
-		f3_verb_error(v, r, &path);
+		f3_verb_error(v, r, &path, NULL);
 	f3_buf_done(&path);
 	return r;
 }

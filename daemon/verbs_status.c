@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * verbs_status: what the daemon says of itself: status, stats, profile, metrics, config, log-level,
- * journal.
+ * verbs_status: what the daemon says of itself: status, mount, stats, profile, metrics, config,
+ * log-level, journal.
  */
 #include "config.h"
 
@@ -171,6 +171,26 @@ static int status(struct f3_verb *v)
 	json_object_set_new(a, "database", database_json(core));
 	json_object_set_new(a, "log_level", json_string(f3_log_level_name(f3_log_get_level())));
 	json_object_set_new(a, "peers", json_array());
+	return 0;
+}
+
+static void add_name(void *arg, struct f3_volume *v)
+{
+	json_t *volume = json_object();
+
+	f3_wire_set_name(volume, "name", v->name, strlen(v->name));
+	json_array_append_new(arg, volume);
+}
+
+/* What f3ctl needs to know where a path lies. */
+static int mount_(struct f3_verb *v)
+{
+	const char *mountpoint = f3_conf_str(v->core->conf, "f3", NULL, "mountpoint");
+	json_t *volumes = json_array();
+
+	f3_volume_each(v->core, add_name, volumes);
+	f3_wire_set_name(v->answer, "mountpoint", mountpoint, strlen(mountpoint));
+	json_object_set_new(v->answer, "volumes", volumes);
 	return 0;
 }
 
@@ -345,7 +365,7 @@ static int journal(struct f3_verb *v)
 }
 
 const struct f3_verb_entry f3_verbs_status[] = {
-	{ "status", status },   { "stats", stats },   { "profile", profile },
-	{ "metrics", metrics }, { "config", config }, { "log-level", log_level },
-	{ "journal", journal }, { NULL, NULL },
+	{ "status", status },       { "mount", mount_ },    { "stats", stats },
+	{ "profile", profile },     { "metrics", metrics }, { "config", config },
+	{ "log-level", log_level }, { "journal", journal }, { NULL, NULL },
 };

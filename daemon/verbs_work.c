@@ -94,15 +94,13 @@ static int check_kind(struct f3_verb *v, uint64_t ino, const struct f3_buf *path
 	int r = f3_look(v->core, ino, &look);
 
 	if (r)
-		return f3_verb_error(v, r, path);
+		return f3_verb_error(v, r, path, NULL);
 	mode = look.rec.mode;
 	f3_look_done(&look);
 	if (S_ISDIR(mode) && !deep && !takes_directory)
-		return f3_err_set(&v->err, -EISDIR, "%.*s is a directory: -R does what is below it",
-				  (int)path->len, (const char *)path->data);
+		return f3_verb_error(v, -EISDIR, path, "a directory: -R does what is below it");
 	if (!S_ISDIR(mode) && !S_ISREG(mode))
-		return f3_err_set(&v->err, -EINVAL, "%.*s is a %s: only files have bytes",
-				  (int)path->len, (const char *)path->data, f3_look_type(mode));
+		return f3_verb_error(v, -EINVAL, path, "only files have bytes");
 	return 0;
 }
 
@@ -126,7 +124,7 @@ static int run_tree(struct f3_verb *v, struct tree *tree)
 	if (!r)
 		r = ended;
 	else if (!v->err.code)
-		f3_verb_error(v, r, &path);
+		f3_verb_error(v, r, &path, NULL);
 	f3_jobs_done(&tree->jobs);
 	f3_buf_done(&path);
 	return r;
@@ -158,6 +156,15 @@ static int class_job(struct f3_job *job)
 	return r;
 }
 
+static const char *class_explains(int error)
+{
+	if (error == -EPERM)
+		return "below a directory of a local class nothing is more durable";
+	if (error == -EOPNOTSUPP)
+		return "this class wants a store, and the volume has none";
+	return NULL;
+}
+
 static int class_directory(struct tree *tree, uint64_t ino)
 {
 	return set_class(tree->jobs.v->core, ino, tree->class_);
@@ -179,6 +186,7 @@ static int verb_class(struct f3_verb *v)
 				  name);
 	/* Half of the threads: programs that wait for the store need some too. */
 	f3_jobs_init(&tree.jobs, v, threads > 1 ? threads / 2 : 1, class_job, &tree);
+	tree.jobs.explain = class_explains;
 	r = run_tree(v, &tree);
 	/* These are open or mapped now: their bytes move at the last close. */
 	json_object_set_new(v->answer, "moving", json_integer((json_int_t)tree.moving));
@@ -229,25 +237,25 @@ static bool evict_tolerates(struct f3_jobs *jobs, int error)
 	       (error == -EBUSY || error == -EPERM || error == -EINVAL);
 }
 
+static const char *evict_explains(int error)
+{
+	if (error == -EBUSY)
+		return "it is open or mapped";
+	if (error == -EPERM)
+		return "it is pinned";
+	if (error == -EINVAL)
+		return "the store does not have its bytes: this is the only copy";
+	return NULL;
+}
+
 static int verb_evict(struct f3_verb *v)
 {
 	struct tree tree = { .directory = NULL };
-	int r;
 
 	f3_jobs_init(&tree.jobs, v, 1, evict_job, &tree);
 	tree.jobs.tolerate = evict_tolerates;
-	r = run_tree(v, &tree);
-	if (!f3_verb_flag(v, "recursive")) {
-		if (r == -EBUSY)
-			f3_err_set(&v->err, r, "it is open or mapped");
-		else if (r == -EPERM)
-			f3_err_set(&v->err, r, "it is pinned");
-		else if (r == -EINVAL && tree.jobs.failed)
-			f3_err_set(&v->err, r,
-				   "the store does not have its bytes: this is the only "
-				   "copy");
-	}
-	return r;
+	tree.jobs.explain = evict_explains;
+	return run_tree(v, &tree);
 }
 
 /* ---- pin, unpin ------------------------------------------------------------------------------ */
@@ -513,7 +521,7 @@ static int verb_sync(struct f3_verb *v)
 	if (!r)
 		r = f3_meta_sync(v->core->meta);
 	if (r && !v->err.code)
-		f3_verb_error(v, r, &path);
+		f3_verb_error(v, r, &path, NULL);
 	f3_buf_done(&path);
 	f3_jobs_done(&jobs);
 	return r;

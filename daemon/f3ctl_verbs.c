@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The verbs of f3ctl. A row here is all it takes to have one in --help, in the completion and in
+ * the manual.
+ */
+#include "config.h"
+
+#include "daemon/f3ctl.h"
+
+const struct f3ctl_verb f3ctl_verbs[] = {
+	{
+		.name = "status",
+		.help = "the daemon, its volumes and space, what is dirty",
+		.more = "Also which transport requests come by, whether files are passed through to the "
+			"kernel and if not why, and how many are open in which way.",
+		.run = f3ctl_status,
+	},
+	{
+		.name = "info",
+		.args = "PATH...",
+		.help = "everything known of a file",
+		.more = "Its class and who chose it, its state, what of it is here, its backing file, how "
+			"the kernel reaches its bytes and why not directly, whether the object store has it "
+			"yet. Symbolic links are shown, not followed.",
+		.completes = F3CTL_PATHS,
+		.run = f3ctl_info,
+	},
+	{
+		.name = "ls",
+		.args = "[PATH...]",
+		.help = "names with class, state and where the bytes are",
+		.more = "PLACE is here, part (some ranges are), or store (nothing is here). STORE says whether "
+			"the object store has the file as it is now: yes, no, attributes (the bytes, but not "
+			"the newest attributes), or nothing where it need not have it.",
+		.completes = F3CTL_PATHS,
+		.options = f3ctl_ls_options,
+		.run = f3ctl_ls,
+	},
+	{
+		.name = "class",
+		.args = "CLASS PATH...",
+		.help = "move files to another class",
+		.more = "Sets the attribute user.f3.class: a file is moved, and the class sticks to it; a "
+			"directory hands it down to what is made in it from now on. Waits until the bytes are "
+			"where the class wants them. Files that are open move at their last close where their "
+			"bytes have to change places.",
+		.completes = F3CTL_WORD_THEN_PATHS,
+		.words = "memory ephemeral writeback durable",
+		.options = f3ctl_class_options,
+		.run = f3ctl_class,
+	},
+	{
+		.name = "warm",
+		.args = "PATH...",
+		.help = "fetch files from the store, whole",
+		.completes = F3CTL_PATHS,
+		.options = f3ctl_warm_options,
+		.run = f3ctl_warm,
+	},
+	{
+		.name = "evict",
+		.args = "PATH...",
+		.help = "drop the local copies of files the store has",
+		.more = "What is open, mapped, pinned or not in the store stays: an error for a file that "
+			"is named, a number in the sum below a directory.",
+		.completes = F3CTL_PATHS,
+		.options = f3ctl_evict_options,
+		.run = f3ctl_evict,
+	},
+	{
+		.name = "pin",
+		.args = "PATH...",
+		.help = "keep files from being evicted",
+		.more = "Nothing is fetched: see warm.",
+		.completes = F3CTL_PATHS,
+		.options = f3ctl_pin_options,
+		.run = f3ctl_pin,
+	},
+	{
+		.name = "unpin",
+		.args = "PATH...",
+		.help = "let them be evicted again",
+		.completes = F3CTL_PATHS,
+		.options = f3ctl_pin_options,
+		.run = f3ctl_unpin,
+	},
+	{
+		.name = "sync",
+		.args = "[PATH...]",
+		.help = "wait until nothing is dirty",
+		.more = "Files that are written to are made durable as they are now. Without a path all "
+			"volumes.",
+		.completes = F3CTL_PATHS,
+		.run = f3ctl_sync,
+	},
+	{
+		.name = "volume",
+		.args = "list | add NAME [URL] [KEY=VALUE...] | remove NAME",
+		.help = "show, add and remove volumes while the daemon runs",
+		.more = "An added volume stays over restarts; its settings are those of [volume NAME] in "
+			"f3.conf(5). Only a volume that is not in the configuration can be removed, with "
+			"nothing of it open or dirty; its objects stay in the store.",
+		.completes = F3CTL_WORDS,
+		.words = "list add remove",
+		.options = f3ctl_volume_options,
+		.run = f3ctl_volume,
+	},
+	{
+		.name = "stats",
+		.help = "what goes on, a line a second",
+		.options = f3ctl_stats_options,
+		.run = f3ctl_stats,
+	},
+	{
+		.name = "profile",
+		.help = "latencies by operation, over an interval",
+		.more = "Times are upper bounds of powers of two.",
+		.options = f3ctl_profile_options,
+		.run = f3ctl_profile,
+	},
+	{
+		.name = "fsck",
+		.help = "check the metadata and the backing files",
+		.more = "A running daemon's database is only looked at. With --cache the directory of a "
+			"daemon that does not run is checked, and with --repair put right: names that lead "
+			"nowhere go, files without a name come to lost+found of their volume. Exit code 1 if "
+			"problems are left.",
+		.options = f3ctl_fsck_options,
+		.run = f3ctl_fsck,
+	},
+	{
+		.name = "gc",
+		.help = "find what nothing speaks of any more",
+		.more = "Backing files of unfinished operations of earlier runs, and uploads that were begun "
+			"and left, a day old or older.",
+		.options = f3ctl_gc_options,
+		.run = f3ctl_gc,
+	},
+	{
+		.name = "config",
+		.help = "the configuration in force, and where each value comes from",
+		.run = f3ctl_config,
+	},
+	{
+		.name = "log-level",
+		.args = "[LEVEL]",
+		.help = "show or change what is logged: error, warn, info, debug",
+		.completes = F3CTL_WORDS,
+		.words = "error warn info debug",
+		.run = f3ctl_log_level,
+	},
+	{
+		.name = "debug",
+		.args = "bundle [FILE]",
+		.help = "put what a bug report needs into one archive",
+		.more = "Status, configuration, metrics, latencies, the oldest journal entries and facts "
+			"of the machine; no contents of files and no secrets, but names of volumes and of "
+			"files that wait for their store.",
+		.completes = F3CTL_WORDS,
+		.words = "bundle",
+		.run = f3ctl_debug,
+	},
+	{ .name = NULL },
+};
