@@ -191,6 +191,7 @@ static int make_root(struct f3_core *core, struct f3_volume *v, const struct set
 	if (v->placement.dflt < F3_CLASS_WRITEBACK && !v->placement.has_store)
 		rec.flags |= F3_INO_LOCAL_TREE;
 	v->root_ino = rec.ino;
+	v->used_inodes = 1;
 	f3_batch_put_inode(b, &rec);
 	f3_batch_put_name(b, F3_INO_ROOT, v->name, rec.name_len, rec.ino, DT_DIR);
 
