@@ -76,7 +76,8 @@ int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size
 int f3_file_fallocate(struct f3_core *core, struct f3_inode *inode, int mode, uint64_t off,
 		      uint64_t len, const struct f3_caller *who);
 int64_t f3_file_copy_range(struct f3_core *core, struct f3_inode *in, uint64_t off_in,
-			   struct f3_inode *out, uint64_t off_out, uint64_t len);
+			   struct f3_inode *out, uint64_t off_out, uint64_t len,
+			   const struct f3_caller *who);
 int64_t f3_file_seek(struct f3_core *core, struct f3_inode *inode, uint64_t off, int whence);
 
 /* Room and quota for a write through the daemon, before it happens: 0, -EDQUOT, -ENOSPC, -F3_EWAIT.

@@ -229,10 +229,12 @@ int f3_file_fallocate(struct f3_core *core, struct f3_inode *inode, int mode, ui
 }
 
 int64_t f3_file_copy_range(struct f3_core *core, struct f3_inode *in, uint64_t off_in,
-			   struct f3_inode *out, uint64_t off_out, uint64_t len)
+			   struct f3_inode *out, uint64_t off_out, uint64_t len,
+			   const struct f3_caller *who)
 {
 	off64_t from = (off64_t)off_in, to = (off64_t)off_out;
 	int fd_in, fd_out = -1, r;
+	struct stat st;
 	ssize_t n = 0;
 
 	/* Both are open, so their descriptors stay while the locks are not held. Bytes that are
@@ -258,7 +260,10 @@ int64_t f3_file_copy_range(struct f3_core *core, struct f3_inode *in, uint64_t o
 		close(fd_in);
 		return fd_out;
 	}
-	r = f3_volume_left(core, out->volume, (enum f3_class)out->rec.backing_class) < len ? -ENOSPC : 0;
+	/* Programs ask for more than there is; room is needed for what there is. */
+	if (!fstat(fd_in, &st) && off_in + len > (uint64_t)st.st_size)
+		len = off_in < (uint64_t)st.st_size ? (uint64_t)st.st_size - off_in : 0;
+	r = reserve(core, out, off_out, len, who);
 	if (!r) {
 		n = copy_file_range(fd_in, &from, fd_out, &to, len, 0);
 		r = n < 0 ? -errno : 0;

@@ -259,7 +259,8 @@ static int do_copy(struct f3_call *call)
 		return -EBADF;
 	if (!call->who.may_block)
 		return -F3_EWAIT;	/* a copy of any length */
-	n = f3_file_copy_range(call->f->core, in->inode, call->off, out->inode, call->off2, call->size);
+	n = f3_file_copy_range(call->f->core, in->inode, call->off, out->inode, call->off2, call->size,
+			       &call->who);
 	if (n < 0)
 		return (int)n;
 	if (call->who.uid != 0)
