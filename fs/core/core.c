@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -181,6 +182,7 @@ int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct 
 {
 	struct f3_core *core = calloc(1, sizeof(*core));
 	uint64_t limit = f3_conf_u64(conf, "f3", NULL, "memory-limit");
+	struct rlimit limits;
 	int r;
 
 	if (!core)
@@ -191,6 +193,9 @@ int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct 
 	for (size_t i = 0; i < F3_NAME_LOCKS; i++)
 		f3_lock_init(&core->names[i], F3_RANK_NAMES);
 	read_options(core);
+	if (!getrlimit(RLIMIT_NOFILE, &limits))
+		core->fd_files = limits.rlim_cur / 2 > UINT32_MAX ? UINT32_MAX :
+								    (uint32_t)(limits.rlim_cur / 2);
 	r = read_paths(core, err);
 	if (!r) {
 		core->lock_fd = f3_node_lock(core->cache_dir, err);

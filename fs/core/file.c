@@ -276,7 +276,8 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 		if (reason)
 			inode->mode_reason = reason;
 	}
-	inode->opens++;
+	if (inode->opens++ == 0)
+		core->open_files++;
 	if (writer)
 		inode->writers++;
 	if (plan->native) {
@@ -285,15 +286,34 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 	}
 }
 
+/* The kernel has the backing file; where many are open at a time ours is let go until it is needed,
+ * so that the limit of descriptors is none of open files. Only with the first open: others may be
+ * using it. Inode lock held; the caller closes what it gets, -1: none. */
+static int spare_fd(struct f3_core *core, struct f3_inode *inode, const struct f3_open_plan *plan)
+{
+	int fd = inode->fd;
+
+	if (inode->opens != 1 || plan->mode != F3_MODE_PASSTHROUGH ||
+	    core->open_files <= core->fd_files)
+		return -1;
+	inode->fd = -1;
+	return fd;
+}
+
 void f3_file_opened_new(struct f3_core *core, struct f3_inode *inode, int flags,
 			const struct f3_stock_item *item, struct f3_open_plan *ret_plan)
 {
+	int fd;
+
 	f3_lock(&inode->lock);
 	inode->fd = item->fd;
 	inode->backing_id = item->backing_id;
 	f3_file_seen(inode, &item->st);
 	plan_open(core, inode, flags, true, ret_plan);
+	fd = spare_fd(core, inode, ret_plan);
 	f3_unlock(&inode->lock);
+	if (fd >= 0)
+		close(fd);
 }
 
 /* One round of an open with the inode's lock held. 1: fill_prepare is needed first. */
@@ -340,7 +360,7 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 	bool writer = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 	struct f3_file_gone gone = { .fd = -1 };
 	bool kill_priv = false, check;
-	int r;
+	int r, fd = -1;
 
 	if (!inode->volume)
 		return -EISDIR;
@@ -369,6 +389,8 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		f3_lock(&inode->lock);
 		r = open_locked(core, inode, flags, writer, ret_plan, &gone);
 		kill_priv = !r && (flags & O_TRUNC) && (inode->rec.flags & F3_INO_HAS_CAPS);
+		if (!r)
+			fd = spare_fd(core, inode, ret_plan);
 		f3_unlock(&inode->lock);
 		if (r != 1)
 			break;
@@ -376,6 +398,8 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		if (r)
 			break;
 	}
+	if (fd >= 0)
+		close(fd);
 	f3_file_gone(core, &gone);
 	if (kill_priv)
 		f3_file_kill_priv(core, inode, NULL);
@@ -427,6 +451,7 @@ void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, 
 	}
 	if (!inode->opens) {
 		inode->mode = F3_MODE_NONE;
+		core->open_files--;
 		reap = (inode->rec.flags & F3_INO_ORPHAN) != 0;
 		resume = inode->rec.state != F3_STATE_WRITING && f3_move_pending(inode);
 		if (inode->rec.state != F3_STATE_WRITING) {
