@@ -37,7 +37,8 @@ def error_of(function, *args, **named):
     try:
         function(*args, **named)
     except OSError as e:
-        return errno.errorcode.get(e.errno, str(e.errno))
+        name = errno.errorcode.get(e.errno, str(e.errno))
+        return "EOPNOTSUPP" if name == "ENOTSUP" else name
     return "ok"
 
 

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fstry: system calls that no program of the shell makes.
+ *
+ *   fstry idmap DIR            an idmapped clone of a mount
+ *   fstry ficlone FROM TO      FICLONE of a whole file
+ *   fstry swapon FILE          (and swapoff again)
+ *   fstry shutdown DIR         FS_IOC_SHUTDOWN without writing anything back: a power cut
+ *   fstry deny EPERM|ENOSYS COMMAND...   runs a program that gets that from io_uring_setup
+ *   fstry hold COUNT PATTERN   opens COUNT files PATTERN0, PATTERN1, ..., says "held N", keeps them
+ *                              until its input ends
+ *
+ * Prints "ok" or the errno's name, and exits with 0 if it could try at all.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/fs.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/swap.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SHUTDOWN _IOR('X', 125, uint32_t)
+#define SHUTDOWN_NOLOGFLUSH 2
+
+static int say(int result)
+{
+	puts(result < 0 ? strerrorname_np(errno) : "ok");
+	return 0;
+}
+
+static int give_up(const char *what)
+{
+	fprintf(stderr, "fstry: %s: %s\n", what, strerror(errno));
+	return 1;
+}
+
+static int write_map(pid_t pid, const char *name)
+{
+	char path[64];
+	int fd, r;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	r = write(fd, "0 100000 65536", 14) == 14 ? 0 : -1;
+	close(fd);
+	return r;
+}
+
+/* A user namespace that maps 0 to 100000, by descriptor. */
+static int make_user_ns(void)
+{
+	char path[64];
+	int ready[2], fd = -1;
+	pid_t pid;
+	char c;
+
+	if (pipe(ready))
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		close(ready[0]);
+		if (unshare(CLONE_NEWUSER) || write(ready[1], "r", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	if (pid > 0 && read(ready[0], &c, 1) == 1 && !write_map(pid, "uid_map") &&
+	    !write_map(pid, "gid_map")) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	close(ready[0]);
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	return fd;
+}
+
+static int idmap(const char *dir)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP };
+	int tree, ns = make_user_ns();
+
+	if (ns < 0)
+		return give_up("user namespace");
+	tree = (int)syscall(SYS_open_tree, AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (tree < 0)
+		return give_up(dir);
+	attr.userns_fd = (uint64_t)ns;
+	return say((int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)));
+}
+
+static int ficlone(const char *from, const char *to)
+{
+	int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_RDWR | O_CLOEXEC);
+
+	if (in < 0 || out < 0)
+		return give_up(in < 0 ? from : to);
+	return say(ioctl(out, FICLONE, in));
+}
+
+static int try_swapon(const char *file)
+{
+	int r = swapon(file, 0);
+
+	say(r);
+	return r ? 0 : swapoff(file);
+}
+
+static int shut_down(const char *dir)
+{
+	uint32_t how = SHUTDOWN_NOLOGFLUSH;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return give_up(dir);
+	return say(ioctl(fd, SHUTDOWN, &how));
+}
+
+static int deny(const char *name, char **argv)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { sizeof(code) / sizeof(code[0]), code };
+
+	code[2].k |= !strcmp(name, "EPERM") ? EPERM : ENOSYS;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+		return give_up("seccomp");
+	execvp(argv[0], argv);
+	return give_up(argv[0]);
+}
+
+static int hold(int count, const char *pattern)
+{
+	char path[4096], c;
+
+	for (int i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "%s%d", pattern, i);
+		if (open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0644) < 0)
+			return give_up(path);
+	}
+	printf("held %d\n", count);
+	fflush(stdout);
+	while (read(0, &c, 1) > 0)
+		;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *verb = argc > 2 ? argv[1] : "";
+
+	if (!strcmp(verb, "idmap"))
+		return idmap(argv[2]);
+	if (!strcmp(verb, "ficlone") && argc > 3)
+		return ficlone(argv[2], argv[3]);
+	if (!strcmp(verb, "swapon"))
+		return try_swapon(argv[2]);
+	if (!strcmp(verb, "shutdown"))
+		return shut_down(argv[2]);
+	if (!strcmp(verb, "deny") && argc > 3)
+		return deny(argv[2], argv + 3);
+	if (!strcmp(verb, "hold") && argc > 3)
+		return hold((int)strtol(argv[2], NULL, 10), argv[3]);
+	fputs("usage: see the top of tests/tools/fstry.c\n", stderr);
+	return 2;
+}
