@@ -436,7 +436,9 @@ static int remove_matching(struct f3_objfile_job *job, int dir_fd, const char *n
 		unlinkat(root->tmp_fd, tmp, 0);
 		return 0;
 	}
-	f3_objfile_rename_new(root->tmp_fd, tmp, dir_fd, name);
+	/* unless there is a newer one by now, which has replaced it */
+	if (f3_objfile_rename_new(root->tmp_fd, tmp, dir_fd, name) == -EEXIST)
+		unlinkat(root->tmp_fd, tmp, 0);
 	return -ESTALE;
 }
 

@@ -204,7 +204,7 @@ static inline int unit_put_to(struct f3_object_store *s, struct unit_put a,
 		ck_assert(op.info.have_gen && f3_obj_gen_equal(&op.info.gen, &gen));
 		ck_assert_uint_eq(op.info.size, op.len);
 	}
-	if (!r && ret_info) {
+	if (ret_info) {
 		*ret_info = op.info;
 		ret_info->attr.xattrs = NULL;
 	}
@@ -252,10 +252,8 @@ static inline int unit_head(const char *key, struct f3_obj_info *ret_info)
 	f3_object_op_init(&op, F3_OBJ_HEAD);
 	op.key = key;
 	r = f3_object_run(unit_s, &op);
-	if (!r) {
-		*ret_info = op.info;
-		ret_info->attr.xattrs = NULL;
-	}
+	*ret_info = op.info; /* empty after an error */
+	ret_info->attr.xattrs = NULL;
 	f3_object_op_done(&op);
 	return r;
 }
@@ -301,7 +299,7 @@ static inline int unit_two(enum f3_obj_type type, struct unit_two a, struct f3_o
 	op.attr = a.attr;
 	op.gen = &gen;
 	r = f3_object_run(unit_s, &op);
-	if (!r && ret_info) {
+	if (ret_info) {
 		*ret_info = op.info;
 		ret_info->attr.xattrs = NULL;
 	}

@@ -179,7 +179,7 @@ static void page_through(unsigned total, bool change)
 {
 	char name[64], last[64] = "";
 	unsigned char *seen = calloc(total, 1);
-	unsigned kept = 0, pages = 0;
+	unsigned kept = 0, pages = 0, new = 0;
 	struct f3_obj_op op;
 
 	do {
@@ -192,6 +192,7 @@ static void page_through(unsigned total, bool change)
 
 			ck_assert_int_gt(strcmp(n, last), 0);
 			snprintf(last, sizeof(last), "%s", n);
+			new += !strncmp(n, "z-new-", 6);
 			if (strlen(n) == 10 && sscanf(n, "kept-%u", &k) == 1) {
 				ck_assert_uint_lt(k, total);
 				seen[k]++;
@@ -215,6 +216,8 @@ static void page_through(unsigned total, bool change)
 	for (unsigned k = 0; k < total; k++)
 		ck_assert_uint_eq(seen[k], 1);
 	ck_assert_uint_ge(pages, total / F3_OBJ_LIST_MAX);
+	/* also what was made between the pages, behind them: all but that of the last one */
+	ck_assert_uint_eq(new, change ? pages - 1 : 0);
 	free(seen);
 }
 

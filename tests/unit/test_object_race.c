@@ -154,22 +154,25 @@ START_TEST(one_winner_without_renameat2)
 }
 END_TEST
 
-/* In a process of its own: begins when `go` is closed. Exit code 0: won, 1: lost. */
-static _Noreturn void compete(int go, enum f3_obj_cond cond, const char *etag)
+/* In a process of its own: begins when all have closed their end of the pipe. Exit code 0: won,
+ * 1: lost. */
+static _Noreturn void compete(const int go[2], bool delete, enum f3_obj_cond cond, const char *etag)
 {
-	struct f3_object_store *s = unit_open_fast();
 	struct unit_put put = { .key = "k", .text = "mine", .cond = cond, .etag = etag };
 	char byte;
 	int r;
 
-	if (read(go, &byte, 1) < 0)
+	unit_s = unit_open_fast();
+	close(go[1]);
+	if (read(go[0], &byte, 1) < 0)
 		_exit(2);
-	r = unit_put_to(s, put, NULL);
-	f3_object_close(s);
+	r = delete ? unit_simple(F3_OBJ_DELETE, "k", cond, etag) : unit_put_to(unit_s, put, NULL);
+	f3_object_close(unit_s);
 	_exit(!r ? 0 : r == -ESTALE || r == -EEXIST ? 1 : 2);
 }
 
-/* The same between processes, which share no lock. */
+/* The same between processes, which share no lock: puts of a new object, puts and deletes of one
+ * that is there. */
 START_TEST(one_winner_between_processes)
 {
 	uint64_t until = f3_clock_mono_ns() + 5 * F3_NS_PER_SEC;
@@ -178,12 +181,14 @@ START_TEST(one_winner_between_processes)
 
 	if (!unit_make_dir(_i))
 		return;
-	for (int round = 0; round < 20 && (round < 4 || f3_clock_mono_ns() < until); round++) {
+	for (int round = 0; round < 60 && (round < 6 || f3_clock_mono_ns() < until); round++) {
+		enum f3_obj_cond cond = round % 3 ? F3_OBJ_MATCH : F3_OBJ_ABSENT;
 		int won = 0, status, go[2];
+		bool deleted = false;
 
 		/* no threads where a process is forked */
 		unit_s = unit_open_fast();
-		if (round % 2)
+		if (cond == F3_OBJ_ABSENT)
 			ck_assert_int_eq(unit_delete("k"), 0);
 		else
 			ck_assert_int_eq(unit_put_info(&info, .key = "k", .text = "base"), 0);
@@ -192,20 +197,24 @@ START_TEST(one_winner_between_processes)
 		for (int i = 0; i < 4; i++) {
 			pid[i] = fork();
 			ck_assert_int_ge(pid[i], 0);
-			if (!pid[i]) {
-				close(go[1]);
-				compete(go[0], round % 2 ? F3_OBJ_ABSENT : F3_OBJ_MATCH, info.etag);
-			}
+			if (!pid[i])
+				compete(go, round % 3 == 2 && i % 2, cond, info.etag);
 		}
 		close(go[0]);
 		close(go[1]);
 		for (int i = 0; i < 4; i++) {
 			ck_assert_int_eq(waitpid(pid[i], &status, 0), pid[i]);
 			ck_assert(WIFEXITED(status) && WEXITSTATUS(status) < 2);
-			won += WEXITSTATUS(status) == 0;
+			if (WEXITSTATUS(status))
+				continue;
+			won++;
+			deleted = round % 3 == 2 && i % 2;
 		}
 		ck_assert_int_eq(won, 1);
-		ck_assert_str_eq(unit_foreign_read("k"), "mine");
+		if (deleted)
+			ck_assert_ptr_null(unit_foreign_read("k"));
+		else
+			ck_assert_str_eq(unit_foreign_read("k"), "mine");
 		ck_assert_uint_eq(unit_count(".f3/tmp"), 0);
 	}
 	unit_remove_dir();
@@ -270,6 +279,68 @@ KIND_TEST(readers_see_one_generation)
 	for (int i = 0; i < 3; i++)
 		pthread_join(readers[i], NULL);
 	ck_assert_uint_gt(atomic_load(&good_reads), 0);
+}
+KIND_END
+
+/* Changed in place while it is read: after the bytes have come, before they are believed. */
+static atomic_uint turn;
+
+static void *touch_in_turn(void *arg)
+{
+	int fd = *(int *)arg;
+
+	for (unsigned t = 1;; t++) {
+		uint64_t until;
+
+		while (atomic_load(&turn) < t) {
+			if (atomic_load(&stop))
+				return NULL;
+			sched_yield();
+		}
+		/* sooner and later */
+		until = f3_clock_mono_ns() + t % 40 * 100000;
+		while (f3_clock_mono_ns() < until)
+			sched_yield();
+		futimens(fd, NULL);
+	}
+}
+
+KIND_TEST(a_read_that_may_be_a_mixture_is_refused)
+{
+	uint64_t until = f3_clock_mono_ns() + 30 * F3_NS_PER_SEC;
+	size_t size = 48 << 20;
+	char *buf = malloc(size);
+	struct f3_obj_info info;
+	unsigned refused = 0;
+	pthread_t thread;
+	int fd;
+
+	unit_foreign_write("k", "x");
+	fd = open(unit_path("k"), O_RDWR);
+	ck_assert_int_eq(ftruncate(fd, (off_t)size), 0);
+	atomic_store(&stop, false);
+	ck_assert_int_eq(pthread_create(&thread, NULL, touch_in_turn, &fd), 0);
+	while (!refused && f3_clock_mono_ns() < until) {
+		struct f3_obj_op op;
+
+		unit_next_tick();
+		ck_assert_int_eq(unit_head("k", &info), 0);
+		f3_object_op_init(&op, F3_OBJ_GET);
+		op.key = "k";
+		op.etag = info.etag;
+		op.buf = buf;
+		op.len = size;
+		atomic_fetch_add(&turn, 1);
+		f3_object_run(unit_s, &op);
+		ck_assert(!op.result || op.result == -ESTALE);
+		refused += op.result == -ESTALE && op.moved == size;
+		f3_object_op_done(&op);
+	}
+	ck_assert_uint_gt(refused, 0);
+	atomic_store(&stop, true);
+	pthread_join(thread, NULL);
+	close(fd);
+	free(buf);
 }
 KIND_END
 
@@ -379,6 +450,7 @@ int main(void)
 		tcase_add_loop_test(tc, one_winner_without_renameat2, 0, 2);
 	tcase_add_loop_test(tc, one_winner_between_processes, 0, UNIT_RAMFS);
 	tcase_add_loop_test(tc, readers_see_one_generation, 0, UNIT_KINDS);
+	tcase_add_loop_test(tc, a_read_that_may_be_a_mixture_is_refused, 0, UNIT_KINDS);
 	tcase_add_test(tc, what_waits_can_be_cancelled_and_expires);
 	suite_add_tcase(suite, tc);
 	return f3_unit_run(suite);
