@@ -39,8 +39,7 @@ enum f3_conf_type {
 	F3_CONF_MODE,		/* permission bits in octal, at most 07777 */
 	F3_CONF_ADDRESS,	/* ADDRESS:PORT, see f3_parse_address */
 	F3_CONF_ENUM,		/* choices separated by | */
-	F3_CONF_LIST,		/* repeatable key, or values separated by commas */
-	F3_CONF_UINT_LIST,	/* the same, of 32-bit numbers */
+	F3_CONF_UINT_LIST,	/* repeatable key, or values separated by commas; 32-bit numbers */
 };
 
 struct f3_conf_opt {

@@ -16,7 +16,7 @@ enum f3_conf_rank { F3_CONF_DEFAULT, F3_CONF_FILE, F3_CONF_ENVIRONMENT, F3_CONF_
 struct f3_conf_value {
 	char *text;		/* as written (BOOL, PATH: in one form); NULL: unset */
 	uint64_t number;
-	char **list;		/* LIST, UINT_LIST */
+	char **list;		/* UINT_LIST */
 	size_t n_list;
 	char *source;
 	enum f3_conf_rank rank;

@@ -257,16 +257,6 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "yes",
 		.help = "let users other than the daemon's use the mount",
 	},
-	{
-		.section = "f3",
-		.key = "on-failure",
-		.type = F3_CONF_ENUM,
-		.dflt = "eio",
-		.choices = "eio|abort",
-		.help = "what waiting programs get after 60 s without a daemon",
-		.more = "eio answers them with EIO; abort ends the connection, so that everything "
-			"on the mount answers ENOTCONN until it is mounted again.",
-	},
 
 	/* ---- [f3]: who may ask, what is told ---- */
 	{
@@ -350,13 +340,6 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.type = F3_CONF_ENUM,
 		.choices = CLASSES,
 		.help = "class of files that no rule names; durable with a url, else ephemeral",
-	},
-	{
-		.section = "volume",
-		.key = "namespace",
-		.type = F3_CONF_LIST,
-		.arg = "NAME",
-		.help = "platform namespace that may bind a view of it; repeatable",
 	},
 	{
 		.section = "volume",

@@ -185,7 +185,6 @@ int f3_conf_parse_value(const struct f3_conf_opt *opt, const char *text, uint64_
 	case F3_CONF_STRING:
 	case F3_CONF_PATH:
 	case F3_CONF_URL:
-	case F3_CONF_LIST:
 		break;
 	}
 	copy = strdup(stored);

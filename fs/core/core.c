@@ -153,7 +153,7 @@ static void read_options(struct f3_core *core)
 	core->opt.cache_low_bytes = f3_conf_u64(conf, "f3", NULL, "cache-low");
 	core->opt.space_wait_ns = f3_conf_u64(conf, "f3", NULL, "space-wait");
 	core->opt.fill_bytes = f3_conf_u64(conf, "f3", NULL, "fill-size");
-	core->opt.fill_parallel = (unsigned)f3_conf_u64(conf, "f3", NULL, "stage-parallel");
+	core->opt.fill_parallel = (unsigned)f3_conf_u64(conf, "f3", NULL, "fill-parallel");
 	core->opt.stage_parallel = (unsigned)f3_conf_u64(conf, "f3", NULL, "stage-parallel");
 	core->opt.retry_min_ns = f3_conf_u64(conf, "f3", NULL, "retry-min");
 	core->opt.retry_max_ns = f3_conf_u64(conf, "f3", NULL, "retry-max");

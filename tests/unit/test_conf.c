@@ -64,14 +64,14 @@ static const char example[] = "\xef\xbb\xbf# with a byte order mark\n"
 			      "allow-other = off\n"
 			      "control-uid = 1000, 1001\n"
 			      "control-uid = 1002\n"
-			      "on-failure = abort\n"
+			      "transport = io_uring\n"
 			      "slow-operation = 250ms\n"
 			      "; a comment\n"
 			      "[volume photos]   # the first one\n"
 			      "url = file:///srv/f3//photos/\n"
 			      "default-class = durable\n"
-			      "namespace = guest\n"
-			      "namespace = team a, team b\n"
+			      "uid = 12\n"
+			      "gid = 13\n"
 			      "mode = 0750\n"
 			      "quota = 50GB\n"
 			      "[ volume  with two blanks ]\n"
@@ -95,7 +95,7 @@ START_TEST(file_gives_values)
 	ck_assert_str_eq(f3_conf_str(c, "f3", NULL, "cache"), "/var/lib/f3");
 	ck_assert_uint_eq(f3_conf_u64(c, "f3", NULL, "allow-other"), 0);
 	ck_assert_str_eq(f3_conf_str(c, "f3", NULL, "allow-other"), "no");
-	ck_assert_uint_eq(f3_conf_u64(c, "f3", NULL, "on-failure"), 1);
+	ck_assert_uint_eq(f3_conf_u64(c, "f3", NULL, "transport"), 1);
 	ck_assert_uint_eq(f3_conf_u64(c, "f3", NULL, "slow-operation"), 250000000);
 	ck_assert_uint_eq(f3_conf_list(c, "f3", NULL, "control-uid", &list), 3);
 	ck_assert_str_eq(list[0], "1000");
@@ -109,8 +109,7 @@ START_TEST(file_gives_values)
 	ck_assert_str_eq(f3_conf_str(c, "volume", "photos", "url"), "file:///srv/f3/photos");
 	ck_assert_uint_eq(f3_conf_u64(c, "volume", "photos", "mode"), 0750);
 	ck_assert_uint_eq(f3_conf_u64(c, "volume", "photos", "quota"), UINT64_C(50000000000));
-	ck_assert_uint_eq(f3_conf_list(c, "volume", "photos", "namespace", &list), 3);
-	ck_assert_str_eq(list[2], "team b");
+	ck_assert_uint_eq(f3_conf_u64(c, "volume", "photos", "gid"), 13);
 	ck_assert_ptr_null(f3_conf_str(c, "volume", "with two blanks", "url"));
 
 	ck_assert_uint_eq(f3_conf_rules(c, "photos", &rules), 3);
@@ -230,8 +229,8 @@ START_TEST(command_line_keys)
 	ck_assert_str_eq(f3_conf_str(c, "f3", NULL, "cache"), "/two");
 	ck_assert_ok(f3_conf_set(c, "metrics.listen", ":9333", "command line", &err));
 	ck_assert_ok(f3_conf_set(c, "volume.v1.2.url", "file:///srv/v", "command line", &err));
-	ck_assert_ok(f3_conf_set(c, "volume.v1.2.namespace", "a,b", "command line", &err));
-	ck_assert_ok(f3_conf_set(c, "volume.v1.2.namespace", "c", "command line", &err));
+	ck_assert_ok(f3_conf_set(c, "control-gid", "1,2", "command line", &err));
+	ck_assert_ok(f3_conf_set(c, "control-gid", "3", "command line", &err));
 	ck_assert_ok(f3_conf_add_volume(c, "second", "file:///srv/2", "command line", &err));
 	ck_assert_ok(f3_conf_add_volume(c, "third", NULL, "command line", &err));
 	ck_assert_uint_eq(f3_conf_volumes(c, &list), 3);
@@ -239,7 +238,7 @@ START_TEST(command_line_keys)
 	ck_assert_str_eq(list[1], "second");
 	ck_assert_str_eq(list[2], "third");
 	ck_assert_str_eq(f3_conf_str(c, "volume", "v1.2", "url"), "file:///srv/v");
-	ck_assert_uint_eq(f3_conf_list(c, "volume", "v1.2", "namespace", &list), 3);
+	ck_assert_uint_eq(f3_conf_list(c, "f3", NULL, "control-gid", &list), 3);
 	ck_assert_str_eq(f3_conf_source(c, "volume", "second", "url"), "command line");
 }
 END_TEST
