@@ -10,6 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/base/clock.h"
+
+#define TICK_NS (int64_t)(50 * F3_NS_PER_MS) /* longer than any kernel's */
+
 void f3_meta_logs_init(struct f3_meta_logs *l)
 {
 	memset(l, 0, sizeof(*l));
@@ -100,11 +104,29 @@ static int list_logs(struct f3_meta_logs *l, bool *ret_new)
 	return 0;
 }
 
+/* Lists the directory if it may have changed. A change within the same tick of the clock as the
+ * listing could leave the same time, so that only a time from before is trusted. */
+static int look(struct f3_meta_logs *l, bool *ret_new)
+{
+	int64_t now = f3_clock_file_ns(), changed;
+	struct stat st;
+	int r;
+
+	if (fstat(dirfd(l->dir), &st))
+		return -errno;
+	changed = f3_ns_from_timespec(st.st_mtim);
+	if (changed == l->changed_ns)
+		return 0;
+	r = list_logs(l, ret_new);
+	l->changed_ns = !r && changed < now - TICK_NS ? changed : 0;
+	return r;
+}
+
 int f3_meta_logs_sync(struct f3_meta_logs *l)
 {
 	bool new = false;
 	struct stat st;
-	int r = list_logs(l, &new);
+	int r = look(l, &new);
 
 	if (r)
 		return r;

@@ -28,6 +28,7 @@ struct f3_meta_log {
 
 struct f3_meta_logs {
 	DIR *dir;
+	int64_t changed_ns;	/* mtime of the directory when it was listed; 0: list it again */
 	struct f3_meta_log *v;
 	size_t n, cap;
 };

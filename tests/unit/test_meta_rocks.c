@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "fs/meta/logs.h"
 #include "fs/meta/meta_impl.h"
 #include "fs/meta/rocks_error.h"
 #include "fs/meta/space.h"
@@ -611,6 +612,84 @@ START_TEST(synced_number_is_checked)
 }
 END_TEST
 
+static void append(const char *name, size_t len)
+{
+	char path[600], bytes[100] = { 0 };
+	int fd;
+
+	path_of(name, path);
+	fd = open(path, O_CREAT | O_WRONLY | O_APPEND, 0600);
+	ck_assert_int_eq(write(fd, bytes, len), (ssize_t)len);
+	close(fd);
+}
+
+START_TEST(every_log_is_synced)
+{
+	struct f3_meta_logs l;
+	char path[600];
+
+	f3_meta_logs_init(&l);
+	ck_assert_int_eq(f3_meta_logs_open(&l, u.dir), 0);
+	ck_assert_int_eq(f3_meta_logs_sync(&l), 0);
+	ck_assert_uint_eq(l.n, 0);
+	append("000007.log", 10);
+	append("000008.sst", 10);
+	append("x.log", 10);
+	append("9.log.old", 10);
+	ck_assert_int_eq(f3_meta_logs_sync(&l), 0);
+	ck_assert_uint_eq(l.n, 1);
+	ck_assert_uint_eq(l.v[0].number, 7);
+	ck_assert_uint_eq(l.v[0].synced_bytes, 10);
+	/* As soon as they are made, however often the directory has been looked at. */
+	for (unsigned i = 0; i < 40; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "%06u.log", 10 + i);
+		append(name, i);
+		append("000007.log", 1);
+		ck_assert_int_eq(f3_meta_logs_sync(&l), 0);
+		ck_assert_uint_eq(l.n, 2 + i);
+		ck_assert_uint_eq(l.v[0].synced_bytes, 11 + i);
+		ck_assert_uint_eq(l.v[1 + i].number, 10 + i);
+		ck_assert_uint_eq(l.v[1 + i].synced_bytes, i);
+	}
+	/* Those that are gone are let go. */
+	path_of("000007.log", path);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(f3_meta_logs_sync(&l), 0);
+	ck_assert_uint_eq(l.n, 40);
+	f3_meta_logs_close(&l);
+	f3_meta_logs_close(&l);
+	ck_assert_int_eq(f3_meta_logs_open(&l, "/nonexistent"), -ENOENT);
+}
+END_TEST
+
+START_TEST(a_settled_directory_is_not_listed)
+{
+	struct timespec old[2] = { { .tv_sec = 1700000000 }, { .tv_sec = 1700000000 } };
+	struct f3_meta_logs l;
+
+	f3_meta_logs_init(&l);
+	ck_assert_int_eq(f3_meta_logs_open(&l, u.dir), 0);
+	append("000001.log", 1);
+	ck_assert_int_eq(utimensat(AT_FDCWD, u.dir, old, 0), 0);
+	ck_assert_int_eq(f3_meta_logs_sync(&l), 0);
+	ck_assert_uint_eq(l.n, 1);
+	/* A file that came without the time changing is not seen... */
+	append("000002.log", 1);
+	ck_assert_int_eq(utimensat(AT_FDCWD, u.dir, old, 0), 0);
+	append("000001.log", 1);
+	ck_assert_int_eq(f3_meta_logs_sync(&l), 0);
+	ck_assert_uint_eq(l.n, 1);
+	ck_assert_uint_eq(l.v[0].synced_bytes, 2);
+	/* ...and is as soon as it does. */
+	append("000003.log", 1);
+	ck_assert_int_eq(f3_meta_logs_sync(&l), 0);
+	ck_assert_uint_eq(l.n, 3);
+	f3_meta_logs_close(&l);
+}
+END_TEST
+
 /* ---- A full disk ---------------------------------------------------------------------------- */
 
 static int ballast = -1;
@@ -775,6 +854,8 @@ static Suite *suite(void)
 	tcase_add_test(tc, a_damaged_log_is_noticed);
 	tcase_add_test(tc, what_was_not_synced_may_be_cut_off);
 	tcase_add_test(tc, synced_number_is_checked);
+	tcase_add_test(tc, every_log_is_synced);
+	tcase_add_test(tc, a_settled_directory_is_not_listed);
 	if (f3_unit_forks()) {
 		tcase_add_test(tc, reserve_is_given_back);
 		tcase_add_test(tc, full_disk_lets_names_go);
