@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/debug.h"
 #include "fs/base/log.h"
 #include "fs/core/authority.h"
 #include "fs/core/evict.h"
@@ -77,15 +78,6 @@ void f3_file_seen(struct f3_inode *inode, const struct stat *st)
 	inode->seen = fingerprint_of(st);
 	inode->seen_atime_ns = f3_ns_from_timespec(st->st_atim);
 	inode->seen_valid = true;
-}
-
-uint64_t f3_file_charge(const struct f3_inode_rec *rec)
-{
-	uint64_t held = rec->blocks * 512;
-
-	if (!S_ISREG(rec->mode))
-		return 0;
-	return f3_class_in_store((enum f3_class)rec->class_) && rec->size > held ? rec->size : held;
 }
 
 void f3_file_account(struct f3_core *core, struct f3_inode *inode, uint64_t size, uint64_t blocks)
@@ -346,6 +338,7 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 
 		/* Whatever the record says: a native writer may have made it longer. */
 		r = empty_in_place(core, inode);
+		f3_debug_point("truncate.on-disk");
 		inode->changed = true;
 		inode->rec.mtime_ns = inode->rec.ctime_ns = now;
 	}
@@ -487,6 +480,9 @@ static int record_sealed(struct f3_core *core, struct f3_inode *inode)
 		return r;
 	if (store && !was_mapped && f3_stage_unchanged(inode)) {
 		inode->rec.state = f3_fill_incomplete(inode) ? F3_STATE_FILLING : F3_STATE_CLEAN;
+		inode->rec.flags &= ~(uint32_t)F3_INO_DIRTY;
+		if (!(inode->rec.flags & F3_INO_ATTR_DIRTY))
+			f3_batch_del_mark(b, F3_MARK_DIRTY, inode->ino);
 	} else {
 		inode->rec.state = F3_STATE_SEALED;
 		if (store) {
@@ -546,6 +542,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 	}
 	if (!r)
 		r = look(core, inode);
+	f3_debug_point("seal.probed");
 	if (!r)
 		r = record_sealed(core, inode);
 	if (!r) {
@@ -570,8 +567,11 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 			     strerror(-r));
 		return r;
 	}
+	f3_stage_writers_gone(core, inode);
 	if (stage)
 		f3_stage_commit(core, inode, NULL);
+	else
+		f3_stage_attr_changed(core, inode);
 	if (resume)
 		f3_move_resume(core, inode);
 	return 0;
@@ -594,9 +594,10 @@ void f3_file_stat_rec(const struct f3_inode_rec *rec, struct stat *ret_st)
 		ret_st->st_size = rec->target_len;
 	else
 		ret_st->st_size = (off_t)rec->size;
-	/* An object occupies its size, however much of it is cached here: tools that take 0 blocks
-	 * for an all-hole file must not skip it. */
-	if (S_ISREG(rec->mode) && f3_class_in_store((enum f3_class)rec->class_))
+	/* What is not (all) here occupies its size in the store: tools that take few blocks for holes
+	 * must not skip it. */
+	if (S_ISREG(rec->mode) &&
+	    (rec->state == F3_STATE_REMOTE || rec->state == F3_STATE_FILLING || rec->base_limit))
 		ret_st->st_blocks = (blkcnt_t)((rec->size + 511) / 512);
 	ret_st->st_atim = f3_timespec_from_ns(rec->atime_ns);
 	ret_st->st_mtim = f3_timespec_from_ns(rec->mtime_ns);
