@@ -425,7 +425,7 @@ int f3_journal_new(struct f3_core *core, struct f3_journal_run **ret_j)
 	f3_counter_register(&retries);
 	f3_counter_register(&collapsed);
 	f3_store_op_register_metrics();
-	f3_stage_register_metrics(core);
+	f3_stage_register_metrics();
 	*ret_j = j;
 	return 0;
 }
@@ -835,6 +835,25 @@ int f3_journal_wait_dir(struct f3_core *core, uint64_t dir, struct f3_waiter *w)
 	r = wait_for(inode->volume->stages, false, dir, w);
 	f3_inode_put(core, inode);
 	return r;
+}
+
+void f3_journal_health(struct f3_volume *v, int result, const char *message)
+{
+	struct f3_journal_gate *gate = v->stages;
+	bool log = false;
+	uint64_t down_ns;
+
+	if (result && !f3_store_transient(result))
+		result = 0;
+	f3_lock(&gate->j->lock);
+	note_health(gate, result, &log, &down_ns);
+	f3_unlock(&gate->j->lock);
+	if (log)
+		f3_log_error("volume %s: the object store does not work: %s: %s", v->name, message,
+			     f3_errno_name(result));
+	if (down_ns)
+		f3_log_info("volume %s: the object store works again after %.1f s", v->name,
+			    (double)down_ns / 1e9);
 }
 
 bool f3_journal_covers(struct f3_volume *v, uint64_t ino, const char *key)

@@ -83,6 +83,10 @@ int f3_journal_wait_dir(struct f3_core *core, uint64_t dir, struct f3_waiter *w)
  * nothing. */
 bool f3_journal_covers(struct f3_volume *v, uint64_t ino, const char *key);
 
+/* What the store answered somebody else than the journal: that it stopped working, or works again,
+ * is logged once. */
+void f3_journal_health(struct f3_volume *v, int result, const char *message);
+
 struct f3_journal_stats {
 	uint64_t entries, running, retrying;
 	int64_t oldest_since_ns;	/* real time; 0: no entries */

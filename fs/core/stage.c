@@ -170,7 +170,7 @@ int f3_stage_enter(struct f3_core *core, struct f3_inode *inode, const char *key
 		.dir1 = rec->parent,
 		.id = rec->id,
 		.generation = rec->generation,
-		.attempt = rec->attempt + 1,
+		.attempt = f3_stage_new_attempt(inode),
 	};
 	struct f3_stage *st = f3_stage_new(core, inode);
 	struct f3_batch *b = NULL;
@@ -307,20 +307,26 @@ bool f3_stage_running(struct f3_inode *inode)
 	return running;
 }
 
+static void cancel(struct f3_object_store *store, struct f3_obj_op *const ops[F3_STAGE_OPS])
+{
+	for (unsigned i = 0; i < F3_STAGE_OPS; i++)
+		if (ops[i] && store)
+			f3_object_cancel(store, ops[i]);
+}
+
 /* Inode lock held; let go of meanwhile. */
 static void stop_running(struct f3_inode *inode, struct f3_stage *st)
 {
 	struct f3_object_store *store = inode->volume->store;
-	struct f3_obj_op *op;
+	struct f3_obj_op *ops[F3_STAGE_OPS];
 	struct f3_blocker b;
 
 	f3_blocker_init(&b);
 	f3_waiter_add(&st->stoppers, &b.w);
 	st->stop = true;
-	op = st->op;
+	memcpy(ops, st->ops, sizeof(ops));
 	f3_unlock(&inode->lock);
-	if (op && store)
-		f3_object_cancel(store, op);
+	cancel(store, ops);
 	(void)f3_blocker_wait(&b);
 	f3_blocker_done(&b);
 	f3_lock(&inode->lock);
@@ -329,9 +335,11 @@ static void stop_running(struct f3_inode *inode, struct f3_stage *st)
 void f3_stage_hold(struct f3_core *core, struct f3_inode *inode)
 {
 	struct f3_stage *gone = NULL;
+	bool early;
 
 	f3_lock(&inode->lock);
 	inode->stage_held++;
+	early = inode->early != NULL;
 	while (inode->stage && !gone) {
 		struct f3_stage *st = inode->stage;
 
@@ -346,6 +354,8 @@ void f3_stage_hold(struct f3_core *core, struct f3_inode *inode)
 			f3_count(&dropped, 1);
 	}
 	f3_unlock(&inode->lock);
+	if (early)
+		f3_early_drop(inode);
 	if (!gone)
 		return;
 	if (drop_record(core, gone->seq))
@@ -431,17 +441,19 @@ void f3_stage_late(struct f3_core *core, uint64_t ino)
 static void interrupt_one(void *arg, struct f3_inode *inode)
 {
 	struct f3_waiter_list ready = { NULL };
-	struct f3_obj_op *op;
+	struct f3_obj_op *ops[F3_STAGE_OPS] = { NULL };
 
 	(void)arg;
 	f3_lock(&inode->lock);
-	op = inode->stage ? inode->stage->op : NULL;
+	if (inode->stage)
+		memcpy(ops, inode->stage->ops, sizeof(ops));
 	if (!inode->stage || !inode->stage->running)
 		f3_waiters_collect(&inode->stage_waiters, -ESHUTDOWN, &ready);
 	f3_unlock(&inode->lock);
 	f3_waiters_call(&ready);
-	if (op)
-		f3_object_cancel(inode->volume->store, op);
+	if (inode->volume)
+		cancel(inode->volume->store, ops);
+	f3_early_interrupt(inode);
 }
 
 void f3_stage_interrupt(struct f3_core *core)
@@ -463,6 +475,7 @@ static void forget_one(void *arg, struct f3_inode *inode)
 	f3_unlock(&inode->lock);
 	f3_waiters_call(&ready);
 	f3_stage_free(st);
+	f3_early_forget(inode);
 }
 
 void f3_stage_forget(struct f3_core *core)
@@ -473,75 +486,8 @@ void f3_stage_forget(struct f3_core *core)
 
 /* ---- Metrics ---- */
 
-struct sums {
-	uint64_t dirty_bytes;
-};
-
-static void sum_dirty(void *arg, struct f3_volume *v)
+void f3_stage_register_metrics(void)
 {
-	struct sums *sums = arg;
-
-	sums->dirty_bytes += v->dirty_bytes;
-}
-
-static double read_dirty(void *arg)
-{
-	struct sums sums = { 0 };
-
-	f3_volume_each(arg, sum_dirty, &sums);
-	return (double)sums.dirty_bytes;
-}
-
-static double read_age(void *arg)
-{
-	struct f3_journal_stats stats;
-
-	f3_journal_stats(arg, 0, &stats);
-	return stats.oldest_since_ns ? (double)(f3_clock_real_ns() - stats.oldest_since_ns) / 1e9 :
-				       0;
-}
-
-static double read_entries(void *arg)
-{
-	struct f3_journal_stats stats;
-
-	f3_journal_stats(arg, 0, &stats);
-	return (double)stats.entries;
-}
-
-static double read_retrying(void *arg)
-{
-	struct f3_journal_stats stats;
-
-	f3_journal_stats(arg, 0, &stats);
-	return (double)stats.retrying;
-}
-
-void f3_stage_register_metrics(struct f3_core *core)
-{
-	static struct f3_gauge gauges[] = {
-		{ .name = "f3_dirty_bytes",
-		  .labels = "",
-		  .help = "Bytes of closed files that the object stores do not have yet.",
-		  .read = read_dirty },
-		{ .name = "f3_dirty_age_seconds",
-		  .labels = "",
-		  .help = "Age of the oldest change that an object store was not told of yet.",
-		  .read = read_age },
-		{ .name = "f3_journal_entries",
-		  .labels = "",
-		  .help = "Changes that object stores are still to be told of.",
-		  .read = read_entries },
-		{ .name = "f3_journal_retrying",
-		  .labels = "",
-		  .help = "Of them those that failed and are tried again.",
-		  .read = read_retrying },
-	};
-
-	for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
-		gauges[i].arg = core;
-		f3_gauge_register(&gauges[i]);
-	}
 	f3_counter_register(&dropped);
 	f3_stage_register_counters();
 }

@@ -61,6 +61,8 @@ void f3_stage_attr_changed(struct f3_core *core, struct f3_inode *inode);
 
 /* A writer was opened: maybe start early upload (called by file.c after the open). */
 void f3_stage_writer_opened(struct f3_core *core, struct f3_inode *inode);
+/* The last writer is gone: nothing more goes up early. */
+void f3_stage_writers_gone(struct f3_core *core, struct f3_inode *inode);
 
 /*
  * Names of the file are going to change, or its last one to go: a commit under way is stopped, one
@@ -90,6 +92,6 @@ void f3_stage_late(struct f3_core *core, uint64_t ino);
 /* The daemon stops: ends what is under way; and, once nothing is, frees what is pending. */
 void f3_stage_interrupt(struct f3_core *core);
 void f3_stage_forget(struct f3_core *core);
-void f3_stage_register_metrics(struct f3_core *core);
+void f3_stage_register_metrics(void);
 
 #endif

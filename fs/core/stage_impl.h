@@ -29,6 +29,9 @@
  * changed again, a moment later. */
 #define F3_STAGE_DELAY_NS (500 * F3_NS_PER_MS)
 
+/* Requests of one commit under way at once: parts of a large file. */
+#define F3_STAGE_OPS 4
+
 /* What the content was when it was looked at. */
 struct f3_snapshot {
 	bool regular, complete;
@@ -43,7 +46,8 @@ struct f3_snapshot {
 struct f3_upload_part {
 	uint64_t off, len;
 	uint32_t crc32c;
-	bool sent, copied;
+	bool sent;
+	bool copy;			/* of the same range of the object that is replaced */
 	char etag[F3_OBJ_ETAG_MAX + 1];
 };
 
@@ -52,8 +56,8 @@ struct f3_upload {
 	char id[F3_OBJ_UPLOAD_MAX + 1];
 	char key[F3_KEY_MAX + 1];
 	struct f3_obj_gen gen;		/* given to the store at its start */
-	int64_t attr_ctime_ns, attr_mtime_ns;	/* attributes given then */
-	bool edit;			/* parts by f3_plan_edit, not by the schedule */
+	uint32_t attr_changes;		/* attributes given then */
+	int64_t mtime_ns;
 	struct f3_upload_part *parts;
 	size_t n_parts;
 };
@@ -72,7 +76,7 @@ struct f3_stage {
 	struct f3_snapshot snap;
 	struct f3_waiter_list served;	/* of the snapshot */
 	struct f3_waiter_list stoppers;	/* until it is not running any more */
-	struct f3_obj_op *op;		/* under way, for cancel */
+	struct f3_obj_op *ops[F3_STAGE_OPS];	/* under way, for cancel */
 	struct f3_upload *upload;	/* runner */
 };
 
@@ -123,6 +127,9 @@ void f3_stage_register_counters(void);
 /* stage_send.c */
 /* A request, cancelable by f3_stage_hold. */
 int f3_stage_request(struct f3_stage *st, struct f3_obj_op *op);
+/* The same in two halves, for several at once. -ECANCELED: it may not begin. */
+int f3_stage_request_begin(struct f3_stage *st, struct f3_obj_op *op, unsigned slot);
+int f3_stage_request_end(struct f3_stage *st, unsigned slot, int r);
 /* Condition of a mutation of s->key on the object s->etag. -EAGAIN, -ESTALE and so on if the store
  * cannot check and it does not hold. */
 int f3_stage_condition(struct f3_sending *s, struct f3_obj_op *op, bool match, bool absent);
@@ -141,6 +148,28 @@ int f3_stage_upload(struct f3_sending *s);
 int f3_stage_edit(struct f3_sending *s);
 /* Ends an upload that will not be completed. */
 void f3_stage_upload_drop(struct f3_stage *st);
+/* The same for one an earlier run left. */
+void f3_stage_upload_abort(struct f3_journal_call *call);
 void f3_upload_free(struct f3_upload *u);
+void f3_upload_abort(struct f3_volume *v, const char *key, const char *id);
+
+/* stage_early.c */
+/* Ends early upload and hands over what it has sent, with the number of its journal record, which
+ * the caller removes. NULL: nothing. Waits for a request under way. */
+struct f3_upload *f3_early_take(struct f3_inode *inode, uint64_t *ret_seq);
+/* The same, and the upload is aborted. */
+void f3_early_drop(struct f3_inode *inode);
+/* Only if nobody writes any more: the commit did without it. */
+void f3_early_drop_stale(struct f3_inode *inode);
+/* The daemon stops: what is under way ends; then only what is in memory goes. */
+void f3_early_interrupt(struct f3_inode *inode);
+void f3_early_forget(struct f3_inode *inode);
+/* A number that no request of this content had before. Inode lock held. */
+static inline uint64_t f3_stage_new_attempt(struct f3_inode *inode)
+{
+	if (inode->attempts < inode->rec.attempt)
+		inode->attempts = inode->rec.attempt;
+	return ++inode->attempts;
+}
 
 #endif

@@ -253,11 +253,12 @@ static int record(struct f3_sending *s)
 	if (s->snap.content && S_ISREG(rec->mode)) {
 		rec->store_size = s->snap.size;
 		inode->committed = s->snap.fp;
-		if (rec->state != F3_STATE_WRITING && same) {
-			rec->state = f3_fill_incomplete(inode) ? F3_STATE_FILLING : F3_STATE_CLEAN;
+		if (same) {
 			rec->flags &= ~(uint32_t)F3_INO_DIRTY;
 			rec->error = 0;
 		}
+		if (same && rec->state != F3_STATE_WRITING)
+			rec->state = f3_fill_incomplete(inode) ? F3_STATE_FILLING : F3_STATE_CLEAN;
 	} else if (s->snap.content) {
 		rec->flags &= ~(uint32_t)F3_INO_DIRTY;
 		rec->error = 0;
@@ -487,6 +488,8 @@ static int decide(struct f3_stage *st, struct f3_sending *s, int r)
 	end(st, result, &ready);
 	f3_waiters_call(&ready);
 	f3_stage_upload_drop(st);
+	if (!result)
+		f3_early_drop_stale(st->inode);
 	f3_stage_free(st);
 	return 0;
 }
@@ -525,6 +528,8 @@ int f3_stage_run(struct f3_journal_call *call)
 		st->running = true;
 	f3_unlock(&inode->lock);
 	s = st ? malloc(sizeof(*s)) : NULL;
+	if (st && call->e->upload[0] && !st->upload)
+		f3_stage_upload_abort(call);
 	if (!st) {
 		r = superseded(call);
 	} else if (!s) {

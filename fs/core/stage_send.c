@@ -12,26 +12,40 @@
 #include "fs/base/debug.h"
 #include "fs/core/store_op.h"
 
-int f3_stage_request(struct f3_stage *st, struct f3_obj_op *op)
+int f3_stage_request_begin(struct f3_stage *st, struct f3_obj_op *op, unsigned slot)
 {
 	struct f3_inode *inode = st->inode;
 	bool stop;
-	int r;
 
 	f3_lock(&inode->lock);
 	stop = st->stop;
 	if (!stop)
-		st->op = op;
+		st->ops[slot] = op;
 	f3_unlock(&inode->lock);
-	if (stop)
-		return -ECANCELED;
-	r = st->core->stopping ? -EAGAIN : f3_store_run(inode->volume, op);
+	return stop ? -ECANCELED : 0;
+}
+
+int f3_stage_request_end(struct f3_stage *st, unsigned slot, int r)
+{
+	struct f3_inode *inode = st->inode;
+	bool stop;
+
 	f3_lock(&inode->lock);
-	st->op = NULL;
+	st->ops[slot] = NULL;
 	stop = st->stop;
 	f3_unlock(&inode->lock);
 	/* Ended for another reason than a hold: it is tried again. */
 	return r == -ECANCELED && !stop ? -EAGAIN : r;
+}
+
+int f3_stage_request(struct f3_stage *st, struct f3_obj_op *op)
+{
+	int r = f3_stage_request_begin(st, op, 0);
+
+	if (r)
+		return r;
+	r = st->core->stopping ? -EAGAIN : f3_store_run(st->inode->volume, op);
+	return f3_stage_request_end(st, 0, r);
 }
 
 struct f3_obj_gen f3_stage_gen(const struct f3_sending *s)
@@ -61,9 +75,9 @@ int f3_stage_next_attempt(struct f3_sending *s)
 	if (r)
 		return r;
 	f3_lock(&inode->lock);
-	if (e->attempt < inode->rec.attempt)
-		e->attempt = inode->rec.attempt;
-	e->attempt++;
+	if (inode->attempts < e->attempt)
+		inode->attempts = e->attempt;
+	e->attempt = f3_stage_new_attempt(inode);
 	snprintf(e->etag, sizeof(e->etag), "%s", s->etag);
 	f3_batch_put_journal(b, e);
 	r = f3_batch_commit(b);

@@ -5,19 +5,26 @@
  * Names of objects are cached in the database and checked again when older than the volume's
  * attr-ttl (names, attributes) and at every open (content): close-to-open. Changes made by others
  * in the store show up as: new object: new inode; changed etag: a new inode takes the name, the
- * old one goes on for those who have it open; gone: the name goes. Files with local changes
- * (dirty, writing) and files of local classes are never touched by what the store says.
+ * old one goes on for those who have it open; gone: the name goes.
+ *
+ * What the store says is a picture of some moment. It counts for nothing where this node knows
+ * better: files with bytes or attributes that are not up yet, files being written, local classes,
+ * anything the journal is still to tell the store, or told it since the question was asked.
+ *
+ * While the store does not answer, what is known is served: names that were seen, files that are
+ * here completely. What is not known is -EIO.
  *
  * Calls block on the store (caller->may_block, see core.h) and take the names lock themselves only
- * to merge results, never while asking.
+ * to merge results, some names at a time, never while asking. store_merge.c has the merging.
  */
 #ifndef F3_CORE_STORE_DIR_H
 #define F3_CORE_STORE_DIR_H
 
 #include "fs/core/inode.h"
 #include "fs/core/volume.h"
+#include "fs/object/object.h"
 
-/* Is what is known of `dir` (all names) / of one child fresh enough? No I/O. */
+/* Is what is known of `dir` (all names) / of one inode fresh enough? No I/O. */
 bool f3_store_dir_fresh(struct f3_core *core, struct f3_inode *dir);
 bool f3_store_inode_fresh(struct f3_core *core, struct f3_inode *inode);
 
@@ -27,5 +34,20 @@ int f3_store_dir_lookup(struct f3_core *core, struct f3_inode *dir, const char *
 int f3_store_dir_list(struct f3_core *core, struct f3_inode *dir);
 /* At open: 0 the same content; -ESTALE the name leads to another inode now (or to none). */
 int f3_store_inode_check(struct f3_core *core, struct f3_inode *inode);
+
+/* store_merge.c: one name and what the store said of it. */
+struct f3_merge_name {
+	char name[F3_NAME_MAX + 1];	/* here */
+	const struct f3_obj_info *info;	/* NULL: there is none */
+	char *target;			/* of a symbolic link; heap, the caller's */
+};
+/* names[n] at most F3_MERGE_MAX. asked_ns: when the question was sent. *ret_unsure: a name was
+ * left out because it may have been removed here since. */
+#define F3_MERGE_MAX 128
+int f3_store_merge(struct f3_core *core, struct f3_inode *dir, struct f3_merge_name *names,
+		   size_t n, uint64_t asked_ns, bool *ret_unsure);
+/* Does the inode know better than what the store said at that time? */
+bool f3_store_knows_better(struct f3_core *core, struct f3_inode *inode, const char *key,
+			   uint64_t asked_ns);
 
 #endif

@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stage_upload: large files in parts.
+ *
+ * An upload outlives an attempt that failed, and a round in which the file changed: a part that is
+ * in the store already counts if the file still has the bytes its checksum was made of, else it
+ * goes again. Nothing shows in the store before it is completed.
+ */
+#include "config.h"
+
+#include "fs/core/stage_impl.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/base/clock.h"
+#include "fs/base/crc32c.h"
+#include "fs/base/debug.h"
+#include "fs/core/fill.h"
+#include "fs/core/store_op.h"
+
+#define CHECK_BYTES (256u << 10)
+#define PART_TRIES 3
+
+/* ---- Several requests at once ---- */
+
+struct pool;
+
+struct slot {
+	struct f3_obj_op op;
+	struct pool *pool;
+	struct f3_upload_part *part; /* NULL: free */
+	uint64_t start_ns;
+	unsigned tries;
+	bool done;
+};
+
+struct pool {
+	struct f3_sending *s;
+	struct f3_upload *u;
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;
+	struct slot slots[F3_STAGE_OPS];
+};
+
+static void part_done(struct f3_obj_op *op)
+{
+	struct slot *slot = op->owner;
+	struct pool *pool = slot->pool;
+
+	f3_store_counted(op, slot->start_ns);
+	pthread_mutex_lock(&pool->mutex);
+	slot->done = true;
+	pthread_cond_signal(&pool->cond);
+	pthread_mutex_unlock(&pool->mutex);
+}
+
+static uint32_t number_of(const struct pool *pool, const struct f3_upload_part *part)
+{
+	return (uint32_t)(part - pool->u->parts) + 1;
+}
+
+static int start_part(struct pool *pool, unsigned i, struct f3_upload_part *part)
+{
+	struct slot *slot = &pool->slots[i];
+	struct f3_sending *s = pool->s;
+	struct f3_obj_op *op = &slot->op;
+	int r;
+
+	f3_object_op_init(op, part->copy ? F3_OBJ_UPLOAD_PART_COPY : F3_OBJ_UPLOAD_PART);
+	op->owner = slot;
+	op->done = part_done;
+	op->key = s->key;
+	op->upload = pool->u->id;
+	op->part = number_of(pool, part);
+	op->off = part->off;
+	op->len = part->len;
+	if (part->copy) {
+		op->key2 = s->key;
+		op->off2 = part->off;
+		op->etag2 = s->etag;
+	} else {
+		op->fd = s->fd;
+		op->fd_off = part->off;
+	}
+	slot->pool = pool;
+	slot->part = part;
+	slot->done = false;
+	slot->start_ns = f3_clock_mono_ns();
+	r = s->st->core->stopping ? -EAGAIN : f3_stage_request_begin(s->st, op, i);
+	if (r)
+		slot->part = NULL;
+	else
+		f3_store_submit(s->st->inode->volume, op);
+	return r;
+}
+
+/* 0, or the error of a part that cannot be sent. */
+static int end_part(struct pool *pool, unsigned i)
+{
+	struct slot *slot = &pool->slots[i];
+	struct f3_upload_part *part = slot->part;
+	int r = f3_stage_request_end(pool->s->st, i, slot->op.result);
+
+	if (r && r != -ECANCELED)
+		snprintf(pool->s->call->message, sizeof(pool->s->call->message), "%s",
+			 slot->op.message);
+	if (!r) {
+		part->sent = true;
+		part->crc32c = slot->op.ret_part.crc32c;
+		memcpy(part->etag, slot->op.ret_part.etag, sizeof(part->etag));
+	}
+	f3_object_op_done(&slot->op);
+	slot->part = NULL;
+	/* A part that was sent twice is one part. */
+	if (r == F3_OBJ_AMBIGUOUS && slot->tries < PART_TRIES) {
+		slot->tries++;
+		return start_part(pool, i, part);
+	}
+	slot->tries = 0;
+	return r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
+}
+
+/* Ends what has ended; waits for something to end if nothing has. The first error counts. */
+static int reap(struct pool *pool, int error)
+{
+	bool any = false, busy = false;
+
+	pthread_mutex_lock(&pool->mutex);
+	for (;;) {
+		for (unsigned i = 0; i < F3_STAGE_OPS; i++) {
+			busy |= pool->slots[i].part != NULL;
+			any |= pool->slots[i].part && pool->slots[i].done;
+		}
+		if (any || !busy)
+			break;
+		pthread_cond_wait(&pool->cond, &pool->mutex);
+	}
+	pthread_mutex_unlock(&pool->mutex);
+	for (unsigned i = 0; i < F3_STAGE_OPS; i++) {
+		bool done;
+		int r;
+
+		pthread_mutex_lock(&pool->mutex);
+		done = pool->slots[i].part && pool->slots[i].done;
+		pthread_mutex_unlock(&pool->mutex);
+		if (!done)
+			continue;
+		r = end_part(pool, i);
+		if (!error)
+			error = r;
+	}
+	return error;
+}
+
+static bool busy(const struct pool *pool)
+{
+	for (unsigned i = 0; i < F3_STAGE_OPS; i++)
+		if (pool->slots[i].part)
+			return true;
+	return false;
+}
+
+static int free_slot(const struct pool *pool)
+{
+	for (unsigned i = 0; i < F3_STAGE_OPS; i++)
+		if (!pool->slots[i].part)
+			return (int)i;
+	return -1;
+}
+
+/* Everything that is not there. */
+static int send_parts(struct f3_sending *s, struct f3_upload *u)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+	int r = 0;
+
+	if (!pool)
+		return -ENOMEM;
+	pool->s = s;
+	pool->u = u;
+	pthread_mutex_init(&pool->mutex, NULL);
+	pthread_cond_init(&pool->cond, NULL);
+	for (size_t i = 0; i < u->n_parts && !r; i++) {
+		int slot;
+
+		if (u->parts[i].sent)
+			continue;
+		while (!r && (slot = free_slot(pool)) < 0)
+			r = reap(pool, 0);
+		if (!r)
+			r = start_part(pool, (unsigned)slot, &u->parts[i]);
+	}
+	while (busy(pool))
+		r = reap(pool, r);
+	pthread_cond_destroy(&pool->cond);
+	pthread_mutex_destroy(&pool->mutex);
+	free(pool);
+	return r;
+}
+
+/* ---- The upload ---- */
+
+void f3_upload_free(struct f3_upload *u)
+{
+	if (!u)
+		return;
+	free(u->parts);
+	free(u);
+}
+
+void f3_upload_abort(struct f3_volume *v, const char *key, const char *id)
+{
+	struct f3_obj_op op;
+
+	f3_object_op_init(&op, F3_OBJ_UPLOAD_ABORT);
+	op.key = key;
+	op.upload = id;
+	/* What stays is found and removed by gc. */
+	(void)f3_store_run(v, &op);
+	f3_object_op_done(&op);
+}
+
+void f3_stage_upload_drop(struct f3_stage *st)
+{
+	struct f3_upload *u = st->upload;
+
+	st->upload = NULL;
+	if (u)
+		f3_upload_abort(st->inode->volume, u->key, u->id);
+	f3_upload_free(u);
+}
+
+void f3_stage_upload_abort(struct f3_journal_call *call)
+{
+	f3_upload_abort(call->volume, call->e->key, call->e->upload);
+	call->e->upload[0] = '\0';
+}
+
+static int put_entry(struct f3_stage *st, const struct f3_journal_entry *e)
+{
+	struct f3_batch *b;
+	int r = f3_batch_new(st->core->meta, &b);
+
+	if (r)
+		return r;
+	f3_batch_put_journal(b, e);
+	r = f3_batch_commit(b);
+	f3_batch_free(b);
+	return r;
+}
+
+static int create(struct f3_sending *s)
+{
+	struct f3_stage *st = s->st;
+	struct f3_journal_entry *e = s->call->e;
+	struct f3_upload *u = calloc(1, sizeof(*u));
+	struct f3_obj_op op;
+	int r = u ? f3_stage_next_attempt(s) : -ENOMEM;
+
+	if (r) {
+		free(u);
+		return r;
+	}
+	u->gen = f3_stage_gen(s);
+	u->attr_changes = s->snap.attr_changes;
+	u->mtime_ns = s->attr.attr.mtime_ns;
+	snprintf(u->key, sizeof(u->key), "%s", s->key);
+	f3_object_op_init(&op, F3_OBJ_UPLOAD_CREATE);
+	op.key = s->key;
+	op.attr = &s->attr.attr;
+	op.gen = &u->gen;
+	r = f3_stage_request(st, &op);
+	snprintf(s->call->message, sizeof(s->call->message), "%s", op.message);
+	snprintf(u->id, sizeof(u->id), "%s", op.ret_upload);
+	f3_object_op_done(&op);
+	if (!r) {
+		snprintf(e->upload, sizeof(e->upload), "%s", u->id);
+		r = put_entry(st, e);
+	}
+	if (r) {
+		if (u->id[0])
+			f3_upload_abort(st->inode->volume, u->key, u->id);
+		free(u);
+		return r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
+	}
+	st->upload = u;
+	return 0;
+}
+
+/* Has the file still the bytes the part was made of? */
+static bool still_right(const struct f3_sending *s, const struct f3_upload_part *part, char *buf)
+{
+	uint64_t done = 0;
+	uint32_t crc = 0;
+
+	while (done < part->len) {
+		size_t want = part->len - done < CHECK_BYTES ? part->len - done : CHECK_BYTES;
+		ssize_t n = pread(s->fd, buf, want, (off_t)(part->off + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		crc = f3_crc32c(crc, buf, (size_t)n);
+		done += (uint64_t)n;
+	}
+	return crc == part->crc32c;
+}
+
+/* The parts a file of this size has, those that are in the store already marked as sent. */
+static int schedule(const struct f3_sending *s, struct f3_upload *u)
+{
+	uint64_t size = s->snap.size;
+	uint32_t n = f3_plan_part_at(size - 1);
+	struct f3_upload_part *parts;
+	char *buf;
+
+	if (!n)
+		return -EFBIG;
+	parts = reallocarray(u->parts, n > u->n_parts ? n : u->n_parts, sizeof(*parts));
+	buf = malloc(CHECK_BYTES);
+	if (parts)
+		u->parts = parts;
+	if (!parts || !buf) {
+		free(buf);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t off = f3_plan_part_offset(i + 1), len = f3_plan_part_size(i + 1);
+
+		if (len > size - off)
+			len = size - off;
+		if (i < u->n_parts && parts[i].sent && parts[i].len == len &&
+		    still_right(s, &parts[i], buf))
+			continue;
+		parts[i] = (struct f3_upload_part){ .off = off, .len = len };
+	}
+	u->n_parts = n;
+	free(buf);
+	return 0;
+}
+
+static int complete_once(struct f3_sending *s, struct f3_upload *u, struct f3_obj_part *parts)
+{
+	const struct f3_obj_caps *caps = &s->st->inode->volume->store->caps;
+	struct f3_obj_op op;
+	int r;
+
+	f3_object_op_init(&op, F3_OBJ_UPLOAD_COMPLETE);
+	op.key = s->key;
+	op.upload = u->id;
+	op.parts = parts;
+	op.n_parts = u->n_parts;
+	r = f3_stage_condition(s, &op, caps->complete_match, caps->complete_absent);
+	f3_debug_point("stage.before-complete");
+	if (!r)
+		r = f3_stage_request(s->st, &op);
+	f3_debug_point("stage.after-complete");
+	snprintf(s->call->message, sizeof(s->call->message), "%s", op.message);
+	if (!r)
+		memcpy(s->new_etag, op.info.etag, sizeof(s->new_etag));
+	f3_object_op_done(&op);
+	return r;
+}
+
+/* -EAGAIN: the upload is of no use (any more). */
+static int complete(struct f3_sending *s, struct f3_upload *u)
+{
+	struct f3_obj_part *parts = calloc(u->n_parts, sizeof(*parts));
+	int r = 0;
+
+	if (!parts)
+		return -ENOMEM;
+	for (size_t i = 0; i < u->n_parts; i++) {
+		parts[i].number = (uint32_t)i + 1;
+		parts[i].off = u->parts[i].off;
+		parts[i].len = u->parts[i].len;
+		parts[i].crc32c = u->parts[i].crc32c;
+		memcpy(parts[i].etag, u->parts[i].etag, sizeof(parts[i].etag));
+	}
+	for (int tries = 0; tries < 3; tries++) {
+		char had[F3_ETAG_MAX + 1];
+
+		memcpy(had, s->etag, sizeof(had));
+		r = complete_once(s, u, parts);
+		/* Perhaps because it was completed, and the answer lost. */
+		if (r == -ENOENT || r == -EINVAL) {
+			r = f3_stage_settle(s, F3_OBJ_AMBIGUOUS, &u->gen);
+			break;
+		}
+		r = f3_stage_settle(s, r, &u->gen);
+		/* Another of ours is there, or none: the condition is another one. */
+		if (r != -EAGAIN || !strcmp(had, s->etag))
+			break;
+	}
+	free(parts);
+	return r;
+}
+
+/* Attributes given at the start of the upload that have changed since. */
+static int correct_attr(struct f3_sending *s, const struct f3_upload *u)
+{
+	struct f3_obj_gen gen;
+	struct f3_obj_op op;
+	int r;
+
+	if (u->attr_changes == s->snap.attr_changes && u->mtime_ns == s->attr.attr.mtime_ns)
+		return 0;
+	memcpy(s->etag, s->new_etag, sizeof(s->etag));
+	r = f3_stage_next_attempt(s);
+	if (r)
+		return r;
+	gen = f3_stage_gen(s);
+	f3_object_op_init(&op, F3_OBJ_SET_ATTR);
+	op.key = s->key;
+	op.attr = &s->attr.attr;
+	op.gen = &gen;
+	r = f3_stage_condition(s, &op, s->st->inode->volume->store->caps.put_match, false);
+	if (!r)
+		r = f3_stage_request(s->st, &op);
+	if (!r)
+		memcpy(s->new_etag, op.info.etag, sizeof(s->new_etag));
+	f3_object_op_done(&op);
+	return f3_stage_settle(s, r, &gen);
+}
+
+static int finish(struct f3_sending *s, struct f3_upload *u)
+{
+	struct f3_stage *st = s->st;
+	bool same;
+	int r = send_parts(s, u);
+
+	if (r)
+		return r;
+	if (!s->frozen) {
+		f3_lock(&st->inode->lock);
+		same = f3_stage_same(st->core, st->inode, &s->snap);
+		f3_unlock(&st->inode->lock);
+		if (!same)
+			return F3_STAGE_CHANGED;
+	}
+	r = complete(s, u);
+	if (r == -EAGAIN || (r == -ESTALE && s->lost))
+		f3_stage_upload_drop(st);
+	if (r)
+		return r;
+	st->upload = NULL;
+	r = correct_attr(s, u);
+	f3_upload_free(u);
+	return r;
+}
+
+/* What went up while the file was being written. */
+static int take_early(struct f3_sending *s)
+{
+	struct f3_stage *st = s->st;
+	struct f3_journal_entry *e = s->call->e;
+	struct f3_batch *b;
+	uint64_t seq = 0;
+	struct f3_upload *u = f3_early_take(st->inode, &seq);
+	int r;
+
+	if (!u)
+		return 0;
+	st->upload = u;
+	r = f3_batch_new(st->core->meta, &b);
+	if (r)
+		return r;
+	snprintf(e->upload, sizeof(e->upload), "%s", u->id);
+	f3_batch_del_journal(b, seq);
+	f3_batch_put_journal(b, e);
+	r = f3_batch_commit(b);
+	f3_batch_free(b);
+	return r;
+}
+
+int f3_stage_upload(struct f3_sending *s)
+{
+	struct f3_stage *st = s->st;
+	int r = st->upload ? 0 : take_early(s);
+
+	if (r)
+		return r;
+	if (st->upload && strcmp(st->upload->key, s->key) != 0)
+		f3_stage_upload_drop(st);
+	if (!st->upload)
+		r = create(s);
+	if (!r)
+		r = schedule(s, st->upload);
+	return r ? r : finish(s, st->upload);
+}
+
+/* ---- Edits: what was not touched is copied inside the store ---- */
+
+/* What may differ from the object: what is here (fetched or written), and all behind what is wanted
+ * of it. */
+static int plan(struct f3_sending *s, struct f3_plan_part **ret_parts, size_t *ret_n)
+{
+	struct f3_inode *inode = s->st->inode;
+	struct f3_plan_range *changed = NULL;
+	uint64_t old_size, new_size;
+	size_t n = 0;
+	int r = 0;
+
+	f3_lock(&inode->lock);
+	old_size = inode->rec.base_limit < inode->rec.store_size ? inode->rec.base_limit :
+								   inode->rec.store_size;
+	new_size = s->snap.size;
+	if (!inode->extents) {
+		r = F3_STAGE_CHANGED; /* complete by now */
+	} else {
+		n = inode->extents->n;
+		changed = calloc(n + 1, sizeof(*changed));
+		r = changed ? 0 : -ENOMEM;
+	}
+	for (size_t i = 0; i < n && !r; i++) {
+		changed[i].off = inode->extents->v[i].off;
+		changed[i].len = inode->extents->v[i].len;
+	}
+	f3_unlock(&inode->lock);
+	if (!r)
+		r = f3_plan_edit(old_size, new_size, changed, n, ret_parts, ret_n);
+	free(changed);
+	return r;
+}
+
+static int need(struct f3_sending *s, const struct f3_plan_part *part)
+{
+	struct f3_inode *inode = s->st->inode;
+	struct f3_blocker b;
+	int r;
+
+	f3_blocker_init(&b);
+	r = f3_fill_need(s->st->core, inode, part->off, part->len, &b.w);
+	if (!r)
+		r = f3_blocker_wait(&b);
+	f3_blocker_done(&b);
+	return r > 0 ? 0 : r;
+}
+
+static int take_plan(struct f3_upload *u, const struct f3_plan_part *parts, size_t n)
+{
+	u->parts = calloc(n, sizeof(*u->parts));
+	if (!u->parts)
+		return -ENOMEM;
+	u->n_parts = n;
+	for (size_t i = 0; i < n; i++) {
+		u->parts[i].off = parts[i].off;
+		u->parts[i].len = parts[i].len;
+		u->parts[i].copy = parts[i].copy;
+	}
+	return 0;
+}
+
+int f3_stage_edit(struct f3_sending *s)
+{
+	struct f3_stage *st = s->st;
+	const struct f3_obj_caps *caps = &st->inode->volume->store->caps;
+	struct f3_plan_part *parts = NULL;
+	size_t n = 0;
+	int r = caps->range_part_copy && s->etag[0] ? plan(s, &parts, &n) : 0;
+
+	/* Small, or not worth it: complete here it is sent as a whole in the next round. */
+	if (!r && !n) {
+		r = f3_fill_whole(st->core, st->inode);
+		if (!r)
+			r = F3_STAGE_CHANGED;
+	}
+	for (size_t i = 0; i < n && !r; i++)
+		if (!parts[i].copy)
+			r = need(s, &parts[i]);
+	if (!r) {
+		f3_stage_upload_drop(st);
+		r = create(s);
+	}
+	if (!r)
+		r = take_plan(st->upload, parts, n);
+	free(parts);
+	if (!r)
+		r = finish(s, st->upload);
+	/* Copies are of the object as it was: the next attempt plans anew. */
+	if (r && st->upload)
+		f3_stage_upload_drop(st);
+	return r == -ENOENT ? -ESTALE : r;
+}
