@@ -50,7 +50,8 @@ static uint64_t free_bytes(const struct f3_meta_space *s)
 	return (uint64_t)st.f_bfree * st.f_frsize;
 }
 
-static void look(struct f3_meta_space *s)
+/* times: how much room, counted in reserves, it takes to keep one (again). */
+static void look(struct f3_meta_space *s, unsigned times)
 {
 	uint64_t left = free_bytes(s);
 	int level = atomic_load(&s->level);
@@ -60,7 +61,7 @@ static void look(struct f3_meta_space *s)
 			return;
 		if (ftruncate(s->fd, 0) == 0)
 			left = free_bytes(s);
-	} else if (left >= 3 * s->reserve_bytes) {
+	} else if (left >= times * s->reserve_bytes) {
 		/* Without a reserve (a file system that cannot keep one), by the count alone. */
 		if (fallocate(s->fd, 0, 0, (off_t)s->reserve_bytes) && errno == ENOSPC)
 			return;
@@ -77,7 +78,7 @@ enum f3_meta_space_level f3_meta_space_level(struct f3_meta_space *s)
 
 	/* One thread looks, the others go by what was seen last. */
 	if (s->fd >= 0 && now != last && atomic_compare_exchange_strong(&s->looked_ns, &last, now))
-		look(s);
+		look(s, 3);
 	return (enum f3_meta_space_level)atomic_load(&s->level);
 }
 
@@ -98,7 +99,7 @@ int f3_meta_space_open(struct f3_meta_space *s, const char *dir)
 	/* Held from the last time: looked after as usual. Else taken when there is room. */
 	if (fstat(s->fd, &now) || (uint64_t)now.st_size < s->reserve_bytes)
 		atomic_store(&s->level, F3_META_SPACE_TIGHT);
-	look(s);
+	look(s, 2);
 	return 0;
 }
 

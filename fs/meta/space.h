@@ -10,7 +10,8 @@
  *	TIGHT	the reserve is given back; new names are refused, other changes are written
  *	FULL	nothing is: a log that breaks off in the middle of a write is worse
  *
- * AMPLE again, and the reserve taken again, only once there is three times its room.
+ * AMPLE again, and the reserve taken again, only once there is three times its room; at a start
+ * twice its room is enough.
  *
  * Thread-safe. Looks at the disk at most once per clock tick (a few milliseconds).
  */
