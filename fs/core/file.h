@@ -101,8 +101,16 @@ int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only);
 /* Size and 512-byte blocks of the file are these now: brings record, volume and cache usage in
  * line. The quota was checked before, or growth happened unseen. Inode lock held. */
 void f3_file_account(struct f3_core *core, struct f3_inode *inode, uint64_t size, uint64_t blocks);
-/* What a record counts for in its volume's quota. */
-uint64_t f3_file_charge(const struct f3_inode_rec *rec);
+/* What a record counts for in its volume's quota: what it holds here, and of an object at least its
+ * size. */
+static inline uint64_t f3_file_charge(const struct f3_inode_rec *rec)
+{
+	uint64_t held = rec->blocks * 512;
+
+	if (!S_ISREG(rec->mode))
+		return 0;
+	return f3_class_in_store((enum f3_class)rec->class_) && rec->size > held ? rec->size : held;
+}
 /* From now on only what differs from this is a native reader's or writer's doing. After the daemon
  * itself changed the backing file (fills, truncate, times). Inode lock held. */
 void f3_file_seen(struct f3_inode *inode, const struct stat *st);
