@@ -509,9 +509,9 @@ KIND_TEST(foreign_special_files_are_never_opened)
 	ck_assert_str_eq(unit_text("sock"), "");
 	if (geteuid() == 0) {
 		/* nobody drives it: opening would be ENXIO */
-		ck_assert_int_eq(mknod(unit_path("dev"), S_IFCHR | 0600, makedev(4000, 1)), 0);
+		ck_assert_int_eq(mknod(unit_path("dev"), S_IFCHR | 0600, makedev(400, 1)), 0);
 		ck_assert_uint_eq(head("dev").attr.mode & S_IFMT, S_IFCHR);
-		ck_assert_uint_eq(head("dev").attr.rdev, makedev(4000, 1));
+		ck_assert_uint_eq(head("dev").attr.rdev, makedev(400, 1));
 		ck_assert_str_eq(unit_text("dev"), "");
 	}
 	f3_object_op_init(&op, F3_OBJ_LIST);
@@ -600,10 +600,11 @@ KIND_TEST(symbolic_links)
 	op.len = 4096;
 	ck_assert_int_eq(f3_object_run(unit_s, &op), -ENAMETOOLONG);
 	target[100] = 't';
-	op.len = 4095;
+	/* some file systems take no longer one */
+	op.len = 1023;
 	ck_assert_int_eq(f3_object_run(unit_s, &op), 0);
 	f3_object_op_done(&op);
-	ck_assert_uint_eq(head("l").size, 4095);
+	ck_assert_uint_eq(head("l").size, 1023);
 }
 KIND_END
 
