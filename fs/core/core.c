@@ -4,6 +4,7 @@
 #include "fs/core/core.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,14 +48,39 @@ static int make_memory_dir(struct f3_core *core, struct f3_err *err)
 				  strerror(errno));
 	snprintf(options, sizeof(options), "mode=0700,size=%llu", (unsigned long long)size);
 	if (fs.f_type == TMPFS_MAGIC && (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize == size)
-		return 0;	/* the one an earlier run mounted */
-	if (!mount("f3-memory", core->memory_dir, "tmpfs", MS_NOSUID | MS_NODEV, options))
+		core->memory_mounted = true;	/* by an earlier run */
+	if (core->memory_mounted)
 		return 0;
+	if (!mount("f3-memory", core->memory_dir, "tmpfs", MS_NOSUID | MS_NODEV, options)) {
+		core->memory_mounted = true;
+		return 0;
+	}
 	if (fs.f_type == TMPFS_MAGIC)
 		return 0;	/* tmpfs already, without a limit of its own */
 	f3_log_warn("%s: no tmpfs could be mounted (%s); files of class memory lie on the disk below it",
 		    core->memory_dir, strerror(errno));
 	return 0;
+}
+
+static int is_file(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)path;
+	(void)st;
+	(void)at;
+	return type == FTW_F;
+}
+
+/* Files of class memory outlive a stop; without any, nothing is left mounted. */
+static void release_memory_dir(struct f3_core *core)
+{
+	struct statfs fs;
+
+	if (!core->memory_mounted || statfs(core->memory_dir, &fs) || fs.f_type != TMPFS_MAGIC)
+		return;
+	if (nftw(core->memory_dir, is_file, 8, FTW_PHYS | FTW_MOUNT))
+		return;
+	if (!umount2(core->memory_dir, UMOUNT_NOFOLLOW))
+		(void)rmdir(core->memory_dir);
 }
 
 static int make_root(struct f3_core *core)
@@ -286,6 +312,7 @@ void f3_core_stop(struct f3_core *core)
 	f3_volumes_stop(core);
 	f3_journal_free(core->journal);
 	f3_ring_free(core->ring);
+	release_memory_dir(core);
 	f3_meta_close(core->meta);
 	f3_budget_free(core->budget);
 	for (size_t i = 0; i < F3_NAME_LOCKS; i++)

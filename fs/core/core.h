@@ -94,6 +94,7 @@ struct f3_core {
 	uint64_t first_ino;		/* numbers below were given out by earlier runs */
 	char cache_dir[4096];
 	char memory_dir[4096];
+	bool memory_mounted;		/* the tmpfs there is ours */
 	_Atomic uint32_t open_files;	/* regular files somebody has open */
 	uint32_t fd_files;		/* so many of them may have a descriptor here */
 	_Atomic bool stopping;
