@@ -18,6 +18,17 @@
  *   .f3/upload/ID/     a multipart upload: "manifest", "parts" (records), "data"
  *   .f3/gen/INO        sidecar: generation of files that cannot have xattrs
  *
+ * Conditions among F3 stores hold always, between processes too where names can be exchanged
+ * (RENAME_EXCHANGE: every local file system); elsewhere (NFS) only within one process. Against
+ * others who change the directory directly:
+ *   - a put or delete under MATCH takes the old object out by its name and looks at it before it
+ *     is gone for good: one that was replaced in between goes back. For that moment readers may
+ *     see the new object, or none. A program that goes on writing into the old inode loses that.
+ *   - SET_ATTR and RENAME check, then act: somebody may come between.
+ *   - an object written in place can be read half old, half new by whoever learned its etag in
+ *     the middle of that write. Before Linux 6.13, and on file systems with coarse times, a change
+ *     of the same length within one clock tick (4 ms) of the one before has the same etag.
+ *
  * Lock: f3_objfile_store.lock for what is marked with it; never held during I/O. Gates (below) are
  * held across the few metadata calls that check a condition and publish.
  */
