@@ -102,7 +102,7 @@ static void print_completion(void)
 			if (o->longName)
 				printf("--%s ", o->longName);
 		}
-		printf("' kind=%s words='%s' ;;\n", kinds[v->completes], v->words ? v->words : "");
+		printf("' kind=%s words_of='%s' ;;\n", kinds[v->completes], v->words ? v->words : "");
 	}
 	printf("\tesac\n");
 }
@@ -131,14 +131,9 @@ static void print_mdoc(void)
 		bool options = v->options && (v->options->longName || v->options->shortName);
 
 		printf(".It Ic %s", v->name);
-		if (options)
-			printf(" Op Ar options");
-		if (v->args) {
-			printf(" Li \"");
-			for (const char *c = v->args; *c; c++)
-				printf(*c == '-' ? "\\-" : "%c", *c);
-			printf("\"");
-		}
+		if (options || v->args)
+			printf(" Li \"%s%s%s\"", options ? "[options]" : "",
+			       options && v->args ? " " : "", v->args ? v->args : "");
 		printf("\n%c", v->help[0] - ('a' <= v->help[0] && v->help[0] <= 'z' ? 32 : 0));
 		printf("%s.\n", v->help + 1);
 		if (v->more)
