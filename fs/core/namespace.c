@@ -62,53 +62,45 @@ uint8_t f3_ns_dtype(mode_t mode)
 	return (uint8_t)((mode & S_IFMT) >> 12);
 }
 
-/* What a directory hands down: its own class and stream xattr, or its nearest ancestor's. */
+/* What a directory hands down: its own class and stream xattr, or its nearest ancestor's. A loop:
+ * programs nest directories as deep as they like. */
 static int inherit(struct f3_core *core, struct f3_inode *dir, enum f3_class *ret_class,
 		   int *ret_stream)
 {
 	uint32_t epoch = core->inherit_epoch;
 	enum f3_class class_ = F3_CLASS_NONE;
-	int stream = -1, r = 0;
+	struct f3_inode *at = dir;
+	int stream = -1, r;
 	uint64_t parent;
 	bool known;
 
+	for (;;) {
+		f3_lock(&at->lock);
+		known = at->inherit_epoch == epoch;
+		if (class_ == F3_CLASS_NONE && known)
+			class_ = (enum f3_class)at->inherited_class;
+		else if (class_ == F3_CLASS_NONE && at->rec.class_source == F3_FROM_OWN)
+			class_ = (enum f3_class)at->rec.class_;
+		if (stream < 0 && known)
+			stream = at->inherited_stream;
+		else if (stream < 0 && (at->rec.flags & (F3_INO_STREAM | F3_INO_STREAM_OFF)))
+			stream = (at->rec.flags & F3_INO_STREAM) != 0;
+		parent = at->rec.parent;
+		f3_unlock(&at->lock);
+		if (at != dir)
+			f3_inode_put(core, at);
+		if (known || (class_ != F3_CLASS_NONE && stream >= 0) || !parent ||
+		    parent == F3_INO_ROOT)
+			break;
+		r = f3_inode_get(core, parent, &at);
+		if (r)
+			return r;
+	}
 	f3_lock(&dir->lock);
-	known = dir->inherit_epoch == epoch;
-	if (known) {
-		class_ = (enum f3_class)dir->inherited_class;
-		stream = dir->inherited_stream;
-	} else {
-		if (dir->rec.class_source == F3_FROM_OWN)
-			class_ = (enum f3_class)dir->rec.class_;
-		if (dir->rec.flags & (F3_INO_STREAM | F3_INO_STREAM_OFF))
-			stream = (dir->rec.flags & F3_INO_STREAM) != 0;
-	}
-	parent = dir->rec.parent;
+	dir->inherited_class = (uint8_t)class_;
+	dir->inherited_stream = (int8_t)stream;
+	dir->inherit_epoch = epoch;
 	f3_unlock(&dir->lock);
-	if (!known && (class_ == F3_CLASS_NONE || stream < 0) && parent != F3_INO_ROOT && parent) {
-		enum f3_class above = F3_CLASS_NONE;
-		struct f3_inode *up;
-		int above_stream = -1;
-
-		r = f3_inode_get(core, parent, &up);
-		if (r)
-			return r;
-		r = inherit(core, up, &above, &above_stream);
-		f3_inode_put(core, up);
-		if (r)
-			return r;
-		if (class_ == F3_CLASS_NONE)
-			class_ = above;
-		if (stream < 0)
-			stream = above_stream;
-	}
-	if (!known) {
-		f3_lock(&dir->lock);
-		dir->inherited_class = (uint8_t)class_;
-		dir->inherited_stream = (int8_t)stream;
-		dir->inherit_epoch = epoch;
-		f3_unlock(&dir->lock);
-	}
 	*ret_class = class_;
 	*ret_stream = stream;
 	return 0;
