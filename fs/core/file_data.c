@@ -119,6 +119,16 @@ static int finish(struct f3_core *core, struct f3_inode *inode, int r)
 	return r;
 }
 
+static int fits_quota(struct f3_volume *v, uint64_t growth)
+{
+	int r = f3_volume_charge(v, growth, 0);
+
+	/* Only a check: what is really taken is accounted after it. */
+	if (!r)
+		f3_volume_uncharge(v, growth, 0);
+	return r;
+}
+
 int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size,
 		     const struct f3_caller *who)
 {
@@ -132,7 +142,9 @@ int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size
 		r = lock_ready(core, inode, false, who);
 	if (r)
 		return r;
-	fd = f3_file_write_fd(core, inode, &close_it);
+	if (in_store(inode) && size > inode->rec.size)
+		r = fits_quota(inode->volume, size - inode->rec.size);
+	fd = r ? r : f3_file_write_fd(core, inode, &close_it);
 	if (fd < 0) {
 		f3_unlock(&inode->lock);
 		return fd;
@@ -166,31 +178,44 @@ static bool mode_supported(const struct f3_backing_caps *caps, int mode)
 	}
 }
 
+/* What a change of [off, end) may make the file hold more: past its end, and where it has holes.
+ * An object counts by its size, holes or not. Inode lock held. */
+static uint64_t growth_of(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t end)
+{
+	const struct f3_inode_rec *rec = &inode->rec;
+	uint64_t size = rec->size, held = rec->blocks * 512, inside, more = 0;
+	off_t hole;
+	int fd;
+
+	if (end > size)
+		more = end - (off > size ? off : size);
+	if (off >= size || held >= size || f3_class_in_store((enum f3_class)rec->class_))
+		return more;
+	inside = (end < size ? end : size) - off;
+	fd = f3_file_fd(core, inode);
+	hole = fd < 0 ? -1 : lseek(fd, (off_t)off, SEEK_HOLE);
+	if (hole < 0 || (uint64_t)hole < off + inside)
+		more += inside < size - held ? inside : size - held;
+	return more;
+}
+
 static int reserve(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
 		   const struct f3_caller *who)
 {
-	struct f3_volume *v = inode->volume;
-	uint64_t end, growth, size;
 	enum f3_class where;
+	uint64_t end, growth;
 	int r;
 
 	if (__builtin_add_overflow(off, len, &end) ||
 	    end > f3_backing_caps(f3_file_store(inode))->max_file_bytes)
 		return -EFBIG;
 	f3_lock(&inode->lock);
-	size = inode->rec.size;
+	growth = growth_of(core, inode, off, end);
 	where = (enum f3_class)inode->rec.backing_class;
 	f3_unlock(&inode->lock);
-	growth = end > size ? end - (off > size ? off : size) : 0;
-	if (!growth)
-		return 0;
-	r = f3_volume_charge(v, growth, 0);
-	if (r)
+	r = growth ? fits_quota(inode->volume, growth) : 0;
+	if (r || !growth || where == F3_CLASS_MEMORY)
 		return r;
-	/* Only a check: what the write really takes is accounted after it. */
-	f3_volume_uncharge(v, growth, 0);
-	if (where == F3_CLASS_MEMORY)
-		return 0;
 	r = f3_evict_room(core, growth, who->may_block && in_store(inode));
 	return r == -ENOSPC && in_store(inode) && !who->may_block ? -F3_EWAIT : r;
 }
