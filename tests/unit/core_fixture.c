@@ -513,11 +513,6 @@ bool f3_file_complete(const struct f3_inode *inode)
 	return inode->rec.backing && !f3_fill_incomplete(inode);
 }
 
-uint64_t f3_file_charge(const struct f3_inode_rec *rec)
-{
-	return rec->blocks * 512;
-}
-
 void f3_volume_account(struct f3_volume *v, int64_t bytes)
 {
 	v->used_bytes += (uint64_t)bytes;
