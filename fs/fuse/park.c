@@ -258,6 +258,7 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_
 	struct f3_inode *inode = open->inode;
 	struct f3_core *core = f->core;
 	struct f3_caller who = { .pid = fuse_req_ctx(req)->pid };
+	uint64_t ino = inode->ino;	/* once replied to, the inode may be gone */
 	struct parked *pk;
 	bool complete;
 	int fd, r;
@@ -267,7 +268,7 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_
 	fd = complete ? f3_file_fd(core, inode) : -1;
 	f3_unlock(&inode->lock);
 	if (fd >= 0 && read_cached(req, fd, size, off)) {
-		f3_op_finished(f, F3_OP_READ, start_ns, inode->ino, NULL, &who, 0);
+		f3_op_finished(f, F3_OP_READ, start_ns, ino, NULL, &who, 0);
 		return;
 	}
 	pk = parked_new(f, req, inode, F3_OP_READ, start_ns);
