@@ -85,6 +85,8 @@ struct f3_inode {
 	struct f3_extents *extents;	/* present ranges while incomplete; NULL: complete or empty */
 	struct f3_fill *fill;		/* transfers under way for it (fill.c) */
 	struct f3_stage *stage;		/* commit under way (stage.c) */
+	bool moving, move_again;	/* its class or place is being changed (move.c) */
+	struct f3_waiter_list move_waiters;	/* until it is not */
 	struct f3_waiter_list seal_waiters;	/* until no writer is left */
 	struct f3_waiter_list stage_waiters;	/* until the content of now is durable */
 	struct f3_fingerprint committed;	/* the backing file as last staged */

@@ -519,13 +519,58 @@ static int move(struct f3_core *core, struct f3_inode *inode, const struct choic
 	return r ? r : follow(core, inode, to);
 }
 
+/* One change of an inode at a time: two copies under one name would undo each other. */
+static bool begin(struct f3_inode *inode, bool wait)
+{
+	struct f3_blocker turn;
+
+	f3_lock(&inode->lock);
+	while (inode->moving && wait) {
+		f3_blocker_init(&turn);
+		f3_waiter_add(&inode->move_waiters, &turn.w);
+		f3_unlock(&inode->lock);
+		(void)f3_blocker_wait(&turn);
+		f3_blocker_done(&turn);
+		f3_lock(&inode->lock);
+	}
+	if (inode->moving) {
+		inode->move_again = true;
+		f3_unlock(&inode->lock);
+		return false;
+	}
+	inode->moving = true;
+	inode->move_again = false;
+	f3_unlock(&inode->lock);
+	return true;
+}
+
+static void end(struct f3_core *core, struct f3_inode *inode)
+{
+	struct f3_waiter_list ready = { NULL };
+	bool again;
+
+	f3_lock(&inode->lock);
+	inode->moving = false;
+	again = inode->move_again && f3_move_pending(inode);
+	f3_waiters_collect(&inode->move_waiters, 0, &ready);
+	f3_unlock(&inode->lock);
+	f3_waiters_call(&ready);
+	if (again)
+		f3_move_resume(core, inode);
+}
+
 int f3_move_class(struct f3_core *core, struct f3_inode *inode, enum f3_class to,
 		  enum f3_class_source source, const struct f3_caller *who)
 {
 	struct choice choice = { to, source }, back;
+	bool regular;
 	int r = 0;
 
-	if (!inode->volume || !S_ISREG(inode->rec.mode) || to == F3_CLASS_REPLICATED)
+	f3_lock(&inode->lock);
+	back.class_ = (enum f3_class)inode->rec.class_;
+	regular = S_ISREG(inode->rec.mode);
+	f3_unlock(&inode->lock);
+	if (!inode->volume || !regular || to == F3_CLASS_REPLICATED)
 		return -EOPNOTSUPP;
 	if (to == F3_CLASS_NONE)
 		return -EINVAL;
@@ -536,15 +581,21 @@ int f3_move_class(struct f3_core *core, struct f3_inode *inode, enum f3_class to
 		if (r)
 			return r;
 	}
+	if (back.class_ != to && !who->may_block)
+		return -F3_EWAIT;
+	if (!begin(inode, who->may_block))
+		return -F3_EWAIT;
 	f3_lock(&inode->lock);
 	back = (struct choice){ (enum f3_class)inode->rec.class_,
 				(enum f3_class_source)inode->rec.class_source };
 	f3_unlock(&inode->lock);
 	if (back.class_ == to)
-		return back.source == source ? 0 : set_class(core, inode, &choice);
-	if (!who->may_block)
-		return -F3_EWAIT;
-	r = move(core, inode, &choice, &back);
+		r = back.source == source ? 0 : set_class(core, inode, &choice);
+	else if (!who->may_block)
+		r = -F3_EWAIT;
+	else
+		r = move(core, inode, &choice, &back);
+	end(core, inode);
 	if (!r && core->kernel.inval_inode)
 		core->kernel.inval_inode(core->kernel.arg, inode->ino);
 	return r;
@@ -556,25 +607,34 @@ struct resume {
 	struct f3_inode *inode; /* referenced */
 };
 
-static void resume_work(struct f3_work *work)
+static void resume(struct f3_core *core, struct f3_inode *inode)
 {
-	struct resume *job = (struct resume *)work;
-	struct f3_inode *inode = job->inode;
 	struct choice to;
 	bool pending;
 	int r = 0;
 
+	/* Whoever is at it sees to it that this comes again. */
+	if (!begin(inode, false))
+		return;
 	f3_lock(&inode->lock);
 	pending = f3_move_pending(inode);
 	to = (struct choice){ (enum f3_class)inode->rec.class_,
 			      (enum f3_class_source)inode->rec.class_source };
 	f3_unlock(&inode->lock);
 	if (pending)
-		r = move_place(job->core, inode, &to);
+		r = move_place(core, inode, &to);
+	end(core, inode);
 	if (r && r != -EBUSY)
 		f3_log_warn("inode %" PRIu64 " of class %s cannot be moved yet: %s", inode->ino,
 			    f3_class_name(to.class_), f3_errno_name(r));
-	f3_inode_put(job->core, inode);
+}
+
+static void resume_work(struct f3_work *work)
+{
+	struct resume *job = (struct resume *)work;
+
+	resume(job->core, job->inode);
+	f3_inode_put(job->core, job->inode);
 	free(job);
 }
 

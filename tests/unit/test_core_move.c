@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -25,10 +26,10 @@ static const struct f3_caller blocking = { .may_block = true }, quick = { .may_b
 /* ---- Neighbours ---- */
 
 static int room_answer, commit_answer, sync_answer;
-static unsigned commits, syncs, holds;
+static _Atomic unsigned commits, syncs, holds;
 static bool commit_leaves_object; /* although it fails */
 static struct f3_journal_entry told; /* the last entry announced */
-static unsigned announced, begun, withdrawn;
+static _Atomic unsigned announced, begun, withdrawn;
 static int64_t cache_bytes;
 
 int f3_evict_room(struct f3_core *core, uint64_t bytes, bool may_block)
@@ -124,14 +125,14 @@ void f3_stage_hold(struct f3_core *core, struct f3_inode *inode)
 {
 	(void)core;
 	(void)inode;
-	__atomic_fetch_add(&holds, 1, __ATOMIC_SEQ_CST);
+	holds++;
 }
 
 void f3_stage_release(struct f3_core *core, struct f3_inode *inode)
 {
 	(void)core;
 	(void)inode;
-	__atomic_fetch_sub(&holds, 1, __ATOMIC_SEQ_CST);
+	holds--;
 }
 
 static struct f3_inode *dir;
@@ -405,6 +406,44 @@ START_TEST(refusals)
 }
 END_TEST
 
+static void *move_about(void *arg)
+{
+	static const enum f3_class classes[] = { F3_CLASS_MEMORY, F3_CLASS_EPHEMERAL,
+						 F3_CLASS_WRITEBACK, F3_CLASS_DURABLE };
+	unsigned seed = (unsigned)(uintptr_t)arg;
+	struct f3_inode *inode = NULL;
+
+	f3_inode_get(&fx.core, 300, &inode);
+	for (int i = 0; i < 60; i++) {
+		ck_assert_int_eq(to(inode, classes[(unsigned)rand_r(&seed) % 4]), 0);
+		f3_move_resume(&fx.core, inode);
+	}
+	f3_inode_put(&fx.core, inode);
+	return NULL;
+}
+
+START_TEST(several_at_once)
+{
+	struct f3_inode *inode = fixture_local(300, "f", 1 * MB, F3_CLASS_MEMORY, F3_CLASS_MEMORY);
+	pthread_t t[3];
+
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(pthread_create(&t[i], NULL, move_about, (void *)(uintptr_t)i), 0);
+	for (unsigned i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	f3_workq_drain(fx.core.transfer);
+	f3_move_resume(&fx.core, inode);
+	f3_workq_drain(fx.core.transfer);
+	ck_assert(!inode->moving);
+	ck_assert(!f3_move_pending(inode));
+	ck_assert(fixture_has(inode, 0, 1 * MB));
+	/* The other place has nothing left of it. */
+	ck_assert(!exists(inode->rec.backing_class == F3_CLASS_MEMORY ? fx.volume.disk :
+									fx.volume.memory,
+			  300, inode->rec.backing - 1));
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("move");
@@ -424,6 +463,7 @@ static Suite *suite(void)
 	tcase_add_test(t, out_of_the_store_into_memory);
 	tcase_add_test(t, out_of_the_store_fails);
 	tcase_add_test(t, refusals);
+	tcase_add_test(t, several_at_once);
 	suite_add_tcase(s, t);
 	return s;
 }
