@@ -334,12 +334,15 @@ static struct f3_connection *free_slot(struct f3_control *c)
 	bool join = false;
 
 	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; i < F3_CONTROL_CONNECTIONS && !found; i++) {
-		if (c->slots[i].state == SLOT_RUNNING)
+	for (size_t i = 0; i < F3_CONTROL_CONNECTIONS; i++) {
+		struct f3_connection *slot = &c->slots[i];
+
+		if (slot->state == SLOT_RUNNING)
 			continue;
-		found = &c->slots[i];
-		join = found->state == SLOT_ENDED;
-		found->state = SLOT_FREE;
+		join = slot->state == SLOT_ENDED;
+		slot->state = SLOT_FREE;
+		found = slot;
+		break;
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (join)
