@@ -139,14 +139,51 @@ int f3_ns_place(struct f3_core *core, struct f3_inode *dir, const char *name, bo
 	return f3_placement_decide(&dir->volume->placement, &q, ret);
 }
 
-void f3_ns_dir_changed(struct f3_inode *dir, int names, int subdirs, int64_t now_ns,
-		       struct f3_batch *b)
+void f3_ns_change_begin(struct f3_ns_change *ch, struct f3_batch *b,
+			struct f3_inode *const inodes[F3_NS_CHANGE_MAX])
 {
-	f3_lock(&dir->lock);
+	ch->b = b;
+	for (unsigned i = 0; i < F3_NS_CHANGE_MAX; i++) {
+		ch->inodes[i] = inodes[i];
+		ch->locks[i] = inodes[i] ? &inodes[i]->lock : NULL;
+	}
+	f3_lock_many(ch->locks, F3_NS_CHANGE_MAX);
+	for (unsigned i = 0; i < F3_NS_CHANGE_MAX; i++) {
+		if (!ch->inodes[i])
+			continue;
+		ch->was[i].rec = ch->inodes[i]->rec;
+		ch->was[i].dead = ch->inodes[i]->dead;
+	}
+}
+
+int f3_ns_change_end(struct f3_ns_change *ch, int r)
+{
+	if (!r)
+		r = f3_batch_commit(ch->b);
+	for (unsigned i = 0; r && i < F3_NS_CHANGE_MAX; i++) {
+		if (!ch->inodes[i])
+			continue;
+		ch->inodes[i]->rec = ch->was[i].rec;
+		ch->inodes[i]->dead = ch->was[i].dead;
+	}
+	f3_unlock_many(ch->locks, F3_NS_CHANGE_MAX);
+	return r;
+}
+
+void f3_ns_dir_count(struct f3_inode *dir, int names, int subdirs, int64_t now_ns,
+		     struct f3_batch *b)
+{
 	dir->rec.size += (uint64_t)(int64_t)names;
 	dir->rec.nlink += (uint32_t)subdirs;
 	dir->rec.mtime_ns = dir->rec.ctime_ns = now_ns;
 	f3_batch_put_inode(b, &dir->rec);
+}
+
+void f3_ns_dir_changed(struct f3_inode *dir, int names, int subdirs, int64_t now_ns,
+		       struct f3_batch *b)
+{
+	f3_lock(&dir->lock);
+	f3_ns_dir_count(dir, names, subdirs, now_ns, b);
 	f3_unlock(&dir->lock);
 }
 

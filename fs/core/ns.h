@@ -21,7 +21,30 @@ bool f3_ns_dir_in_store(const struct f3_inode *dir);
 int f3_ns_place(struct f3_core *core, struct f3_inode *dir, const char *name, bool is_dir,
 		enum f3_class own, int own_stream, struct f3_placement_result *ret);
 
-/* Names lock held, dir's inode lock not: counts a name in or out and stamps the directory. */
+/*
+ * A change of names and the inodes it alters. Their locks are held from begin to end: nobody
+ * commits a record of theirs in between, which the batch would then take back. If the batch is not
+ * committed they are as they were; a file whose last name could not be removed keeps its bytes.
+ */
+#define F3_NS_CHANGE_MAX 4u
+struct f3_ns_change {
+	struct f3_batch *b;
+	struct f3_inode *inodes[F3_NS_CHANGE_MAX];
+	struct f3_lock *locks[F3_NS_CHANGE_MAX];
+	struct {
+		struct f3_inode_rec rec;
+		bool dead;
+	} was[F3_NS_CHANGE_MAX];
+};
+/* Names locks held. Some of the inodes may be NULL, or the same. */
+void f3_ns_change_begin(struct f3_ns_change *ch, struct f3_batch *b,
+			struct f3_inode *const inodes[F3_NS_CHANGE_MAX]);
+/* Commits, unless r says that it came to nothing. */
+int f3_ns_change_end(struct f3_ns_change *ch, int r);
+/* Within one: counts a name in or out and stamps the directory. */
+void f3_ns_dir_count(struct f3_inode *dir, int names, int subdirs, int64_t now_ns,
+		     struct f3_batch *b);
+/* Names lock held, dir's inode lock not: the same. */
 void f3_ns_dir_changed(struct f3_inode *dir, int names, int subdirs, int64_t now_ns,
 		       struct f3_batch *b);
 /* Inode lock held: this is where the file's name is now. */

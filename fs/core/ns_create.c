@@ -148,16 +148,15 @@ static int making_commit(struct making *mk, struct f3_inode **ret_inode)
 {
 	struct f3_inode_rec *rec = &mk->rec;
 	bool is_dir = S_ISDIR(rec->mode);
+	struct f3_ns_change change;
 	struct f3_inode *inode;
 	int r = mk->name ? name_is_free(mk) : mk->dir->dead ? -ENOENT : 0;
 
 	if (r)
 		return r;
-	if (mk->name) {
+	if (mk->name)
 		f3_batch_put_name(mk->b, mk->dir->ino, mk->name, mk->len, rec->ino,
 				  f3_ns_dtype(rec->mode));
-		f3_ns_dir_changed(mk->dir, 1, is_dir, rec->ctime_ns, mk->b);
-	}
 	if (mk->acl.len)
 		f3_batch_put_xattr(mk->b, rec->ino, F3_ACL_ACCESS, sizeof(F3_ACL_ACCESS) - 1,
 				   mk->acl.data, mk->acl.len);
@@ -168,26 +167,19 @@ static int making_commit(struct making *mk, struct f3_inode **ret_inode)
 	r = f3_ns_told_batch(mk->dir->volume, &mk->told, mk->b);
 	if (!r)
 		r = f3_inode_add(mk->core, rec, &inode);
-	if (!r) {
-		r = f3_batch_commit(mk->b);
-		if (r) {
-			/* Its end gives back what it was charged for. */
-			inode->dead = inode->forgotten = true;
-			mk->charged = false;
-			f3_inode_put(mk->core, inode);
-		}
-	}
+	if (r)
+		return r;
+	f3_ns_change_begin(&change, mk->b, (struct f3_inode *[4]){ mk->name ? mk->dir : NULL });
+	if (mk->name)
+		f3_ns_dir_count(mk->dir, 1, is_dir, inode->rec.ctime_ns, mk->b);
+	r = f3_ns_change_end(&change, 0);
+	mk->charged = false;
 	if (r) {
-		/* The batch may or may not be in the log; memory goes back to what it was. */
-		if (mk->name) {
-			f3_lock(&mk->dir->lock);
-			mk->dir->rec.size--;
-			mk->dir->rec.nlink -= is_dir;
-			f3_unlock(&mk->dir->lock);
-		}
+		/* Its end gives back what it was charged for. */
+		inode->dead = inode->forgotten = true;
+		f3_inode_put(mk->core, inode);
 		return r;
 	}
-	mk->charged = false;
 	*ret_inode = inode;
 	return 0;
 }
@@ -358,6 +350,7 @@ int f3_ns_link(struct f3_core *core, uint64_t ino, uint64_t parent, const char *
 	struct f3_batch *b = NULL;
 	struct f3_meta_name found;
 	struct f3_placement_result place;
+	struct f3_ns_change change;
 	struct f3_lock *lock;
 	bool was_orphan = false;
 	size_t len;
@@ -388,28 +381,27 @@ int f3_ns_link(struct f3_core *core, uint64_t ino, uint64_t parent, const char *
 	f3_lock(lock);
 	r = f3_meta_get_name(core->meta, parent, name, len, &found);
 	r = r == -ENOENT ? 0 : r ? r : -EEXIST;
-	f3_lock(&inode->lock);
+	f3_ns_change_begin(&change, b, (struct f3_inode *[4]){ inode, dir });
 	if (!r && (inode->dead || dir->dead))
 		r = -ENOENT;
 	if (!r && inode->rec.nlink >= 65000)
 		r = -EMLINK;
 	if (!r) {
+		int64_t now = f3_clock_file_ns();
+
 		was_orphan = (inode->rec.flags & F3_INO_ORPHAN) != 0;
 		if (was_orphan) {
 			inode->rec.flags &= ~(uint32_t)F3_INO_ORPHAN;
 			f3_batch_del_mark(b, F3_MARK_ORPHAN, ino);
 		}
 		inode->rec.nlink++;
-		inode->rec.ctime_ns = f3_clock_file_ns();
+		inode->rec.ctime_ns = now;
 		f3_ns_set_name(inode, parent, name, len);
 		f3_batch_put_inode(b, &inode->rec);
-	}
-	f3_unlock(&inode->lock);
-	if (!r) {
 		f3_batch_put_name(b, parent, name, len, ino, f3_ns_dtype(inode->rec.mode));
-		f3_ns_dir_changed(dir, 1, 0, f3_clock_file_ns(), b);
-		r = f3_batch_commit(b);
+		f3_ns_dir_count(dir, 1, 0, now, b);
 	}
+	r = f3_ns_change_end(&change, r);
 	f3_unlock(lock);
 	if (!r && was_orphan)
 		r = f3_ns_place_again(core, dir, inode, name, who);

@@ -126,6 +126,7 @@ static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *
 	struct f3_lock *locks[] = { f3_names_lock(core, dir->ino),
 				    is_dir ? f3_names_lock(core, child->ino) : NULL };
 	int64_t now = f3_clock_file_ns();
+	struct f3_ns_change change;
 	struct f3_meta_name found;
 	struct f3_batch *b;
 	int r = f3_batch_new(core->meta, &b);
@@ -141,16 +142,15 @@ static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *
 	if (!r)
 		r = f3_ns_told_batch(dir->volume, told, b);
 	if (!r) {
+		f3_ns_change_begin(&change, b, (struct f3_inode *[4]){ dir, child });
 		f3_batch_del_name(b, dir->ino, name, len);
-		f3_ns_dir_changed(dir, -1, is_dir ? -1 : 0, now, b);
-		f3_lock(&child->lock);
+		f3_ns_dir_count(dir, -1, is_dir ? -1 : 0, now, b);
 		died = f3_ns_drop_name(child, now, b);
-		f3_unlock(&child->lock);
-		r = f3_batch_commit(b);
+		r = f3_ns_change_end(&change, 0);
 	}
 	f3_unlock_many(locks, 2);
 	f3_batch_free(b);
-	if (died && child->fill)
+	if (!r && died && child->fill)
 		f3_fill_stop(core, child);
 	return r;
 }

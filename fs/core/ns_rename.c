@@ -279,16 +279,20 @@ static int before(struct renaming *rn)
 	return rn->to_store ? 0 : drop_target(rn);
 }
 
-/* Names and inode locks as the caller says. */
+/* Within a change. */
 static void put_name_of(struct side *at, struct f3_inode *inode, struct f3_batch *b, int64_t now_ns)
 {
-	f3_lock(&inode->lock);
 	f3_ns_set_name(inode, at->dir->ino, at->name, at->len);
 	inode->rec.ctime_ns = now_ns;
 	f3_batch_put_inode(b, &inode->rec);
 	f3_batch_put_name(b, at->dir->ino, at->name, at->len, inode->ino,
 			  f3_ns_dtype(inode->rec.mode));
-	f3_unlock(&inode->lock);
+}
+
+static void change_begin(struct renaming *rn, struct f3_batch *b, struct f3_ns_change *ch)
+{
+	f3_ns_change_begin(ch, b, (struct f3_inode *[4]){ rn->from.dir, rn->to.dir,
+							  rn->from.inode, rn->to.inode });
 }
 
 static int still_so(struct renaming *rn, struct side *s)
@@ -309,6 +313,7 @@ static int exchange_local(struct renaming *rn)
 				    f3_names_lock(rn->core, rn->to.dir->ino) };
 	int moved = is_dir(&rn->to) - is_dir(&rn->from);
 	int64_t now = f3_clock_file_ns();
+	struct f3_ns_change change;
 	struct f3_batch *b;
 	int r = f3_batch_new(rn->core->meta, &b);
 
@@ -319,11 +324,12 @@ static int exchange_local(struct renaming *rn)
 	if (!r)
 		r = still_so(rn, &rn->to);
 	if (!r) {
+		change_begin(rn, b, &change);
 		put_name_of(&rn->to, rn->from.inode, b, now);
 		put_name_of(&rn->from, rn->to.inode, b, now);
-		f3_ns_dir_changed(rn->from.dir, 0, moved, now, b);
-		f3_ns_dir_changed(rn->to.dir, 0, -moved, now, b);
-		r = f3_batch_commit(b);
+		f3_ns_dir_count(rn->from.dir, 0, moved, now, b);
+		f3_ns_dir_count(rn->to.dir, 0, -moved, now, b);
+		r = f3_ns_change_end(&change, 0);
 	}
 	f3_unlock_many(locks, 2);
 	f3_batch_free(b);
@@ -339,6 +345,7 @@ static int rename_local(struct renaming *rn)
 						      NULL };
 	char etag[F3_ETAG_MAX + 1] = "";
 	int64_t now = f3_clock_file_ns();
+	struct f3_ns_change change;
 	struct f3_batch *b;
 	int r = f3_batch_new(rn->core->meta, &b);
 
@@ -355,36 +362,33 @@ static int rename_local(struct renaming *rn)
 	if (!r)
 		r = f3_ns_told_batch(rn->from.dir->volume, &rn->moved, b);
 	if (!r) {
+		change_begin(rn, b, &change);
 		f3_batch_del_name(b, rn->from.dir->ino, rn->from.name, rn->from.len);
-		f3_ns_dir_changed(rn->from.dir, -1, moving_dir ? -1 : 0, now, b);
-		f3_ns_dir_changed(rn->to.dir, rn->to.inode ? 0 : 1,
-				  (moving_dir ? 1 : 0) - (is_dir(&rn->to) ? 1 : 0), now, b);
+		f3_ns_dir_count(rn->from.dir, -1, moving_dir ? -1 : 0, now, b);
+		f3_ns_dir_count(rn->to.dir, rn->to.inode ? 0 : 1,
+				(moving_dir ? 1 : 0) - (is_dir(&rn->to) ? 1 : 0), now, b);
 		if (rn->to.inode) {
-			f3_lock(&rn->to.inode->lock);
 			/* What it replaces in the store is what the next PUT is conditional on. */
 			if (rn->to.in_store && rn->to_store && !rn->moved.e)
 				memcpy(etag, rn->to.inode->rec.etag, sizeof(etag));
 			replaced = f3_ns_drop_name(rn->to.inode, now, b);
-			f3_unlock(&rn->to.inode->lock);
 		}
 		if (rn->to_store) {
 			struct f3_inode_rec *rec = &rn->from.inode->rec;
 
-			f3_lock(&rn->from.inode->lock);
 			if (!rn->moved.e)
 				memcpy(rec->etag, etag, sizeof(rec->etag));
 			if (rn->from.in_store) {
 				rec->class_ = (uint8_t)rn->place.class_;
 				rec->class_source = (uint8_t)rn->place.source;
 			}
-			f3_unlock(&rn->from.inode->lock);
 		}
 		put_name_of(&rn->to, rn->from.inode, b, now);
-		r = f3_batch_commit(b);
+		r = f3_ns_change_end(&change, 0);
 	}
 	f3_unlock_many(locks, 3);
 	f3_batch_free(b);
-	if (replaced && rn->to.inode->fill)
+	if (!r && replaced && rn->to.inode->fill)
 		f3_fill_stop(rn->core, rn->to.inode);
 	return r;
 }
