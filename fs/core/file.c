@@ -180,6 +180,7 @@ static int empty_in_place(struct f3_core *core, struct f3_inode *inode)
 
 static int mark_writing(struct f3_core *core, struct f3_inode *inode)
 {
+	struct f3_inode_rec was;
 	struct f3_batch *b;
 	int r;
 
@@ -192,6 +193,7 @@ static int mark_writing(struct f3_core *core, struct f3_inode *inode)
 	r = f3_batch_new(core->meta, &b);
 	if (r)
 		return r;
+	was = inode->rec;
 	if (inode->rec.state == F3_STATE_CLEAN || inode->rec.state == F3_STATE_FILLING)
 		inode->committed = inode->seen;
 	inode->rec.state = F3_STATE_WRITING;
@@ -201,6 +203,9 @@ static int mark_writing(struct f3_core *core, struct f3_inode *inode)
 	f3_batch_put_mark(b, F3_MARK_WRITER, inode->ino);
 	r = f3_batch_commit(b);
 	f3_batch_free(b);
+	/* Else the next writer would be taken for marked. */
+	if (r)
+		inode->rec = was;
 	return r;
 }
 
