@@ -37,12 +37,19 @@ static bool in_store(const struct f3_inode *inode)
 	return f3_class_in_store((enum f3_class)inode->rec.class_) && inode->volume->store;
 }
 
+/* One that is gone is bytes that are lost, not a name that is not there. */
+static int open_backing(const struct f3_inode *inode, int flags)
+{
+	int fd = f3_backing_open_file(f3_file_store(inode), inode->ino, inode->rec.backing, flags);
+
+	return fd == -ENOENT ? -EIO : fd;
+}
+
 int f3_file_fd(struct f3_core *core, struct f3_inode *inode)
 {
 	(void)core;
 	if (inode->fd < 0)
-		inode->fd = f3_backing_open_file(f3_file_store(inode), inode->ino, inode->rec.backing,
-						 O_RDONLY);
+		inode->fd = open_backing(inode, O_RDONLY);
 	return inode->fd;
 }
 
@@ -54,7 +61,7 @@ int f3_file_write_fd(struct f3_core *core, struct f3_inode *inode, bool *ret_clo
 	*ret_close = false;
 	if (inode->write_fd >= 0)
 		return inode->write_fd;
-	fd = f3_backing_open_file(f3_file_store(inode), inode->ino, inode->rec.backing, O_RDWR);
+	fd = open_backing(inode, O_RDWR);
 	if (fd < 0)
 		return fd;
 	if (inode->writers)
