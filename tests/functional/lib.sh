@@ -86,6 +86,7 @@ f3_until()
 		[ $SECONDS -lt $deadline ] || return 1
 		read -rt 0.02 <> <(:)
 	done
+	return 0	# and not what the pause ended with
 }
 
 # ---- What a test needs -----------------------------------------------------------------------
@@ -223,7 +224,7 @@ f3_stop()
 		tail -n 20 "$F3_LOG"
 		f3_bad "f3d ended with $rc"
 	fi
-	f3_mounted "$F3_MNT" && f3_bad "$F3_MNT is still mounted"
+	f3_unmounted "$F3_MNT"
 	return $rc
 }
 
@@ -246,6 +247,13 @@ f3_restart()
 f3_mounted()
 {
 	awk -v d="$1" '$5 == d { found = 1 } END { exit !found }' /proc/self/mountinfo
+}
+
+f3_unmounted()
+{
+	if f3_mounted "$1"; then
+		f3_bad "something is mounted on $1"
+	fi
 }
 
 # The admin's tool, talking to this daemon.
