@@ -425,10 +425,12 @@ static int enter_store(struct f3_core *core, struct f3_inode *inode, const struc
 	bool writing;
 	int r = record_entered(core, inode, to, &writing);
 
-	if (r || writing)
-		return r; /* the last close commits it */
+	if (r)
+		return r;
 	r = to->class_ == F3_CLASS_DURABLE ? commit_wait(core, inode) :
 					     f3_stage_sync_local(core, inode);
+	if (r == -EBUSY && writing)
+		return 0; /* it never holds still: the last close commits it */
 	if (r) {
 		/* As it was; of a commit whose end is not known the object goes, too. */
 		int undone = leave_store(core, inode, back);
@@ -452,9 +454,11 @@ static int within_store(struct f3_core *core, struct f3_inode *inode, const stru
 	f3_lock(&inode->lock);
 	writing = inode->rec.state == F3_STATE_WRITING;
 	f3_unlock(&inode->lock);
-	if (r || writing || to->class_ != F3_CLASS_DURABLE)
+	if (r || to->class_ != F3_CLASS_DURABLE)
 		return r;
 	r = commit_wait(core, inode);
+	if (r == -EBUSY && writing)
+		return 0;
 	if (r)
 		(void)set_class(core, inode, back); /* the stage's error is what matters */
 	return r;
@@ -517,6 +521,21 @@ static int move(struct f3_core *core, struct f3_inode *inode, const struct choic
 	if (!r)
 		r = leave_store(core, inode, to);
 	return r ? r : follow(core, inode, to);
+}
+
+static int change(struct f3_core *core, struct f3_inode *inode, const struct choice *to,
+		  const struct choice *back)
+{
+	bool writing;
+
+	f3_lock(&inode->lock);
+	writing = inode->rec.state == F3_STATE_WRITING;
+	f3_unlock(&inode->lock);
+	/* What was closed a moment ago need not wait for the sealer: busy means that a writer or a
+	 * mapping lives on. */
+	if (writing)
+		(void)f3_file_seal(core, inode);
+	return move(core, inode, to, back);
 }
 
 /* One change of an inode at a time: two copies under one name would undo each other. */
@@ -594,7 +613,7 @@ int f3_move_class(struct f3_core *core, struct f3_inode *inode, enum f3_class to
 	else if (!who->may_block)
 		r = -F3_EWAIT;
 	else
-		r = move(core, inode, &choice, &back);
+		r = change(core, inode, &choice, &back);
 	end(core, inode);
 	if (!r && core->kernel.inval_inode)
 		core->kernel.inval_inode(core->kernel.arg, inode->ino);
