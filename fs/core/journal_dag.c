@@ -88,10 +88,8 @@ static void drop_edges(struct f3_journal_task *t)
 	struct f3_journal_gate *gate;
 	struct f3_journal_task *o;
 
-	TAILQ_FOREACH(gate, &t->gate->j->gates, of_run)
-	{
-		TAILQ_FOREACH(o, &gate->tasks, of_gate)
-		{
+	TAILQ_FOREACH(gate, &t->gate->j->gates, of_run) {
+		TAILQ_FOREACH(o, &gate->tasks, of_gate) {
 			while (o->n_after && o->after[o->n_after - 1] == t) {
 				o->n_after--;
 				t->n_deps--;
@@ -115,8 +113,7 @@ static int edges_dir(struct f3_journal_task *t, const struct f3_res *dir)
 {
 	struct f3_res_member *m;
 
-	TAILQ_FOREACH_REVERSE(m, &dir->members, f3_res_members, of_res)
-	{
+	TAILQ_FOREACH_REVERSE(m, &dir->members, f3_res_members, of_res) {
 		int r;
 
 		if (m->task == t || !(m->task->how & F3_JOURNAL_ACKED))
@@ -143,8 +140,7 @@ static int edges_all(struct f3_journal_task *t, struct f3_journal_gate *gate)
 	struct f3_journal_task *o;
 	int r = 0;
 
-	TAILQ_FOREACH(o, &gate->tasks, of_gate)
-	{
+	TAILQ_FOREACH(o, &gate->tasks, of_gate) {
 		if (o->type != F3_JOURNAL_WAIT && o != t)
 			r = edge(o, t);
 		if (r)
@@ -270,12 +266,12 @@ int f3_dag_add_wait(struct f3_journal_task *t, uint64_t dir, bool all)
 
 	if (res) {
 		TAILQ_FOREACH(m, &res->members, of_res)
-		if (m->task->durable && !r)
-			r = edge(m->task, t);
+			if (m->task->durable && !r)
+				r = edge(m->task, t);
 	} else if (!dir) {
 		TAILQ_FOREACH(gate, &t->gate->j->gates, of_run)
-		if ((all || gate == t->gate) && !r)
-			r = edges_all(t, gate);
+			if ((all || gate == t->gate) && !r)
+				r = edges_all(t, gate);
 	}
 	if (r)
 		drop_edges(t);
@@ -331,8 +327,8 @@ bool f3_dag_covers(struct f3_journal_gate *gate, uint64_t ino, const char *key)
 	if (key && res_find(j, F3_RES_KEY, key_id(gate, key)))
 		return true;
 	TAILQ_FOREACH(t, &gate->barriers, of_barriers)
-	if (key && (below(key, t->from) || below(key, t->to)))
-		return true;
+		if (key && (below(key, t->from) || below(key, t->to)))
+			return true;
 	return false;
 }
 
@@ -340,14 +336,15 @@ bool f3_dag_alone(struct f3_journal_task *t, struct f3_journal_task *marker)
 {
 	const struct f3_res_member *m;
 
-	if (t->ino_res->last != t)
+	/* Nothing between them, and nothing after. */
+	if (t->ino_res->last != t || t->ino_res->refs != 2)
 		return false;
 	for (unsigned i = 0; i < F3_TASK_DIRS; i++) {
 		if (!t->dirs[i].res || t->dirs[i].res->id != t->ino)
 			continue;
 		TAILQ_FOREACH(m, &t->dirs[i].res->members, of_res)
-		if (m->task != t && m->task != marker)
-			return false;
+			if (m->task != t && m->task != marker)
+				return false;
 	}
 	return true;
 }

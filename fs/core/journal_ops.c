@@ -371,6 +371,17 @@ static int rename_settle(struct f3_journal_call *call, int r, struct f3_obj_info
 	return r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
 }
 
+/* Somebody else has removed or replaced it: nothing of ours is there to be renamed. The next look at
+ * the directories shows what is. */
+static void log_gone(struct f3_journal_call *call)
+{
+	/* Not known to be there in the first place. */
+	if (call->e->type == F3_JOURNAL_RENAME && !call->e->etag[0])
+		return;
+	f3_log_warn("volume %s: %s was changed by others before it could be renamed to %s",
+		    call->volume->name, call->e->key, call->e->key2);
+}
+
 static int carry_rename(struct f3_journal_call *call)
 {
 	struct f3_obj_info info = { .size = 0 };
@@ -388,11 +399,8 @@ static int carry_rename(struct f3_journal_call *call)
 			break;
 		call->tried = true;
 	}
-	/* Somebody else has removed or replaced it: nothing of ours is there to be renamed. The next
-	 * look at the directories shows what is. */
 	if ((r == -ENOENT || r == -ESTALE) && call->acked) {
-		f3_log_warn("volume %s: %s was changed by others before it could be renamed to %s",
-			    call->volume->name, call->e->key, call->e->key2);
+		log_gone(call);
 		names_went(call, call->e->dir1);
 		return record(call, NULL, NULL);
 	}
@@ -606,8 +614,16 @@ static int carry_rename_dir(struct f3_journal_call *call)
 			call->tried = true;
 		if (r == F3_OBJ_AMBIGUOUS || r == -ENOENT)
 			r = rename_settle(call, r, &info);
+		/* Others have put something under the new name: what is ours joins it. */
+		if (r == -ENOTEMPTY && call->acked)
+			r = rename_tree(call, &info);
 	} else {
 		r = rename_tree(call, &info);
+	}
+	if (r == -ENOENT && call->acked) {
+		log_gone(call);
+		names_went(call, call->e->dir1);
+		return record(call, NULL, NULL);
 	}
 	if (r)
 		return r;

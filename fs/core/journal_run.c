@@ -238,7 +238,8 @@ static void note_health(struct f3_journal_gate *gate, int r, bool *ret_log, uint
 	uint64_t now = f3_clock_mono_ns();
 
 	*ret_down_ns = 0;
-	if (!r) {
+	/* A file that changes while it is sent is no failure of the store. */
+	if (!r || r == -EBUSY) {
 		if (gate->failing_since_ns)
 			*ret_down_ns = now - gate->failing_since_ns;
 		gate->failing_since_ns = 0;
@@ -403,7 +404,7 @@ static void due(struct f3_work *work)
 			now_ready(t);
 	}
 	TAILQ_FOREACH(gate, &j->gates, of_run)
-	run_gate(gate);
+		run_gate(gate);
 	if (j->n_heap && !j->stopping)
 		(void)f3_timer_arm(&j->timer, j->heap[0]->due_ns);
 	f3_unlock(&j->lock);
@@ -589,8 +590,7 @@ void f3_journal_go(struct f3_core *core)
 
 	f3_lock(&j->lock);
 	j->going = true;
-	TAILQ_FOREACH(gate, &j->gates, of_run)
-	{
+	TAILQ_FOREACH(gate, &j->gates, of_run) {
 		struct f3_journal_task *t, *next;
 
 		for (t = TAILQ_FIRST(&gate->tasks); t; t = next) {
@@ -615,13 +615,14 @@ void f3_journal_stop(struct f3_core *core)
 	f3_lock(&j->lock);
 	j->stopping = true;
 	TAILQ_FOREACH(gate, &j->gates, of_run)
-	TAILQ_FOREACH(t, &gate->tasks, of_gate)
-	if (t->state != F3_TASK_RUNNING)
-		give_answer(t, -ESHUTDOWN, &over);
+		TAILQ_FOREACH(t, &gate->tasks, of_gate)
+			if (t->state != F3_TASK_RUNNING)
+				give_answer(t, -ESHUTDOWN, &over);
 	unlock_and_tell(j, &over);
 	f3_stage_interrupt(core);
 	TAILQ_FOREACH(gate, &j->gates, of_run)
-	f3_workq_drain(gate->q);
+		f3_workq_drain(gate->q);
+	f3_stage_forget(core);
 }
 
 /* ---- From outside ---- */
@@ -790,9 +791,9 @@ static int wait_for(struct f3_journal_gate *gate, bool all, uint64_t dir, struct
 		if (dir)
 			(void)heap_put(j, t, f3_clock_mono_ns() + j->core->opt.retry_max_ns);
 		TAILQ_FOREACH(gate, &j->gates, of_run)
-		for (o = TAILQ_FIRST(&gate->tasks); o; o = TAILQ_NEXT(o, of_gate))
-			if (o->state == F3_TASK_DELAYED && (all || gate == t->gate))
-				hurry(o);
+			for (o = TAILQ_FIRST(&gate->tasks); o; o = TAILQ_NEXT(o, of_gate))
+				if (o->state == F3_TASK_DELAYED && (all || gate == t->gate))
+					hurry(o);
 		f3_unlock(&j->lock);
 		return 1;
 	}
@@ -873,8 +874,7 @@ void f3_journal_stats(struct f3_core *core, uint32_t volume, struct f3_journal_s
 
 	memset(ret, 0, sizeof(*ret));
 	f3_lock(&j->lock);
-	TAILQ_FOREACH(gate, &j->gates, of_run)
-	{
+	TAILQ_FOREACH(gate, &j->gates, of_run) {
 		const struct f3_journal_task *first = TAILQ_FIRST(&gate->tasks);
 
 		if (volume && gate->volume->id != volume)

@@ -291,8 +291,9 @@ static void put_name_of(struct side *at, struct f3_inode *inode, struct f3_batch
 
 static void change_begin(struct renaming *rn, struct f3_batch *b, struct f3_ns_change *ch)
 {
-	f3_ns_change_begin(ch, b, (struct f3_inode *[4]){ rn->from.dir, rn->to.dir,
-							  rn->from.inode, rn->to.inode });
+	f3_ns_change_begin(
+		ch, b,
+		(struct f3_inode *[4]){ rn->from.dir, rn->to.dir, rn->from.inode, rn->to.inode });
 }
 
 static int still_so(struct renaming *rn, struct side *s)

@@ -91,7 +91,7 @@ struct f3_sending {
 	bool frozen;			/* a snapshot: nobody changes it */
 	uint32_t clone;			/* its number; 0: none */
 	struct f3_snapshot snap;
-	bool was_changed;		/* inode->changed as the snapshot was made */
+	bool was_changed, was_maybe;	/* of the inode, as the snapshot was made */
 	struct f3_store_attr attr;
 	bool have_attr;
 	char target[F3_SYMLINK_MAX + 1];

@@ -176,6 +176,7 @@ static int take(struct f3_sending *s)
 	s->have_attr = true;
 	/* From here on every change is one of the content after this. */
 	s->was_changed = inode->changed;
+	s->was_maybe = inode->maybe_stored;
 	inode->changed = false;
 	st->snap = *snap;
 	st->taken = true;
@@ -291,10 +292,10 @@ static void not_taken(struct f3_sending *s, int r)
 	struct f3_inode *inode = s->st->inode;
 
 	f3_lock(&inode->lock);
-	s->st->taken = false;
 	inode->changed |= s->was_changed;
-	if (r < 0 && r != -ECANCELED && !f3_store_transient(r))
-		inode->maybe_stored = false;
+	if (s->st->taken && r < 0 && !f3_store_transient(r))
+		inode->maybe_stored = s->was_maybe;
+	s->st->taken = false;
 	f3_unlock(&inode->lock);
 	s->was_changed = false;
 }

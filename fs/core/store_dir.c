@@ -326,7 +326,8 @@ static int take_vanished(struct listing *l)
 	size_t len;
 	int r;
 
-	qsort(l->seen.v, l->seen.n, sizeof(*l->seen.v), by_value);
+	if (l->seen.n)
+		qsort(l->seen.v, l->seen.n, sizeof(*l->seen.v), by_value);
 	r = f3_meta_dir_open(l->core->meta, l->dir->ino, 0, &d);
 	if (r)
 		return r;
