@@ -162,9 +162,9 @@ int f3_file_is_stray(struct f3_core *core, struct f3_volume *v, enum f3_class wh
 	r = f3_meta_get_inode(core->meta, ino, &rec);
 	if (r)
 		return r == -ENOENT ? 1 : r;
-	/* A lower number may be on its way out of an older content; a higher one, or one in the
-	 * wrong place, is a move or a replacement that did not get through. */
-	r = rec.volume != v->id || rec.backing < number || rec.backing_class != where ||
+	/* A lower number is an older content that a crash kept from being removed; a higher one, or
+	 * one in the wrong place, is a move or a replacement that did not get through. */
+	r = rec.volume != v->id || rec.backing != number || rec.backing_class != where ||
 	    rec.state == F3_STATE_REMOTE;
 	f3_inode_rec_done(&rec);
 	return r;
