@@ -329,8 +329,8 @@ static int record_left(struct f3_core *core, struct f3_inode *inode, const struc
 		r = -EAGAIN;
 	if (!r && f3_stage_stored(inode)) {
 		e->type = F3_JOURNAL_DELETE;
+		/* Without the inode: it is not the name that goes. */
 		e->volume = inode->rec.volume;
-		e->ino = inode->ino;
 		e->id = inode->rec.id;
 		e->generation = inode->rec.generation;
 		snprintf(e->etag, sizeof(e->etag), "%s", inode->rec.etag);

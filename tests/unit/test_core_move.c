@@ -383,6 +383,8 @@ START_TEST(out_of_the_store)
 	ck_assert_str_eq(told.key, "f");
 	ck_assert_str_eq(told.etag, "etag-1");
 	ck_assert_uint_eq(told.dir1, 2);
+	/* Named by its key only: a replay must not take the name away. */
+	ck_assert_uint_eq(told.ino, 0);
 }
 END_TEST
 
