@@ -214,7 +214,7 @@ static void handle(struct f3_connection *conn, const char *text, size_t len)
 static bool blank(const struct f3_buf *line)
 {
 	for (size_t i = 0; i < line->len; i++)
-		if (!strchr(" \t\r", line->data[i]))
+		if (!memchr(" \t\r", line->data[i], 3))
 			return false;
 	return true;
 }

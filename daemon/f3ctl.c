@@ -102,7 +102,8 @@ static void print_completion(void)
 			if (o->longName)
 				printf("--%s ", o->longName);
 		}
-		printf("' kind=%s words_of='%s' ;;\n", kinds[v->completes], v->words ? v->words : "");
+		printf("' kind=%s words_of='%s' ;;\n", kinds[v->completes],
+		       v->words ? v->words : "");
 	}
 	printf("\tesac\n");
 }

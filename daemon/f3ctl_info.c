@@ -41,7 +41,7 @@ static void line_what(struct f3ctl *ctl, const json_t *a, struct f3_buf *b)
 	if (is_file(a)) {
 		f3_buf_printf(b, ", ");
 		f3ctl_bytes(a, "size", b);
-	} else {
+	} else if (string(a, "type") && !strcmp(string(a, "type"), "directory")) {
 		f3_buf_printf(b, ", %" PRIu64 " names", f3ctl_u64(a, "size"));
 	}
 	put("what", b);

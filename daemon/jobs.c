@@ -101,7 +101,7 @@ static int settle(struct f3_jobs *jobs, struct f3_job *job)
 	if (!job->result) {
 		jobs->done++;
 		jobs->bytes += job->bytes;
-	} else if (jobs->tolerate && jobs->tolerate(jobs, job->result)) {
+	} else if (jobs->tolerate && jobs->tolerate(job)) {
 		jobs->kept++;
 	} else {
 		r = send_failure(jobs, job->path, job->path_len, job->result);

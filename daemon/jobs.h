@@ -49,8 +49,8 @@ struct f3_jobs {
 	void *arg;
 	/* Of a pending job: bytes done so far, for progress. NULL: none until it ends. */
 	uint64_t (*so_far)(struct f3_job *job);
-	/* May an error stand for "left alone", and is not a failure? NULL: no. */
-	bool (*tolerate)(struct f3_jobs *jobs, int error);
+	/* Is its error none, only a file left as it is? NULL: errors are failures. */
+	bool (*tolerate)(struct f3_job *job);
 	/* What an error means for this verb; NULL: what errno says. */
 	const char *(*explain)(int error);
 	unsigned parallel;

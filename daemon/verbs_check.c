@@ -254,7 +254,7 @@ static bool being_staged(struct f3_core *core, struct f3_volume *v, const char *
 	inode = f3_inode_peek(core, ino);
 	if (inode) {
 		f3_lock(&inode->lock);
-		staged = inode->stage != NULL || inode->writers || inode->mapped;
+		staged = inode->stage || inode->early || inode->writers || inode->mapped;
 		f3_unlock(&inode->lock);
 		f3_inode_put(core, inode);
 	}

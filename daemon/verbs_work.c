@@ -231,10 +231,10 @@ static int evict_job(struct f3_job *job)
 }
 
 /* Below a directory what cannot go is left alone; a single file that was named has to go. */
-static bool evict_tolerates(struct f3_jobs *jobs, int error)
+static bool evict_tolerates(struct f3_job *job)
 {
-	return f3_verb_flag(jobs->v, "recursive") &&
-	       (error == -EBUSY || error == -EPERM || error == -EINVAL);
+	return f3_verb_flag(job->jobs->v, "recursive") &&
+	       (job->result == -EBUSY || job->result == -EPERM || job->result == -EINVAL);
 }
 
 static const char *evict_explains(int error)
@@ -339,6 +339,17 @@ static int sync_job(struct f3_job *job)
 		return F3_JOB_DONE;
 	r = f3_stage_commit(job->jobs->v->core, inode, &job->w);
 	return r < 0 ? r : r ? F3_JOB_PENDING : F3_JOB_DONE;
+}
+
+/* What failed once is tried until it succeeds, and its journal entry waited for. */
+static bool sync_tolerates(struct f3_job *job)
+{
+	bool retried;
+
+	f3_lock(&job->inode->lock);
+	retried = job->inode->rec.class_ == F3_CLASS_WRITEBACK;
+	f3_unlock(&job->inode->lock);
+	return retried;
 }
 
 /* The path from the root of the mount; -ESTALE for what has none (any more). */
@@ -502,6 +513,7 @@ static int verb_sync(struct f3_verb *v)
 	int r, ended;
 
 	f3_jobs_init(&jobs, v, F3_JOBS_MAX, sync_job, NULL);
+	jobs.tolerate = sync_tolerates;
 	f3_buf_init(&path, PATH_BYTES_MAX);
 	r = f3_verb_place(v, &path, &ino);
 	if (!r)
@@ -516,7 +528,8 @@ static int verb_sync(struct f3_verb *v)
 	ended = f3_jobs_finish(&jobs);
 	if (!r)
 		r = ended;
-	if (!r && !file)
+	/* Of a file that was told to wait above, the rest of its volume's journal with it. */
+	if (!r && (!file || jobs.kept))
 		r = wait_journal(v, volume);
 	if (!r)
 		r = f3_meta_sync(v->core->meta);

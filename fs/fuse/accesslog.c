@@ -90,10 +90,11 @@ void f3_access(enum f3_op op, uint64_t took_ns, uint64_t ino, const char *name,
 	       const struct f3_caller *who, int result)
 {
 	struct f3_buf line;
+	size_t time_len;
 
 	f3_buf_init(&line, LINE_BYTES);
-	if (sink != SINK_LOG || f3_accesslog_readers())
-		put_time(&line);
+	put_time(&line);
+	time_len = line.len;
 	f3_buf_printf(&line, "[uid:%u,gid:%u,pid:%d] %s (%" PRIu64, who->uid, who->gid, who->pid,
 		      f3_op_name(op), ino);
 	if (name) {
@@ -104,8 +105,10 @@ void f3_access(enum f3_op op, uint64_t took_ns, uint64_t ino, const char *name,
 		      f3_seconds(took_ns));
 	if (!line.error) {
 		f3_accesslog_line((const char *)line.data, line.len);
+		/* the log has a time of its own, and ends its lines by itself */
 		if (sink == SINK_LOG)
-			f3_log_info("access: %.*s", (int)line.len - 1, (const char *)line.data);
+			f3_log_info("access: %.*s", (int)(line.len - time_len) - 1,
+				    (const char *)line.data + time_len);
 		/* A full disk loses lines of this log, nothing else. */
 		else if (sink == SINK_FILE && write(file_fd, line.data, line.len) < 0)
 			errno = 0;

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Prometheus text over HTTP: well formed, numbers that move, other requests refused.
+# shellcheck source=tests/functional/lib.sh
+. "$F3_SRCDIR/tests/functional/lib.sh"
+f3_requires root fuse curl
+f3_volume data - quota=10M
+port=$((20000 + $$ % 20000))
+printf '\n[metrics]\nlisten = 127.0.0.1:%s\n' $port >>"$F3_CONF"
+f3_start
+url=http://127.0.0.1:$port
+curl -s "$url/metrics" >m || f3_bad "no answer"
+f3_match "type" "$(curl -si "$url/metrics" | tr -d '\r' | grep -i '^content-type')" 'text/plain; version=0.0.4'
+grep -vE '^(# (HELP|TYPE) f3_[a-z0-9_]+ .+|f3_[a-z0-9_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? [-+0-9.e]+(Inf)?)$' m &&
+	f3_bad "lines that are no metrics"
+for name in f3_build_info f3_cache_used_bytes f3_cache_limit_bytes f3_dirty_bytes f3_dirty_age_seconds \
+	f3_memory_used_bytes f3_memory_limit_bytes f3_process_resident_bytes f3_database_disk_bytes \
+	f3_database_memory_bytes f3_fuse_open_files f3_fuse_parked_reads f3_inodes_in_memory \
+	f3_volume_used_bytes f3_volume_used_inodes f3_volume_quota_bytes f3_journal_entries \
+	f3_fuse_op_seconds_count; do
+	f3_eq "$name has one TYPE" "$(grep -c "^# TYPE ${name%_count} " m)" 1
+	grep -qE "^${name}( |\{)" m || f3_bad "$name is missing"
+done
+f3_eq "families are together" "$(grep '^# TYPE' m | awk '{ print $3 }' | sort | uniq -d)" ""
+value() { curl -s "$url/metrics" | awk -v n="$1" '$1 == n { print $2 }'; }
+before=$(value 'f3_volume_used_bytes{volume="data"}')
+head -c 500000 /dev/zero >"$F3_MNT/data/f"
+grown() { [ "$(value 'f3_volume_used_bytes{volume="data"}')" -ge $((before + 500000)) ]; }
+f3_until 10 grown || f3_bad "usage does not move"
+exec {fd}<"$F3_MNT/data/f"
+f3_eq "open files" "$(value f3_fuse_open_files)" 1
+exec {fd}<&-
+odd='odd "name'$'\\'
+f3_ok ctl volume add "$odd"
+f3_match "label" "$(curl -s "$url/metrics" | grep 'f3_volume_quota_bytes.*odd')" 'volume="odd \\"name\\\\\\\\"'
+f3_eq "the virtual file has the same" "$(grep -c '^# TYPE' "$F3_MNT/.stats")" "$(curl -s "$url/metrics" | grep -c '^# TYPE')"
+
+f3_match "elsewhere" "$(curl -si "$url/")" '404'
+f3_match "posted" "$(curl -si -d x "$url/metrics")" '405'
+f3_match "head" "$(curl -sI "$url/metrics")" '200'
+# Garbage does no harm; an address in use is a reason not to start.
+(printf 'GET / HTTP/9.9\r\n\x00\xff\r\n\r\n' >/dev/tcp/127.0.0.1/$port)
+f3_ok curl -sf "$url/metrics" -o /dev/null
+f3_no 1 "listen = 127.0.0.1:$port: Address already in use" f3d -f -o "cache=$F3_TEST_TMP/c2" \
+	-o "run-dir=$F3_TEST_TMP/r2" -o "metrics.listen=127.0.0.1:$port" "$(mkdir mnt2 && echo "$PWD/mnt2")"
+f3_unmounted "$PWD/mnt2"
