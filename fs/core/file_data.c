@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/debug.h"
 #include "fs/base/log.h"
 #include "fs/base/process.h"
 #include "fs/core/authority.h"
@@ -45,8 +46,9 @@ static void changed(struct f3_core *core, struct f3_inode *inode, int fd)
 	inode->rec.mtime_ns = inode->rec.ctime_ns = now;
 }
 
-/* The record of a change made while no writer is open (truncate(2)): the content is another one. */
-static int record_changed(struct f3_core *core, struct f3_inode *inode)
+/* Before a change made while no writer is open (truncate(2)): the content will be another one, and
+ * from here on the backing file knows its size, also after a crash. Inode lock held. */
+static int mark_changing(struct f3_core *core, struct f3_inode *inode)
 {
 	struct f3_batch *b;
 	int r;
@@ -109,12 +111,11 @@ static int finish(struct f3_core *core, struct f3_inode *inode, int r)
 {
 	bool idle;
 
-	if (!r)
-		r = record_changed(core, inode);
+	f3_debug_point("change.on-disk");
 	idle = !inode->writers && inode->rec.state == F3_STATE_WRITING;
 	f3_unlock(&inode->lock);
 	/* Nobody has it open for writing: what was done is the whole change. */
-	if (!r && idle)
+	if (idle)
 		(void)f3_file_seal(core, inode);	/* busy: a mapping lives, it is sealed later */
 	return r;
 }
@@ -149,9 +150,10 @@ int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size
 		f3_unlock(&inode->lock);
 		return fd;
 	}
-	if (inode->extents)
+	r = mark_changing(core, inode);
+	if (!r && inode->extents)
 		r = f3_fill_truncate(core, inode, fd, size);
-	else
+	else if (!r)
 		r = ftruncate(fd, (off_t)size) ? -errno : 0;
 	if (!r)
 		changed(core, inode, fd);
@@ -245,7 +247,9 @@ int f3_file_fallocate(struct f3_core *core, struct f3_inode *inode, int mode, ui
 		f3_unlock(&inode->lock);
 		return fd;
 	}
-	r = fallocate(fd, mode, (off_t)off, (off_t)len) ? -errno : 0;
+	r = mark_changing(core, inode);
+	if (!r)
+		r = fallocate(fd, mode, (off_t)off, (off_t)len) ? -errno : 0;
 	if (!r)
 		changed(core, inode, fd);
 	if (close_it)
@@ -434,6 +438,7 @@ int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only)
 		return 0;
 	if (number)
 		r = f3_backing_sync(store, ino, number, data_only);
+	f3_debug_point("sync.data");
 	if (!r)
 		r = f3_meta_sync(core->meta);
 	/* After a failed sync the kernel drops the pages it could not write and says so once: the
@@ -466,8 +471,11 @@ void f3_file_gone(struct f3_core *core, struct f3_file_gone *gone)
 		core->kernel.backing_close(core->kernel.arg, gone->backing_id);
 	if (gone->fd >= 0)
 		close(gone->fd);
-	if (gone->number && gone->store)
+	if (gone->number && gone->store) {
+		f3_debug_point("file.before-unlink");
 		f3_backing_unlink(gone->store, gone->ino, gone->number);
+		f3_debug_point("file.after-unlink");
+	}
 	*gone = (struct f3_file_gone){ .fd = -1 };
 }
 
