@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/debug.h"
 #include "fs/base/log.h"
 #include "fs/core/evict.h"
 #include "fs/core/file.h"
@@ -339,9 +340,12 @@ int f3_file_recover(struct f3_core *core, struct f3_err *err)
 			return f3_err_set(err, r, "the files of the last run cannot be read: %s",
 					  strerror(-r));
 	}
+	f3_debug_point("recover.counted");
 	r = each_marked(core, F3_MARK_ORPHAN, reap_orphan);
+	f3_debug_point("recover.reaped");
 	if (!r)
 		r = each_marked(core, F3_MARK_WRITER, seal_writer);
+	f3_debug_point("recover.sealed");
 	if (!r)
 		r = each_marked(core, F3_MARK_DIRTY, resume_dirty);
 	if (!r && unclean)

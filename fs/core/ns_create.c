@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/debug.h"
 #include "fs/core/acl.h"
 #include "fs/core/evict.h"
 #include "fs/core/journal_run.h"
@@ -318,6 +319,7 @@ int f3_ns_create(struct f3_core *core, uint64_t parent, const char *name, mode_t
 	r = f3_stock_take(stock, &item);
 	if (r)
 		goto out;
+	f3_debug_point("create.taken");
 	mk.rec.ino = item.ino;
 	mk.rec.backing = 1;
 	mk.rec.state = F3_STATE_WRITING;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/base/debug.h"
+
 #define STOCK_MAX 128u
 
 struct f3_stock {
@@ -29,6 +31,7 @@ static int make(struct f3_stock *s, struct f3_stock_item *item)
 	item->fd = f3_backing_create(s->store, item->ino, 1);
 	if (item->fd < 0)
 		return item->fd;
+	f3_debug_point("stock.made");
 	if (fstat(item->fd, &item->st)) {
 		r = -errno;
 		f3_stock_drop(s, item);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/debug.h"
 #include "fs/meta/meta_impl.h"
 
 #define BATCHES_KEPT 16
@@ -115,7 +116,9 @@ int f3_batch_commit(struct f3_batch *b)
 	int r = b->error;
 
 	if (!r && b->count) {
+		f3_debug_point("meta.before-commit");
 		r = m->read_only ? -EROFS : m->kv->ops->write(m->kv, b->kb);
+		f3_debug_point("meta.after-commit");
 		if (!r)
 			atomic_fetch_add(&m->committed, 1);
 	}

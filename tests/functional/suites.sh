@@ -67,19 +67,20 @@ f3_fsx()
 }
 
 # f3_storm DIR [ARGUMENT...]: many processes, every one with a model of its files. What is left
-# with --keep is looked at again by f3_storm_verify DIR crash|power; the manifest lies in
-# $F3_TEST_TMP/manifest.
+# with --keep is looked at again by f3_storm_verify DIR crash|power. F3_MANIFEST is where it is
+# written down what was done, not on the mount.
+F3_MANIFEST=$F3_TEST_TMP/manifest
 f3_storm()
 {
 	local dir=$1
 	shift
 	mkdir -p "$dir"
-	"$F3_BUILDDIR/tests/posix/fsstress" --manifest "$F3_TEST_TMP/manifest" "$@" "$dir"
+	"$F3_BUILDDIR/tests/posix/fsstress" --manifest "$F3_MANIFEST" "$@" "$dir"
 }
 
 f3_storm_verify()
 {
-	"$F3_BUILDDIR/tests/posix/fsstress" --verify "$F3_TEST_TMP/manifest" --after "$2" "$1"
+	"$F3_BUILDDIR/tests/posix/fsstress" --verify "$F3_MANIFEST" --after "$2" "$1"
 }
 
 # f3_python [ARGUMENT...] <SCRIPT: with tests/functional/f3test.py to import from.
@@ -101,4 +102,21 @@ f3_apart()
 		F3_NAME=$name f3_dirs
 		"$@"
 	) || f3_bad "$name: see above"
+}
+
+# f3_fsck: the cache directory of a daemon that does not run, and every backing file in it.
+f3_fsck()
+{
+	f3ctl fsck --cache "$F3_CACHE" --memory "$F3_RUN/memory" >fsck.out 2>&1 && return
+	cat fsck.out
+	f3_bad "fsck found something"
+	return 1
+}
+
+# f3_crashed: the daemon is dead or about to be: waits for it and takes the dead mount away.
+f3_crashed()
+{
+	f3_wait
+	umount -l "$F3_MNT" 2>/dev/null
+	return 0
 }

@@ -570,7 +570,17 @@ static int storm(const struct options *o, uint32_t proc)
 	if (o->may_die)
 		signal(SIGBUS, on_sigbus);
 	sm_init(&s.model, proc);
+	if (sm_path(&s.model, o->top, SM_ROOT, path) || mkdir(path, 0755)) {
+		perror(path);
+		return 1;
+	}
+	/* From the manifest on everything counts; what it stands on must be there. */
 	if (o->manifest) {
+		fd = open(o->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0 || fsync(fd) || close(fd)) {
+			perror(o->top);
+			return 1;
+		}
 		snprintf(path, sizeof(path), "%s.%u", o->manifest, proc);
 		s.manifest = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_APPEND | O_CLOEXEC, 0644);
 		if (s.manifest < 0) {
@@ -578,10 +588,7 @@ static int storm(const struct options *o, uint32_t proc)
 			return 1;
 		}
 	}
-	if (sm_path(&s.model, o->top, SM_ROOT, path) || mkdir(path, 0755)) {
-		perror(path);
-		return 1;
-	}
+	sm_path(&s.model, o->top, SM_ROOT, path);
 	fd = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	s.punch = fd >= 0 && ftruncate(fd, 4096) == 0 &&
 		  fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) == 0;
@@ -711,8 +718,8 @@ static int run(const struct options *o)
 	int worst = 0;
 
 	umask(0);
-	/* Of an earlier storm with more processes. */
-	for (uint64_t i = o->procs; o->manifest; i++) {
+	/* Of an earlier storm. */
+	for (uint64_t i = 0; o->manifest; i++) {
 		snprintf(path, sizeof(path), "%s.%" PRIu64, o->manifest, i);
 		if (unlink(path))
 			break;

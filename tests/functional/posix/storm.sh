@@ -23,12 +23,11 @@ storms()
 	f3_storm "$F3_MNT/v/one" --procs 4 --ops 3000 --seed 1 --keep || f3_bad "first storm"
 	f3_restart
 	f3_storm_verify "$F3_MNT/v/one" crash || f3_bad "after a restart"
-	F3_TEST_TMP=$F3_TEST_TMP/second f3_storm "$F3_MNT/v/two" --procs 4 --ops 3000 --seed 2 ||
+	F3_MANIFEST=second f3_storm "$F3_MNT/v/two" --procs 4 --ops 3000 --seed 2 ||
 		f3_bad "second storm"
 	f3_storm_verify "$F3_MNT/v/one" crash || f3_bad "after the second storm"
 }
 
-mkdir "$F3_TEST_TMP/second"
 for type in ext4 xfs btrfs tmpfs memory; do
 	f3_apart $type storms $type
 done
