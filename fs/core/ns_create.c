@@ -372,7 +372,7 @@ int f3_ns_link(struct f3_core *core, uint64_t ino, uint64_t parent, const char *
 	/* A file without a name (O_TMPFILE) gets the class of its first one. */
 	if (!r && (inode->rec.flags & F3_INO_ORPHAN)) {
 		r = f3_ns_place(core, dir, name, false, F3_CLASS_NONE, -1, &place);
-		if (!r && f3_class_in_store(place.class_) && !who->may_block)
+		if (!r && place.class_ != inode->rec.class_ && !who->may_block)
 			r = -F3_EWAIT;
 	}
 	if (!r)

@@ -265,8 +265,9 @@ static int before(struct renaming *rn)
 	rn->to_store = f3_class_in_store(rn->place.class_) && inode->volume->store;
 	if (rn->to_store && (rn->to.dir->rec.flags & F3_INO_LOCAL_TREE))
 		return -EXDEV; /* its own class is above what the name can be */
+	/* Another class is another place for the bytes, which is not waited for here either. */
 	if (!rn->from.in_store && !rn->to.in_store && !rn->to_store)
-		return 0;
+		return rn->place.class_ != inode->rec.class_ && !rn->who->may_block ? -F3_EWAIT : 0;
 	if (!rn->who->may_block)
 		return -F3_EWAIT;
 	if (rn->from.in_store && rn->to_store)
