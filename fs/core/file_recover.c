@@ -230,7 +230,34 @@ struct rebuild {
 	bool new_boot;
 	struct inos lost;	/* bytes gone with the machine: memory class */
 	struct inos distrust;	/* clean copies that were perhaps never written to the disk */
+	struct inos differ;	/* local files whose bytes were not all written to the disk */
 };
+
+/* The log has names and sizes also of files whose bytes nobody had synced. */
+static bool differs(struct f3_volume *v, const struct f3_inode_rec *rec)
+{
+	struct stat st;
+	int r;
+
+	if (f3_class_in_store((enum f3_class)rec->class_) || rec->state != F3_STATE_SEALED)
+		return false;
+	r = f3_backing_stat(v->disk, rec->ino, rec->backing, &st);
+	return r == -ENOENT || (!r && (uint64_t)st.st_size != rec->size);
+}
+
+/* After a restart of the machine: what to do about this file. A tmpfs may have outlived us. */
+static int pick(struct rebuild *rb, struct f3_volume *v, const struct f3_inode_rec *rec)
+{
+	struct stat st;
+
+	if (rec->backing_class == F3_CLASS_MEMORY)
+		return f3_backing_stat(v->memory, rec->ino, rec->backing, &st) ?
+			       inos_add(&rb->lost, rec->ino) :
+			       0;
+	if (rec->state == F3_STATE_CLEAN || rec->state == F3_STATE_FILLING)
+		return inos_add(&rb->distrust, rec->ino);
+	return differs(v, rec) ? inos_add(&rb->differ, rec->ino) : 0;
+}
 
 /* The one pass over all inodes after an unclean end: usage is counted again, and after a restart
  * of the machine what did not survive it is picked. */
@@ -249,13 +276,9 @@ static int rebuild_one(void *arg, const struct f3_inode_rec *rec)
 	v->used_inodes++;
 	if (rec->backing_class != F3_CLASS_MEMORY && S_ISREG(rec->mode))
 		f3_evict_account(rb->core, (int64_t)(rec->blocks * 512));
+	if (rb->new_boot && S_ISREG(rec->mode) && rec->backing)
+		r = pick(rb, v, rec);
 	f3_volume_put(v);
-	if (!rb->new_boot || !S_ISREG(rec->mode) || !rec->backing)
-		return 0;
-	if (rec->backing_class == F3_CLASS_MEMORY)
-		r = inos_add(&rb->lost, rec->ino);
-	else if (rec->state == F3_STATE_CLEAN || rec->state == F3_STATE_FILLING)
-		r = inos_add(&rb->distrust, rec->ino);
 	return r;
 }
 
@@ -266,33 +289,88 @@ static void zero_usage(void *arg, struct f3_volume *v)
 	v->used_inodes = 0;
 }
 
-/* The bytes were in the machine's memory: the file goes with them. */
-static void drop_lost(struct f3_core *core, const struct inos *lost)
+static int compare_inos(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Takes the names of lost files out of one directory. An inode knows at most one of its names, and
+ * a file with hard links perhaps one that is another's by now: so all names are looked at. */
+static int drop_names(struct f3_core *core, const struct inos *lost, uint64_t dir)
 {
 	static const struct f3_caller daemon_ = { .may_block = true };
-	uint64_t dropped = 0;
+	struct f3_meta_name found;
+	char name[F3_NAME_MAX + 1];
+	struct f3_meta_dir *d;
+	const char *text;
+	size_t len;
+	int r = f3_meta_dir_open(core->meta, dir, 0, &d);
 
-	for (size_t i = 0; i < lost->n; i++) {
-		struct f3_inode *inode;
-		struct stat st;
-
-		if (f3_inode_get(core, lost->v[i], &inode))
+	if (r)
+		return r;
+	while ((r = f3_meta_dir_next(d, &found, &text, &len)) == 1) {
+		if (!bsearch(&found.ino, lost->v, lost->n, sizeof(*lost->v), compare_inos))
 			continue;
-		/* All its names: an inode knows one, hard links are found by fsck; a file that still
-		 * has its bytes (the tmpfs outlived us) stays. */
-		if (f3_backing_stat(f3_file_store(inode), inode->ino, inode->rec.backing, &st) &&
-		    inode->rec.nlink) {
-			char name[F3_NAME_MAX + 1];
-			uint64_t parent = inode->rec.parent;
-
-			memcpy(name, inode->rec.name, sizeof(name));
-			if (!f3_ns_unlink(core, parent, name, &daemon_))
-				dropped++;
-		}
-		f3_inode_put(core, inode);
+		memcpy(name, text, len);
+		name[len] = '\0';
+		r = f3_ns_unlink(core, dir, name, &daemon_);
+		if (r)
+			f3_log_warn("inode %" PRIu64 ", of class memory and lost, cannot be removed: %s",
+				    found.ino, strerror(-r));
 	}
-	if (dropped)
-		f3_log_info("%" PRIu64 " files of class memory ended with the machine's restart", dropped);
+	f3_meta_dir_close(d);
+	return r;
+}
+
+static int add_dir(void *arg, const struct f3_inode_rec *rec)
+{
+	return rec->volume && S_ISDIR(rec->mode) ? inos_add(arg, rec->ino) : 0;
+}
+
+/* The bytes were in the machine's memory: the files go with them. */
+static int drop_lost(struct f3_core *core, const struct inos *lost)
+{
+	struct inos dirs = { 0 };
+	int r;
+
+	if (!lost->n)
+		return 0;
+	qsort(lost->v, lost->n, sizeof(*lost->v), compare_inos);
+	r = f3_meta_each_inode(core->meta, 0, add_dir, &dirs);
+	for (size_t i = 0; i < dirs.n && !r; i++)
+		r = drop_names(core, lost, dirs.v[i]);
+	free(dirs.v);
+	/* No kernel of this run knows the numbers. */
+	for (size_t i = 0; i < lost->n; i++)
+		f3_inode_forget(core, lost->v[i]);
+	if (!r)
+		f3_log_info("%zu files of class memory ended with the machine's restart", lost->n);
+	return r;
+}
+
+/* As if a writer had been at work: the backing file knows what is left. */
+static int distrust_size(struct f3_core *core, uint64_t ino)
+{
+	struct f3_inode *inode;
+	struct f3_batch *b;
+	int r = f3_inode_get(core, ino, &inode);
+
+	if (r)
+		return r;
+	r = f3_batch_new(core->meta, &b);
+	if (!r) {
+		f3_lock(&inode->lock);
+		inode->rec.state = F3_STATE_WRITING;
+		f3_batch_put_mark(b, F3_MARK_WRITER, ino);
+		f3_batch_put_inode(b, &inode->rec);
+		r = f3_batch_commit(b);
+		f3_unlock(&inode->lock);
+		f3_batch_free(b);
+	}
+	f3_inode_put(core, inode);
+	return r;
 }
 
 static int drop_copy(struct f3_core *core, uint64_t ino)
@@ -332,10 +410,13 @@ int f3_file_recover(struct f3_core *core, struct f3_err *err)
 		r = f3_meta_each_inode(core->meta, 0, rebuild_one, &rb);
 		for (size_t i = 0; i < rb.distrust.n && !r && unclean; i++)
 			r = drop_copy(core, rb.distrust.v[i]);
+		for (size_t i = 0; i < rb.differ.n && !r; i++)
+			r = distrust_size(core, rb.differ.v[i]);
 		if (!r)
-			drop_lost(core, &rb.lost);
+			r = drop_lost(core, &rb.lost);
 		free(rb.lost.v);
 		free(rb.distrust.v);
+		free(rb.differ.v);
 		if (r)
 			return f3_err_set(err, r, "the files of the last run cannot be read: %s",
 					  strerror(-r));
