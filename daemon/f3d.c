@@ -331,8 +331,9 @@ static int serve(struct daemon *d, struct f3_err *err)
 	}
 	f3_control_stop(d->control);
 	f3_metrics_stop(d->metrics);
-	f3_fuse_free(d->fuse);
+	/* Requests that left their thread are answered by the core's threads to the last. */
 	f3_core_stop(d->core);
+	f3_fuse_free(d->fuse);
 	if (!r)
 		f3_log_info("stopped");
 	else if (!err->code)

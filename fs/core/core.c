@@ -271,10 +271,7 @@ int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct 
 
 void f3_core_set_kernel(struct f3_core *core, const struct f3_kernel_ops *ops)
 {
-	if (ops)
-		core->kernel = *ops;
-	else
-		memset(&core->kernel, 0, sizeof(core->kernel));
+	core->kernel = *ops;
 }
 
 static void stop_fill(void *arg, struct f3_inode *inode)
@@ -295,7 +292,6 @@ void f3_core_stop(struct f3_core *core)
 	if (!core)
 		return;
 	core->stopping = true;
-	f3_core_set_kernel(core, NULL);
 	f3_sealer_free(core->sealer);
 	core->sealer = NULL;
 	if (core->itable)

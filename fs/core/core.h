@@ -103,6 +103,7 @@ struct f3_core {
 /* Brings everything up from the configuration: cache directory and its lock, node identity,
  * database, volumes, recovery of what the last run left (writers, orphans, journal). */
 int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct f3_err *err);
+/* Before the first request; they stay for good. */
 void f3_core_set_kernel(struct f3_core *core, const struct f3_kernel_ops *ops);
 /* Seals what is open, stops transfers, closes the database cleanly. */
 void f3_core_stop(struct f3_core *core);

@@ -264,7 +264,6 @@ void f3_fuse_free(struct f3_fuse *f)
 	if (!f)
 		return;
 	f->stopping = true;
-	f3_core_set_kernel(f->core, NULL);
 	f3_workq_free(f->notify);
 	if (f->se) {
 		if (f->mounted)

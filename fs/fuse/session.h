@@ -29,7 +29,8 @@ int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *e
 int f3_fuse_run(struct f3_fuse *f, void (*serving)(void *arg), void *arg);
 /* Makes f3_fuse_run return soon. Any thread. */
 void f3_fuse_stop(struct f3_fuse *f);
-/* Unmounts (if still mounted) and ends the session. */
+/* Unmounts (if still mounted) and ends the session. After it served, the core has to be stopped
+ * first: its threads answer requests, and know the kernel through us. */
 void f3_fuse_free(struct f3_fuse *f);
 /* Opens what access-log names; again after a rotation. */
 int f3_fuse_open_access_log(struct f3_fuse *f, struct f3_err *err);
