@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "fs/base/clock.h"
@@ -131,9 +132,11 @@ static void warn_request_timeouts(void)
 static int check_mountpoint(const char *mountpoint, struct f3_err *err)
 {
 	struct stat st, up;
+	struct statvfs fs;
 	char parent[PATH_MAX];
 
-	if (stat(mountpoint, &st)) {
+	/* What stat says of the root of a dead mount may still be in the kernel's cache. */
+	if (stat(mountpoint, &st) || statvfs(mountpoint, &fs)) {
 		if (errno == ENOTCONN)
 			return f3_err_set(err, -ENOTCONN,
 					  "%s is a mount whose daemon is gone: umount -l %s first",
