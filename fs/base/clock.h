@@ -21,9 +21,15 @@ int64_t f3_clock_real_ns(void);		/* since the epoch; signed: files may be older 
  * files, so that times given by F3 and by the backing file system never run backwards. */
 int64_t f3_clock_file_ns(void);
 
+/* Times that nanoseconds cannot count (before 1677, after 2262) are the first or last they can. */
 static inline int64_t f3_ns_from_timespec(struct timespec ts)
 {
-	return (int64_t)ts.tv_sec * (int64_t)F3_NS_PER_SEC + ts.tv_nsec;
+	int64_t ns;
+
+	if (__builtin_mul_overflow((int64_t)ts.tv_sec, (int64_t)F3_NS_PER_SEC, &ns) ||
+	    __builtin_add_overflow(ns, (int64_t)ts.tv_nsec, &ns))
+		return ts.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+	return ns;
 }
 
 /* Floors, so that tv_nsec is in 0..999999999 also before the epoch. */

@@ -62,6 +62,12 @@ START_TEST(timespec_round_trips)
 		if (values[i] != INT64_MIN)
 			ck_assert_int_eq(f3_ns_from_timespec(ts), values[i]);
 	}
+	ck_assert_int_eq(f3_ns_from_timespec((struct timespec){ .tv_sec = 16725225600 }),
+			 INT64_MAX);
+	ck_assert_int_eq(f3_ns_from_timespec((struct timespec){ 9223372036, 854775808 }),
+			 INT64_MAX);
+	ck_assert_int_eq(f3_ns_from_timespec((struct timespec){ .tv_sec = -16725225600 }),
+			 INT64_MIN);
 	ck_assert_int_eq(f3_timespec_from_ns(-1).tv_sec, -1);
 	ck_assert_int_eq(f3_timespec_from_ns(-1).tv_nsec, 999999999);
 	ck_assert_int_eq(f3_timespec_from_ns(-1000000000).tv_sec, -1);
