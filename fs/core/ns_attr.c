@@ -76,6 +76,7 @@ static int apply(struct f3_core *core, struct f3_inode *inode, const struct stat
 {
 	struct f3_inode_rec *rec = &inode->rec;
 	int64_t now = f3_clock_file_ns();
+	struct f3_inode_rec before;
 	uint32_t was, gone;
 	struct f3_batch *b;
 	gid_t gid;
@@ -89,6 +90,7 @@ static int apply(struct f3_core *core, struct f3_inode *inode, const struct stat
 	f3_unlock(&inode->lock);
 	gone = was & ~f3_mode_without_priv(was, gid, who);	/* may ask /proc: not under the lock */
 	f3_lock(&inode->lock);
+	before = *rec;
 	if (set & F3_SET_MODE) {
 		rec->mode = (rec->mode & S_IFMT) | (st->st_mode & 07777);
 		r = chmod_acl(core, inode, rec->mode, b);
@@ -109,6 +111,8 @@ static int apply(struct f3_core *core, struct f3_inode *inode, const struct stat
 		f3_batch_put_inode(b, rec);
 		r = f3_batch_commit(b);
 	}
+	if (r)
+		*rec = before;
 	f3_unlock(&inode->lock);
 	f3_batch_free(b);
 	return r;

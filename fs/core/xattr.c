@@ -179,12 +179,14 @@ static int put_acl_locked(struct f3_core *core, struct f3_inode *inode, const ch
 static int change(struct f3_core *core, struct f3_inode *inode, const char *name, const void *value,
 		  size_t size, int flags, bool kill_sgid)
 {
+	struct f3_inode_rec was;
 	struct f3_batch *b;
 	int r = f3_batch_new(core->meta, &b);
 
 	if (r)
 		return r;
 	f3_lock(&inode->lock);
+	was = inode->rec;
 	r = starts(name, "system.") ?
 		    put_acl_locked(core, inode, name, value, size, kill_sgid, b) :
 		    put_locked(core, inode, name, value, size, flags, b);
@@ -194,6 +196,8 @@ static int change(struct f3_core *core, struct f3_inode *inode, const char *name
 		f3_batch_put_inode(b, &inode->rec);
 		r = f3_batch_commit(b);
 	}
+	if (r)
+		inode->rec = was;
 	f3_unlock(&inode->lock);
 	f3_batch_free(b);
 	if (!r && inode->volume->store)
