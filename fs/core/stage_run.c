@@ -17,6 +17,7 @@
 #include "fs/base/debug.h"
 #include "fs/base/log.h"
 #include "fs/base/metric.h"
+#include "fs/core/evict.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
 #include "fs/core/ns.h"
@@ -283,6 +284,7 @@ static int record(struct f3_sending *s)
 	f3_debug_point("stage.after-commit");
 	f3_unlock(&inode->lock);
 	f3_batch_free(b);
+	f3_evict_wake(st->core);
 	return r ? r : same || s->frozen ? 0 : F3_STAGE_CHANGED;
 }
 
