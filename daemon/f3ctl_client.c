@@ -196,6 +196,9 @@ int f3ctl_ask(struct f3ctl *ctl, json_t *request, f3ctl_line_fn *fn, void *arg, 
 	}
 	r = request ? send_line(ctl, request) : -ENOMEM;
 	json_decref(request);
+	/* Who is turned away may find the socket closed already; the reason is still in it. */
+	if (r == -EPIPE || r == -ECONNRESET)
+		r = 0;
 	while (!r && !last) {
 		const char *line;
 		ssize_t n = read_line(ctl, &line);

@@ -218,7 +218,7 @@ static int remove_child(struct f3_core *core, struct f3_inode *dir, const char *
 {
 	bool is_dir = S_ISDIR(child->rec.mode);
 	bool last = (is_dir || child->rec.nlink <= 1) && child->volume->store;
-	struct f3_ns_told told = { NULL };
+	struct f3_ns_told told = { 0 };
 	bool held;
 	int r = 0;
 
@@ -241,7 +241,7 @@ static int remove_child(struct f3_core *core, struct f3_inode *dir, const char *
 
 void f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode)
 {
-	struct f3_ns_told told = { NULL };
+	struct f3_ns_told told = { 0 };
 	char name[F3_NAME_MAX + 1];
 	int r;
 
