@@ -268,7 +268,9 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 		const struct f3_object_options opt = {
 			.url = v->url,
 			.threads = (unsigned)f3_conf_u64(core->conf, "f3", NULL, "stage-parallel"),
-			.create = true,
+			/* One that was there before and is not now was not mounted, say: an empty
+			 * one in its place would make every file vanish. */
+			.create = fresh,
 		};
 
 		r = f3_object_open(&opt, &v->store, err);
