@@ -45,6 +45,7 @@ expect()
 
 expect 0 -c /etc/f3.conf dir -- /etc/f3.conf dir
 expect 0 -c /etc/f3.conf dir -- /etc/f3.conf dir -o rw,defaults,_netdev,x-systemd.automount
+expect 0 -c f -o 'node=a\,b,control-uid=1\,2' dir -- f dir -o 'rw,node=a\,b,control-uid=1\,2'
 expect 0 -c f -o cache=/a,node=b dir -- f dir -n -v -o rw,cache=/a -o node=b
 expect 0 --volume photos=file:///srv/photos dir -- file:///srv/photos dir
 expect 0 --volume b=s3://b/ dir -- s3://b/ dir
