@@ -79,12 +79,54 @@ static int reap_orphan(struct f3_core *core, struct f3_inode *inode)
 	return 0;
 }
 
+/* The store has a content of it, and nothing that was closed or synced since is only here. */
+static bool store_has_it(const struct f3_inode_rec *rec)
+{
+	return f3_class_in_store((enum f3_class)rec->class_) && rec->etag[0] &&
+	       !(rec->flags & F3_INO_DIRTY);
+}
+
+static int drop_copy(struct f3_core *core, uint64_t ino)
+{
+	struct f3_file_gone gone = { .fd = -1 };
+	struct f3_inode *inode;
+	struct f3_batch *b;
+	int r = f3_inode_get(core, ino, &inode);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	r = f3_batch_new(core->meta, &b);
+	if (!r) {
+		f3_lock(&inode->lock);
+		f3_file_detach(core, inode, &gone);
+		f3_file_account(core, inode, inode->rec.store_size, 0);
+		inode->rec.state = F3_STATE_REMOTE;
+		inode->rec.base_limit = 0;
+		f3_batch_del_extents(b, ino);
+		f3_batch_del_mark(b, F3_MARK_WRITER, ino);
+		f3_batch_put_inode(b, &inode->rec);
+		r = f3_batch_commit(b);
+		f3_unlock(&inode->lock);
+		f3_batch_free(b);
+		f3_file_gone(core, &gone);
+	}
+	f3_inode_put(core, inode);
+	return r;
+}
+
 static int seal_writer(struct f3_core *core, struct f3_inode *inode)
 {
 	struct f3_backing_store *store = f3_file_store(inode);
 	struct stat st;
 	int r, fd;
 
+	r = f3_backing_stat(store, inode->ino, inode->rec.backing, &st);
+	if (r == -ENOENT && store_has_it(&inode->rec)) {
+		f3_log_warn("inode %" PRIu64 ": what was being written did not survive the machine's "
+			    "crash; it is what the store has",
+			    inode->ino);
+		return drop_copy(core, inode->ino);
+	}
 	if (inode->rec.base_limit) {
 		r = f3_fill_prepare(core, inode);
 		if (r)
@@ -254,7 +296,11 @@ static int pick(struct rebuild *rb, struct f3_volume *v, const struct f3_inode_r
 		return f3_backing_stat(v->memory, rec->ino, rec->backing, &st) ?
 			       inos_add(&rb->lost, rec->ino) :
 			       0;
-	if (rec->state == F3_STATE_CLEAN || rec->state == F3_STATE_FILLING)
+	/* Nobody synced the copy that a writer of class durable worked on, and until he closes nothing
+	 * is promised: sent now, its holes would take the object's place. */
+	if (rec->state == F3_STATE_CLEAN || rec->state == F3_STATE_FILLING ||
+	    (rec->state == F3_STATE_WRITING && rec->class_ == F3_CLASS_DURABLE &&
+	     store_has_it(rec)))
 		return inos_add(&rb->distrust, rec->ino);
 	return differs(v, rec) ? inos_add(&rb->differ, rec->ino) : 0;
 }
@@ -368,32 +414,6 @@ static int distrust_size(struct f3_core *core, uint64_t ino)
 		r = f3_batch_commit(b);
 		f3_unlock(&inode->lock);
 		f3_batch_free(b);
-	}
-	f3_inode_put(core, inode);
-	return r;
-}
-
-static int drop_copy(struct f3_core *core, uint64_t ino)
-{
-	struct f3_file_gone gone = { .fd = -1 };
-	struct f3_inode *inode;
-	struct f3_batch *b;
-	int r = f3_inode_get(core, ino, &inode);
-
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	r = f3_batch_new(core->meta, &b);
-	if (!r) {
-		f3_lock(&inode->lock);
-		f3_file_detach(core, inode, &gone);
-		inode->rec.state = F3_STATE_REMOTE;
-		inode->rec.blocks = 0;
-		f3_batch_del_extents(b, ino);
-		f3_batch_put_inode(b, &inode->rec);
-		r = f3_batch_commit(b);
-		f3_unlock(&inode->lock);
-		f3_batch_free(b);
-		f3_file_gone(core, &gone);
 	}
 	f3_inode_put(core, inode);
 	return r;
