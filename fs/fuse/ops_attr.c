@@ -108,7 +108,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	struct f3_call call;
 
 	f3_call_init(&call, req, F3_OP_STATFS, do_statfs);
-	call.ino = ino ? ino : F3_INO_ROOT;
+	call.ino = ino && !f3_virtual_is(ino) ? ino : F3_INO_ROOT;
 	f3_call_run(&call);
 }
 

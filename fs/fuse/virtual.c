@@ -19,6 +19,8 @@
 #define TEXT_MAX (4u << 20)
 #define LOG_BYTES (256u << 10)
 #define READERS_MAX 16u
+/* Each keeps its text until it is closed, and anybody may open them. */
+#define OPEN_MAX 64u
 
 static const struct {
 	const char *name;
@@ -44,7 +46,7 @@ struct f3_virtual {
 
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct f3_virtual *readers;
-static _Atomic unsigned n_readers;
+static _Atomic unsigned n_readers, n_open;
 static uint64_t next_number;
 
 uint64_t f3_virtual_ino(const char *name)
@@ -83,7 +85,9 @@ int f3_virtual_open(struct f3_fuse *f, uint64_t ino, struct f3_virtual **ret_v)
 		return -ENOMEM;
 	v->ino = ino;
 	f3_buf_init(&v->text, TEXT_MAX);
-	if (ino == F3_INO_STATS) {
+	if (++n_open > OPEN_MAX) {
+		r = -EMFILE;
+	} else if (ino == F3_INO_STATS) {
 		f3_metrics_render(&v->text);
 		r = v->text.error;
 	} else if (ino == F3_INO_CONFIG) {
@@ -105,6 +109,7 @@ int f3_virtual_open(struct f3_fuse *f, uint64_t ino, struct f3_virtual **ret_v)
 		pthread_mutex_unlock(&log_lock);
 	}
 	if (r) {
+		n_open--;
 		f3_buf_done(&v->text);
 		free(v->ring);
 		free(v);
@@ -127,6 +132,7 @@ void f3_virtual_close(struct f3_virtual *v)
 		}
 		pthread_mutex_unlock(&log_lock);
 	}
+	n_open--;
 	f3_buf_done(&v->text);
 	free(v->ring);
 	free(v);
@@ -233,8 +239,8 @@ static void interrupted(fuse_req_t req, void *data)
 static void read_log(fuse_req_t req, struct f3_virtual *v, size_t size)
 {
 	char *text = malloc(size);
+	bool busy = false, late = false;
 	size_t n = 0;
-	bool busy = false;
 
 	if (!text) {
 		fuse_reply_err(req, ENOMEM);
@@ -248,8 +254,10 @@ static void read_log(fuse_req_t req, struct f3_virtual *v, size_t size)
 	}
 	n += take(v, text + n, size - n);
 	if (!n) {
+		/* An interrupt that came before found nothing to take out. */
+		late = fuse_req_interrupted(req);
 		busy = v->waiting != NULL;
-		if (!busy) {
+		if (!late && !busy) {
 			v->waiting = req;
 			v->waiting_size = size;
 		}
@@ -257,6 +265,8 @@ static void read_log(fuse_req_t req, struct f3_virtual *v, size_t size)
 	pthread_mutex_unlock(&log_lock);
 	if (n)
 		fuse_reply_buf(req, text, n);
+	else if (late)
+		fuse_reply_err(req, EINTR);
 	else if (busy)
 		fuse_reply_err(req, EBUSY);	/* one reader of one open waits at a time */
 	free(text);
