@@ -10,7 +10,6 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/debug.h"
-#include "fs/base/debug.h"
 #include "fs/base/log.h"
 #include "fs/core/authority.h"
 #include "fs/core/evict.h"
@@ -351,7 +350,6 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 
 		/* Whatever the record says: a native writer may have made it longer. */
 		r = empty_in_place(core, inode);
-		f3_debug_point("truncate.on-disk");
 		f3_debug_point("truncate.on-disk");
 		inode->changed = true;
 		inode->rec.mtime_ns = inode->rec.ctime_ns = now;
