@@ -16,19 +16,19 @@ static struct f3_gauge *gauges;
 static struct f3_collector *collectors;
 
 /* Families must be together in the text: kept sorted by name, then by labels. */
-#define INSERT(list, item)                                                         \
-	do {                                                                       \
-		pthread_mutex_lock(&registry);                                     \
-		__typeof__(list) *p_ = &(list);                                    \
-		while (*p_ && (strcmp((*p_)->name, (item)->name) < 0 ||            \
-			       (!strcmp((*p_)->name, (item)->name) &&              \
-				strcmp((*p_)->labels, (item)->labels) < 0)))       \
-			p_ = &(*p_)->next;                                         \
-		if (*p_ != (item)) {                                               \
-			(item)->next = *p_;                                        \
-			*p_ = (item);                                              \
-		}                                                                  \
-		pthread_mutex_unlock(&registry);                                   \
+#define INSERT(list, item)                                                   \
+	do {                                                                 \
+		pthread_mutex_lock(&registry);                               \
+		__typeof__(list) *p_ = &(list);                              \
+		while (*p_ && (strcmp((*p_)->name, (item)->name) < 0 ||      \
+			       (!strcmp((*p_)->name, (item)->name) &&        \
+				strcmp((*p_)->labels, (item)->labels) < 0))) \
+			p_ = &(*p_)->next;                                   \
+		if (*p_ != (item)) {                                         \
+			(item)->next = *p_;                                  \
+			*p_ = (item);                                        \
+		}                                                            \
+		pthread_mutex_unlock(&registry);                             \
 	} while (0)
 
 void f3_counter_register(struct f3_counter *c)
@@ -117,16 +117,16 @@ static void render_histogram(struct f3_buf *out, const struct f3_histogram *h)
 	for (unsigned i = 0; i < F3_HIST_BUCKETS; i++) {
 		total += h->bucket[i];
 		if (i == F3_HIST_BUCKETS - 1)
-			f3_buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", h->name, h->labels,
-				      comma, total);
-		else if (i % 2 == 0)	/* every second bound is enough to read */
-			f3_buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %" PRIu64 "\n", h->name, h->labels,
-				      comma, (double)(1ull << i) / 1e6, total);
+			f3_buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", h->name,
+				      h->labels, comma, total);
+		else if (i % 2 == 0) /* every second bound is enough to read */
+			f3_buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %" PRIu64 "\n", h->name,
+				      h->labels, comma, (double)(1ull << i) / 1e6, total);
 	}
 	f3_buf_printf(out, "%s_sum%s%s%s %.9f\n", h->name, h->labels[0] ? "{" : "", h->labels,
 		      h->labels[0] ? "}" : "", (double)h->sum_ns / 1e9);
-	f3_buf_printf(out, "%s_count%s%s%s %" PRIu64 "\n", h->name, h->labels[0] ? "{" : "", h->labels,
-		      h->labels[0] ? "}" : "", total);
+	f3_buf_printf(out, "%s_count%s%s%s %" PRIu64 "\n", h->name, h->labels[0] ? "{" : "",
+		      h->labels, h->labels[0] ? "}" : "", total);
 }
 
 static void render_value(struct f3_buf *out, const char *name, const char *labels)

@@ -30,7 +30,7 @@
 
 #define RING_DEPTH 256
 #define QUEUE_MAX 65536
-#define MEMORY_RESERVED (32ull << 20)	/* code, stacks, what no account counts */
+#define MEMORY_RESERVED (32ull << 20) /* code, stacks, what no account counts */
 
 static int make_memory_dir(struct f3_core *core, struct f3_err *err)
 {
@@ -41,14 +41,14 @@ static int make_memory_dir(struct f3_core *core, struct f3_err *err)
 	int r = f3_node_make_dirs(core->memory_dir);
 
 	if (r)
-		return f3_err_set(err, r, "memory directory %s cannot be made: %s", core->memory_dir,
-				  strerror(-r));
+		return f3_err_set(err, r, "memory directory %s cannot be made: %s",
+				  core->memory_dir, strerror(-r));
 	if (statfs(core->memory_dir, &fs))
 		return f3_err_set(err, -errno, "memory directory %s: %s", core->memory_dir,
 				  strerror(errno));
 	snprintf(options, sizeof(options), "mode=0700,size=%llu", (unsigned long long)size);
 	if (fs.f_type == TMPFS_MAGIC && (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize == size)
-		core->memory_mounted = true;	/* by an earlier run */
+		core->memory_mounted = true; /* by an earlier run */
 	if (core->memory_mounted)
 		return 0;
 	if (!mount("f3-memory", core->memory_dir, "tmpfs", MS_NOSUID | MS_NODEV, options)) {
@@ -56,9 +56,10 @@ static int make_memory_dir(struct f3_core *core, struct f3_err *err)
 		return 0;
 	}
 	if (fs.f_type == TMPFS_MAGIC)
-		return 0;	/* tmpfs already, without a limit of its own */
-	f3_log_warn("%s: no tmpfs could be mounted (%s); files of class memory lie on the disk below it",
-		    core->memory_dir, strerror(errno));
+		return 0; /* tmpfs already, without a limit of its own */
+	f3_log_warn(
+		"%s: no tmpfs could be mounted (%s); files of class memory lie on the disk below it",
+		core->memory_dir, strerror(errno));
 	return 0;
 }
 
@@ -129,7 +130,8 @@ static int open_database(struct f3_core *core, struct f3_err *err)
 	if (r)
 		return f3_err_set(err, r, "the kernel's boot id cannot be read: %s", strerror(-r));
 	r = f3_budget_try_take(core->budget, F3_ACCT_FIXED,
-			       kv_opt.block_cache_bytes + kv_opt.write_buffer_bytes + MEMORY_RESERVED);
+			       kv_opt.block_cache_bytes + kv_opt.write_buffer_bytes +
+				       MEMORY_RESERVED);
 	if (r)
 		return f3_err_set(err, r, "memory-limit is too small: at least 64M is needed");
 	r = f3_meta_rocks_open(dir, &kv_opt, &kv, err);
@@ -148,7 +150,7 @@ static int start_threads(struct f3_core *core, struct f3_err *err)
 {
 	const struct f3_conf *conf = core->conf;
 	unsigned io_threads = (unsigned)f3_conf_u64(conf, "f3", NULL, "io-threads");
-	bool uring = f3_conf_u64(conf, "f3", NULL, "io-uring") == 0;	/* auto|off */
+	bool uring = f3_conf_u64(conf, "f3", NULL, "io-uring") == 0; /* auto|off */
 	int r = f3_timers_start();
 
 	if (!r)

@@ -252,7 +252,8 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 		else if (!f3_backing_caps(f3_file_store(inode))->leases)
 			/* A mapping in passthrough would outlive its release unnoticed; one through the
 			 * page cache holds it back. */
-			choose_cached(inode, "the cache's file system cannot tell when a writer is gone");
+			choose_cached(inode,
+				      "the cache's file system cannot tell when a writer is gone");
 		else
 			inode->mode = F3_MODE_PASSTHROUGH;
 	}
@@ -263,8 +264,9 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 		if (id > 0)
 			inode->backing_id = id;
 		else
-			choose_cached(inode, id == -ELOOP ? "the cache lies on a stacked file system" :
-							    "the kernel refused the backing file");
+			choose_cached(inode, id == -ELOOP ?
+						     "the cache lies on a stacked file system" :
+						     "the kernel refused the backing file");
 	}
 	plan->mode = inode->mode;
 	plan->backing_id = inode->mode == F3_MODE_PASSTHROUGH ? inode->backing_id : 0;
@@ -643,7 +645,8 @@ uint64_t f3_file_attr_ttl(struct f3_core *core, struct f3_inode *inode)
 	else if (S_ISREG(inode->rec.mode) && inode->rec.state == F3_STATE_WRITING)
 		ttl = F3_WRITING_TTL_NS;
 	else if (inode->volume && inode->volume->store &&
-		 (f3_class_in_store((enum f3_class)inode->rec.class_) || S_ISDIR(inode->rec.mode)) &&
+		 (f3_class_in_store((enum f3_class)inode->rec.class_) ||
+		  S_ISDIR(inode->rec.mode)) &&
 		 ttl > inode->volume->attr_ttl_ns)
 		ttl = inode->volume->attr_ttl_ns;
 	f3_unlock(&inode->lock);

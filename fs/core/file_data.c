@@ -116,7 +116,7 @@ static int finish(struct f3_core *core, struct f3_inode *inode, int r)
 	f3_unlock(&inode->lock);
 	/* Nobody has it open for writing: what was done is the whole change. */
 	if (idle)
-		(void)f3_file_seal(core, inode);	/* busy: a mapping lives, it is sealed later */
+		(void)f3_file_seal(core, inode); /* busy: a mapping lives, it is sealed later */
 	return r;
 }
 
@@ -492,13 +492,14 @@ void f3_file_fail(struct f3_core *core, struct f3_inode *inode, int error, const
 	inode->rec.error = (uint8_t)(error < 0 ? -error : error);
 	if (!inode->dead && !f3_batch_new(core->meta, &b)) {
 		f3_batch_put_inode(b, &inode->rec);
-		(void)f3_batch_commit(b);	/* memory says it; the log line below too */
+		(void)f3_batch_commit(b); /* memory says it; the log line below too */
 		f3_batch_free(b);
 	}
 	f3_unlock(&inode->lock);
 	if (first) {
 		(void)f3_inode_path(core, inode->ino, path, sizeof(path));
-		f3_log_error("%s%s (inode %llu): %s failed: %s; the bytes stay here", inode->volume->name,
-			     path, (unsigned long long)inode->ino, what, f3_errno_name(error));
+		f3_log_error("%s%s (inode %llu): %s failed: %s; the bytes stay here",
+			     inode->volume->name, path, (unsigned long long)inode->ino, what,
+			     f3_errno_name(error));
 	}
 }

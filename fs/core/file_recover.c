@@ -122,7 +122,8 @@ static int seal_writer(struct f3_core *core, struct f3_inode *inode)
 
 	r = f3_backing_stat(store, inode->ino, inode->rec.backing, &st);
 	if (r == -ENOENT && store_has_it(&inode->rec)) {
-		f3_log_warn("inode %" PRIu64 ": what was being written did not survive the machine's "
+		f3_log_warn("inode %" PRIu64
+			    ": what was being written did not survive the machine's "
 			    "crash; it is what the store has",
 			    inode->ino);
 		return drop_copy(core, inode->ino);
@@ -152,7 +153,7 @@ static int seal_writer(struct f3_core *core, struct f3_inode *inode)
 		}
 	}
 	if (!r) {
-		inode->seen_valid = true;	/* all zero: whatever the file says is news */
+		inode->seen_valid = true; /* all zero: whatever the file says is news */
 		if (st.st_size == 0 && inode->rec.size == 0)
 			f3_file_seen(inode, &st);
 		if (inode->extents)
@@ -165,8 +166,8 @@ static int seal_writer(struct f3_core *core, struct f3_inode *inode)
 	if (r == -EBUSY)
 		r = 0;
 	if (r)
-		f3_log_error("inode %" PRIu64 ": what its writer left cannot be read: %s", inode->ino,
-			     strerror(-r));
+		f3_log_error("inode %" PRIu64 ": what its writer left cannot be read: %s",
+			     inode->ino, strerror(-r));
 	return 0;
 }
 
@@ -175,7 +176,8 @@ static int resume_dirty(struct f3_core *core, struct f3_inode *inode)
 	f3_lock(&inode->lock);
 	inode->changed = true;
 	f3_unlock(&inode->lock);
-	(void)f3_stage_commit(core, inode, NULL);	/* what cannot start is shown by the file's state */
+	(void)f3_stage_commit(core, inode,
+			      NULL); /* what cannot start is shown by the file's state */
 	return 0;
 }
 
@@ -270,9 +272,9 @@ static int start_sweep(struct f3_core *core)
 struct rebuild {
 	struct f3_core *core;
 	bool new_boot;
-	struct inos lost;	/* bytes gone with the machine: memory class */
-	struct inos distrust;	/* clean copies that were perhaps never written to the disk */
-	struct inos differ;	/* local files whose bytes were not all written to the disk */
+	struct inos lost; /* bytes gone with the machine: memory class */
+	struct inos distrust; /* clean copies that were perhaps never written to the disk */
+	struct inos differ; /* local files whose bytes were not all written to the disk */
 };
 
 /* The log has names and sizes also of files whose bytes nobody had synced. */
@@ -363,7 +365,8 @@ static int drop_names(struct f3_core *core, const struct inos *lost, uint64_t di
 		name[len] = '\0';
 		r = f3_ns_unlink(core, dir, name, &daemon_);
 		if (r)
-			f3_log_warn("inode %" PRIu64 ", of class memory and lost, cannot be removed: %s",
+			f3_log_warn("inode %" PRIu64
+				    ", of class memory and lost, cannot be removed: %s",
 				    found.ino, strerror(-r));
 	}
 	f3_meta_dir_close(d);

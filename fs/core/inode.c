@@ -14,7 +14,7 @@
 
 #include "fs/core/fill.h"
 
-#define SHARDS 64u			/* power of two */
+#define SHARDS 64u /* power of two */
 #define BUCKETS_MIN 64u
 /* Registered backing files of inodes that nobody has open: a reopen needs no open(2) and no
  * ioctl. Each pins a kernel file of about 3 kB. */
@@ -25,13 +25,13 @@ struct shard {
 	pthread_cond_t loaded;
 	struct f3_inode **buckets;
 	size_t n_buckets, n;
-	struct f3_inode idle;		/* list head: idle.idle_next is the least recently used */
+	struct f3_inode idle; /* list head: idle.idle_next is the least recently used */
 	uint64_t idle_bytes;
 };
 
 struct f3_itable {
 	struct shard shards[SHARDS];
-	uint64_t max_idle_bytes;	/* of one shard */
+	uint64_t max_idle_bytes; /* of one shard */
 	_Atomic uint32_t idle_backings;
 };
 
@@ -419,7 +419,8 @@ void f3_itable_each(struct f3_core *core, void (*fn)(void *arg, struct f3_inode 
 		f3_lock(&s->lock);
 		held = calloc(s->n + 1, sizeof(*held));
 		for (size_t b = 0; held && b < s->n_buckets; b++) {
-			for (struct f3_inode *inode = s->buckets[b]; inode; inode = inode->hash_next) {
+			for (struct f3_inode *inode = s->buckets[b]; inode;
+			     inode = inode->hash_next) {
 				if (inode->loading)
 					continue;
 				take(t, s, inode);

@@ -200,7 +200,8 @@ static void fill_ttls(struct f3_core *core, struct f3_inode *inode, struct f3_en
 	ret_e->ino = inode->ino;
 	ret_e->attr_ttl_ns = f3_file_attr_ttl(core, inode);
 	ret_e->entry_ttl_ns = core->opt.entry_ttl_ns;
-	if (inode->volume && inode->volume->store && ret_e->entry_ttl_ns > inode->volume->attr_ttl_ns)
+	if (inode->volume && inode->volume->store &&
+	    ret_e->entry_ttl_ns > inode->volume->attr_ttl_ns)
 		ret_e->entry_ttl_ns = inode->volume->attr_ttl_ns;
 }
 
@@ -257,7 +258,7 @@ static void drop_held(struct f3_core *core, struct f3_ns_told *told)
 	struct f3_batch *b;
 
 	if (f3_batch_new(core->meta, &b))
-		return;		/* the next start does it */
+		return; /* the next start does it */
 	f3_batch_del_journal(b, told->e->seq);
 	(void)f3_batch_commit(b);
 	f3_batch_free(b);
@@ -358,8 +359,7 @@ static int lookup_store(struct f3_core *core, struct f3_inode *dir, const char *
 }
 
 int f3_ns_lookup(struct f3_core *core, uint64_t parent, const char *name,
-		 const struct f3_caller *who, struct f3_entry *ret_e,
-		 uint64_t *ret_negative_ttl_ns)
+		 const struct f3_caller *who, struct f3_entry *ret_e, uint64_t *ret_negative_ttl_ns)
 {
 	struct f3_inode *dir, *child;
 	struct f3_meta_name found;

@@ -61,10 +61,11 @@ int f3_node_lock(const char *cache_dir, struct f3_err *err)
 		owner[n > 0 ? n : 0] = '\0';
 		owner[strcspn(owner, "\n")] = '\0';
 		close(fd);
-		return f3_err_set(err, r,
-				  "cache directory %s is in use by another f3d (process %s): give this "
-				  "one a cache directory of its own",
-				  cache_dir, owner[0] ? owner : "unknown");
+		return f3_err_set(
+			err, r,
+			"cache directory %s is in use by another f3d (process %s): give this "
+			"one a cache directory of its own",
+			cache_dir, owner[0] ? owner : "unknown");
 	}
 	n = snprintf(owner, sizeof(owner), "%ld\n", (long)getpid());
 	if (ftruncate(fd, 0) || pwrite(fd, owner, (size_t)n, 0) != n) {
@@ -133,9 +134,10 @@ int f3_node_identity(const char *cache_dir, uint8_t ret_uuid[16], struct f3_err 
 		was[strcspn(was, "\n")] = '\0';
 		if (uuid_parse(text, ret_uuid) == 0 && !strcmp(was, print))
 			goto out;
-		f3_log_warn("cache directory %s was copied or restored from elsewhere: this node takes a "
-			    "new identity",
-			    cache_dir);
+		f3_log_warn(
+			"cache directory %s was copied or restored from elsewhere: this node takes a "
+			"new identity",
+			cache_dir);
 	}
 	uuid_generate(ret_uuid);
 	r = write_identity(fd, ret_uuid, print);

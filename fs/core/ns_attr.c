@@ -23,12 +23,13 @@ static int chmod_acl(struct f3_core *core, struct f3_inode *inode, mode_t mode, 
 	if (!(inode->rec.flags & F3_INO_HAS_ACL))
 		return 0;
 	f3_buf_init(&acl, F3_XATTR_VALUE_MAX);
-	r = f3_meta_get_xattr(core->meta, inode->ino, F3_ACL_ACCESS, sizeof(F3_ACL_ACCESS) - 1, &acl);
+	r = f3_meta_get_xattr(core->meta, inode->ino, F3_ACL_ACCESS, sizeof(F3_ACL_ACCESS) - 1,
+			      &acl);
 	if (!r)
 		r = f3_acl_chmod(acl.data, acl.len, mode);
 	if (!r)
-		f3_batch_put_xattr(b, inode->ino, F3_ACL_ACCESS, sizeof(F3_ACL_ACCESS) - 1, acl.data,
-				   acl.len);
+		f3_batch_put_xattr(b, inode->ino, F3_ACL_ACCESS, sizeof(F3_ACL_ACCESS) - 1,
+				   acl.data, acl.len);
 	f3_buf_done(&acl);
 	return r;
 }
@@ -88,7 +89,7 @@ static int apply(struct f3_core *core, struct f3_inode *inode, const struct stat
 	was = rec->mode;
 	gid = rec->gid;
 	f3_unlock(&inode->lock);
-	gone = was & ~f3_mode_without_priv(was, gid, who);	/* may ask /proc: not under the lock */
+	gone = was & ~f3_mode_without_priv(was, gid, who); /* may ask /proc: not under the lock */
 	f3_lock(&inode->lock);
 	before = *rec;
 	if (set & F3_SET_MODE) {
@@ -138,7 +139,8 @@ int f3_ns_setattr(struct f3_core *core, uint64_t ino, const struct stat *st, uns
 	if (!r && (set & F3_SET_SIZE))
 		r = S_ISREG(inode->rec.mode) ?
 			    f3_file_truncate(core, inode, (uint64_t)st->st_size, who) :
-			    S_ISDIR(inode->rec.mode) ? -EISDIR : -EINVAL;
+		    S_ISDIR(inode->rec.mode) ? -EISDIR :
+					       -EINVAL;
 	if (!r && (set & F3_SET_KILL_PRIV))
 		r = f3_file_kill_priv(core, inode, loses_ids(set, who));
 	if (!r && attrs)

@@ -35,7 +35,7 @@ static void seal_all(struct f3_sealer *s)
 		struct f3_inode *next = inode->seal_next;
 
 		inode->seal_queued = false;
-		(void)f3_file_seal(s->core, inode);	/* busy: a mapping lives, its end is awaited */
+		(void)f3_file_seal(s->core, inode); /* busy: a mapping lives, its end is awaited */
 		f3_inode_put(s->core, inode);
 		inode = next;
 	}

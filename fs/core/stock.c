@@ -12,7 +12,7 @@
 #define STOCK_MAX 128u
 
 struct f3_stock {
-	struct f3_work work;		/* first: refilling, on the transfer queue */
+	struct f3_work work; /* first: refilling, on the transfer queue */
 	struct f3_core *core;
 	struct f3_backing_store *store;
 	struct f3_lock lock;

@@ -50,8 +50,7 @@ void f3_volume_free(struct f3_volume *v)
 	free(v);
 }
 
-static int parse_setting(struct settings *s, const char *key, const char *value,
-			 struct f3_err *err)
+static int parse_setting(struct settings *s, const char *key, const char *value, struct f3_err *err)
 {
 	uint64_t n = 0;
 	char *end;
@@ -119,7 +118,7 @@ static int settings_from_conf(struct settings *s, const struct f3_conf *conf, co
 			      struct f3_err *err)
 {
 	static const char *const keys[] = { "default-class", "quota", "quota-inodes", "attr-ttl",
-					    "readonly", "uid", "gid", "mode" };
+					    "readonly",      "uid",   "gid",          "mode" };
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const char *value = f3_conf_str(conf, "volume", name, keys[i]);
@@ -352,10 +351,11 @@ static int start_configured(struct f3_core *core, const char *name, const struct
 		if (!strcmp(load->recs[i].name, name))
 			rec = load->recs[i];
 	if (rec.id && strcmp(rec.url, url ? url : "") != 0)
-		return f3_err_set(err, -EINVAL,
-				  "volume %s was made with url \"%s\" and is now configured with \"%s\": "
-				  "give it another name, or remove it with f3ctl volume remove",
-				  name, rec.url, url ? url : "");
+		return f3_err_set(
+			err, -EINVAL,
+			"volume %s was made with url \"%s\" and is now configured with \"%s\": "
+			"give it another name, or remove it with f3ctl volume remove",
+			name, rec.url, url ? url : "");
 	snprintf(rec.name, sizeof(rec.name), "%s", name);
 	snprintf(rec.url, sizeof(rec.url), "%s", url ? url : "");
 	rec.by_command = false;
@@ -383,7 +383,8 @@ int f3_volumes_start(struct f3_core *core, struct f3_err *err)
 	f3_lock_init(&core->volumes->lock, F3_RANK_VOLUMES);
 	r = f3_meta_each_volume(core->meta, collect, &load);
 	if (r)
-		f3_err_set(err, r, "the volumes cannot be read from the database: %s", strerror(-r));
+		f3_err_set(err, r, "the volumes cannot be read from the database: %s",
+			   strerror(-r));
 	for (size_t i = 0; i < n && !r; i++)
 		r = start_configured(core, names[i], &load, err);
 	for (size_t i = 0; i < load.n && !r; i++) {
@@ -394,9 +395,10 @@ int f3_volumes_start(struct f3_core *core, struct f3_err *err)
 			continue;
 		}
 		if (!load.recs[i].by_command)
-			f3_log_warn("volume %s is no longer configured; its files stay in the cache and "
-				    "are shown as before until f3ctl volume remove %s",
-				    load.recs[i].name, load.recs[i].name);
+			f3_log_warn(
+				"volume %s is no longer configured; its files stay in the cache and "
+				"are shown as before until f3ctl volume remove %s",
+				load.recs[i].name, load.recs[i].name);
 		r = start_by_command(core, &load.recs[i], err);
 	}
 	free(load.recs);
@@ -421,8 +423,9 @@ static void save_usage(struct f3_core *core, struct f3_volume *v)
 		f3_batch_put_volume(b, &load.recs[i]);
 	}
 	if (f3_batch_commit(b))
-		f3_log_warn("usage of volume %s was not saved; it is counted again at the next start",
-			    v->name);
+		f3_log_warn(
+			"usage of volume %s was not saved; it is counted again at the next start",
+			v->name);
 	f3_batch_free(b);
 	free(load.recs);
 }

@@ -187,9 +187,8 @@ static int change(struct f3_core *core, struct f3_inode *inode, const char *name
 		return r;
 	f3_lock(&inode->lock);
 	was = inode->rec;
-	r = starts(name, "system.") ?
-		    put_acl_locked(core, inode, name, value, size, kill_sgid, b) :
-		    put_locked(core, inode, name, value, size, flags, b);
+	r = starts(name, "system.") ? put_acl_locked(core, inode, name, value, size, kill_sgid, b) :
+				      put_locked(core, inode, name, value, size, flags, b);
 	if (!r) {
 		inode->rec.ctime_ns = f3_clock_file_ns();
 		f3_stage_attr_mark(inode, b);
@@ -273,7 +272,7 @@ static int set_own(struct f3_core *core, struct f3_inode *inode, const char *key
 			return -EINVAL;
 		stream = *value == '1';
 	} else {
-		return -EPERM;		/* state, nodes, etag are F3's to say */
+		return -EPERM; /* state, nodes, etag are F3's to say */
 	}
 	if (S_ISDIR(inode->rec.mode))
 		return set_dir_own(core, inode, class_, stream);
@@ -445,8 +444,9 @@ static int remove_own(struct f3_core *core, struct f3_inode *inode, const char *
 			f3_unlock(&inode->lock);
 			core->inherit_epoch++;
 			r = set_file_stream(core, inode,
-					    inode->rec.flags & F3_INO_STREAM ? 1 :
-					    inode->rec.flags & F3_INO_STREAM_OFF ? 0 : -1);
+					    inode->rec.flags & F3_INO_STREAM     ? 1 :
+					    inode->rec.flags & F3_INO_STREAM_OFF ? 0 :
+										   -1);
 		}
 		return r;
 	}

@@ -15,10 +15,12 @@
 #include "fs/fuse/impl.h"
 
 static const char *const op_names[F3_OP_MAX] = {
-	"lookup", "getattr", "setattr", "readlink", "mknod", "mkdir", "unlink", "rmdir", "symlink",
-	"rename", "link", "open", "create", "tmpfile", "read", "write", "flush", "release", "fsync",
-	"opendir", "readdir", "releasedir", "fsyncdir", "statfs", "setxattr", "getxattr", "listxattr",
-	"removexattr", "fallocate", "lseek", "copy_file_range",
+	"lookup",          "getattr",  "setattr",   "readlink",    "mknod",     "mkdir",
+	"unlink",          "rmdir",    "symlink",   "rename",      "link",      "open",
+	"create",          "tmpfile",  "read",      "write",       "flush",     "release",
+	"fsync",           "opendir",  "readdir",   "releasedir",  "fsyncdir",  "statfs",
+	"setxattr",        "getxattr", "listxattr", "removexattr", "fallocate", "lseek",
+	"copy_file_range",
 };
 
 static char op_labels[F3_OP_MAX][32], error_labels[F3_OP_MAX][64];
@@ -42,7 +44,8 @@ void f3_ops_register_metrics(void)
 		f3_histogram_register(&op_seconds[op]);
 		op_errors[op].name = "f3_fuse_errors_total";
 		op_errors[op].labels = error_labels[op];
-		op_errors[op].help = "Requests answered with an error other than ENOENT and ENODATA.";
+		op_errors[op].help =
+			"Requests answered with an error other than ENOENT and ENODATA.";
 		f3_counter_register(&op_errors[op]);
 	}
 }

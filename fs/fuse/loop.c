@@ -30,7 +30,7 @@ struct f3_loop {
 	struct f3_lock lock;
 	pthread_cond_t come_in;
 	pthread_cond_t left;
-	unsigned reading;		/* threads in read(2), or on their way there */
+	unsigned reading; /* threads in read(2), or on their way there */
 	unsigned standing_by;
 	bool over;
 	pthread_t threads[THREADS_MAX];
@@ -150,7 +150,7 @@ void f3_loop_free(struct f3_loop *l)
 
 int f3_loop_run(struct f3_loop *l)
 {
-	struct sigaction action = { .sa_handler = wake };	/* without SA_RESTART */
+	struct sigaction action = { .sa_handler = wake }; /* without SA_RESTART */
 	unsigned n = l->f->threads < THREADS_MAX ? l->f->threads : THREADS_MAX;
 	int r = 0;
 
@@ -168,7 +168,7 @@ int f3_loop_run(struct f3_loop *l)
 		f3_log_error("fuse: %u threads could not be started: %s", n, strerror(-r));
 		if (!l->n)
 			return r;
-		r = 0;	/* fewer do, too */
+		r = 0; /* fewer do, too */
 	}
 	for (unsigned i = 0; i < l->n; i++)
 		pthread_join(l->threads[i], NULL);

@@ -30,7 +30,7 @@ struct notice {
 	struct f3_work work;
 	struct f3_fuse *f;
 	uint64_t ino;
-	size_t len;		/* 0: an inode, else a name in it */
+	size_t len; /* 0: an inode, else a name in it */
 	char name[];
 };
 

@@ -13,7 +13,7 @@
 #include "fs/fuse/impl.h"
 
 #define CHUNK 1024u
-#define CHUNKS 4096u		/* four million open file descriptions */
+#define CHUNKS 4096u /* four million open file descriptions */
 
 struct f3_opens {
 	struct f3_lock lock;

@@ -75,9 +75,9 @@ static int do_setattr(struct f3_call *call)
 {
 	struct f3_entry e;
 
-	return reply_attr(call,
-			  f3_ns_setattr(call->f->core, call->ino, &call->st, call->set, &call->who, &e),
-			  &e);
+	return reply_attr(
+		call, f3_ns_setattr(call->f->core, call->ino, &call->st, call->set, &call->who, &e),
+		&e);
 }
 
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int set,
@@ -134,8 +134,8 @@ static bool acl_kills_sgid(struct f3_call *call)
 
 static int do_setxattr(struct f3_call *call)
 {
-	int r = f3_xattr_set(call->f->core, call->ino, call->name, call->value, call->size, call->flags,
-			     acl_kills_sgid(call), &call->who);
+	int r = f3_xattr_set(call->f->core, call->ino, call->name, call->value, call->size,
+			     call->flags, acl_kills_sgid(call), &call->who);
 
 	if (!r)
 		fuse_reply_err(call->req, 0);
@@ -199,7 +199,8 @@ static int do_listxattr(struct f3_call *call)
 	int r;
 
 	f3_buf_init(&names, XATTR_LIST_MAX);
-	r = f3_virtual_is(call->ino) ? 0 : f3_xattr_list(call->f->core, call->ino, &names, &call->who);
+	r = f3_virtual_is(call->ino) ? 0 :
+				       f3_xattr_list(call->f->core, call->ino, &names, &call->who);
 	if (r == -EMSGSIZE)
 		r = -E2BIG;
 	r = reply_value(call, r, &names);

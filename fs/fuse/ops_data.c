@@ -16,11 +16,12 @@
 #include "fs/core/stage.h"
 #include "fs/fuse/impl.h"
 
-static struct f3_counter bytes_read = {
-	.name = "f3_fuse_read_bytes_total", .labels = "", .help = "Bytes read through the daemon." };
-static struct f3_counter bytes_written = {
-	.name = "f3_fuse_written_bytes_total", .labels = "",
-	.help = "Bytes written through the daemon." };
+static struct f3_counter bytes_read = { .name = "f3_fuse_read_bytes_total",
+					.labels = "",
+					.help = "Bytes read through the daemon." };
+static struct f3_counter bytes_written = { .name = "f3_fuse_written_bytes_total",
+					   .labels = "",
+					   .help = "Bytes written through the daemon." };
 
 void f3_data_register_metrics(void)
 {
@@ -133,7 +134,8 @@ static int commit(struct f3_call *call, struct f3_inode *inode)
 	f3_unlock(&inode->lock);
 	if (call->op == F3_OP_FSYNC)
 		r = f3_file_sync(core, inode, call->flags != 0);
-	if (!r && inode->volume->store && f3_class_in_store(class_) && f3_stage_needed(core, inode)) {
+	if (!r && inode->volume->store && f3_class_in_store(class_) &&
+	    f3_stage_needed(core, inode)) {
 		if (class_ == F3_CLASS_DURABLE) {
 			f3_park_commit(call->f, call->req, inode, call->op, call->start_ns);
 			return 0;
@@ -150,7 +152,8 @@ static int do_flush(struct f3_call *call)
 	struct f3_open *open = f3_open_find(call->f->opens, call->fh);
 
 	/* A child that closes what its parent opened has nothing to commit: the parent goes on. */
-	if (!open || !open->inode || !open->writer || f3_process_of(call->who.pid) != open->opener) {
+	if (!open || !open->inode || !open->writer ||
+	    f3_process_of(call->who.pid) != open->opener) {
 		fuse_reply_err(call->req, 0);
 		return 0;
 	}
@@ -199,8 +202,9 @@ static int do_fallocate(struct f3_call *call)
 	if (!open || !open->inode)
 		return -EBADF;
 	if (!call->who.may_block)
-		return -F3_EWAIT;	/* allocation may wait for the disk */
-	r = f3_file_fallocate(call->f->core, open->inode, call->mode, call->off, call->off2, &call->who);
+		return -F3_EWAIT; /* allocation may wait for the disk */
+	r = f3_file_fallocate(call->f->core, open->inode, call->mode, call->off, call->off2,
+			      &call->who);
 	if (!r && call->who.uid != 0)
 		r = f3_file_kill_priv(call->f->core, open->inode, &call->who);
 	if (!r)
@@ -258,9 +262,9 @@ static int do_copy(struct f3_call *call)
 	if (!in || !in->inode || !out || !out->inode)
 		return -EBADF;
 	if (!call->who.may_block)
-		return -F3_EWAIT;	/* a copy of any length */
-	n = f3_file_copy_range(call->f->core, in->inode, call->off, out->inode, call->off2, call->size,
-			       &call->who);
+		return -F3_EWAIT; /* a copy of any length */
+	n = f3_file_copy_range(call->f->core, in->inode, call->off, out->inode, call->off2,
+			       call->size, &call->who);
 	if (n < 0)
 		return (int)n;
 	if (call->who.uid != 0)

@@ -23,7 +23,8 @@ static int do_lookup(struct f3_call *call)
 	if (virt)
 		f3_virtual_entry(virt, &e);
 	else
-		r = f3_ns_lookup(call->f->core, call->ino, call->name, &call->who, &e, &negative_ttl_ns);
+		r = f3_ns_lookup(call->f->core, call->ino, call->name, &call->who, &e,
+				 &negative_ttl_ns);
 	if (r == -ENOENT && negative_ttl_ns) {
 		memset(&param, 0, sizeof(param));
 		param.entry_timeout = f3_seconds(negative_ttl_ns);
@@ -114,10 +115,10 @@ static int do_symlink(struct f3_call *call)
 {
 	struct f3_entry e;
 
-	return reply_entry(call,
-			   f3_ns_symlink(call->f->core, call->ino, call->name, call->name2, &call->who,
-					 &e),
-			   &e);
+	return reply_entry(
+		call,
+		f3_ns_symlink(call->f->core, call->ino, call->name, call->name2, &call->who, &e),
+		&e);
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
@@ -135,9 +136,9 @@ static int do_link(struct f3_call *call)
 {
 	struct f3_entry e;
 
-	return reply_entry(call,
-			   f3_ns_link(call->f->core, call->ino, call->ino2, call->name, &call->who, &e),
-			   &e);
+	return reply_entry(
+		call, f3_ns_link(call->f->core, call->ino, call->ino2, call->name, &call->who, &e),
+		&e);
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
@@ -190,8 +191,8 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static int do_rename(struct f3_call *call)
 {
-	return reply_ok(call, f3_ns_rename(call->f->core, call->ino, call->name, call->ino2, call->name2,
-					   (unsigned)call->flags, &call->who));
+	return reply_ok(call, f3_ns_rename(call->f->core, call->ino, call->name, call->ino2,
+					   call->name2, (unsigned)call->flags, &call->who));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
@@ -278,11 +279,11 @@ static int list_one(void *arg, const char *name, size_t len, uint64_t cookie,
 		/* The kernel takes "." and ".." for what they are and must not count them. */
 		if (cookie <= 2)
 			param.ino = 0;
-		need = fuse_add_direntry_plus(l->call->req, l->buf + l->used, l->size - l->used, text,
-					      &param, (off_t)cookie);
+		need = fuse_add_direntry_plus(l->call->req, l->buf + l->used, l->size - l->used,
+					      text, &param, (off_t)cookie);
 	} else {
-		need = fuse_add_direntry(l->call->req, l->buf + l->used, l->size - l->used, text, &e->st,
-					 (off_t)cookie);
+		need = fuse_add_direntry(l->call->req, l->buf + l->used, l->size - l->used, text,
+					 &e->st, (off_t)cookie);
 	}
 	if (need > l->size - l->used)
 		return 1;
@@ -299,7 +300,8 @@ static int do_readdir(struct f3_call *call)
 	l.buf = malloc(l.size);
 	if (!l.buf)
 		return -ENOMEM;
-	r = f3_ns_readdir(call->f->core, call->ino, call->off, call->plus, &call->who, list_one, &l);
+	r = f3_ns_readdir(call->f->core, call->ino, call->off, call->plus, &call->who, list_one,
+			  &l);
 	if (r >= 0) {
 		fuse_reply_buf(call->req, l.buf, l.used);
 		r = 0;

@@ -12,7 +12,8 @@
 #include "fs/fuse/impl.h"
 
 static struct f3_counter open_modes[] = {
-	{ .name = "f3_fuse_opens_total", .labels = "mode=\"passthrough\"",
+	{ .name = "f3_fuse_opens_total",
+	  .labels = "mode=\"passthrough\"",
 	  .help = "Opens by how the kernel reaches the bytes." },
 	{ .name = "f3_fuse_opens_total", .labels = "mode=\"passthrough_direct\"" },
 	{ .name = "f3_fuse_opens_total", .labels = "mode=\"cached\"" },
@@ -153,14 +154,14 @@ static int do_create(struct f3_call *call)
 
 	if (!open)
 		return -ENOMEM;
-	r = f3_ns_create(core, call->ino, call->name, (mode_t)call->mode, call->flags, &call->who, &e,
-			 &inode, &plan);
+	r = f3_ns_create(core, call->ino, call->name, (mode_t)call->mode, call->flags, &call->who,
+			 &e, &inode, &plan);
 	if (r) {
 		f3_open_drop(call->f->opens, open);
 		return r;
 	}
 	remember(open, inode, call->flags, &plan, &call->who);
-	open->writer = true;	/* whatever the flags: counted so by the core until the first close */
+	open->writer = true; /* whatever the flags: counted so by the core until the first close */
 	tell_kernel(&plan, &fi);
 	fi.fh = open->fh;
 	f3_entry_param(&e, &param);

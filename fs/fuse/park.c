@@ -23,12 +23,12 @@
 #define BUCKETS 4096u
 
 struct parked {
-	struct f3_waiter w;		/* first: found again from the waiter */
+	struct f3_waiter w; /* first: found again from the waiter */
 	struct f3_io io;
 	struct f3_work cancel;
 	struct f3_fuse *f;
 	fuse_req_t req;
-	struct f3_inode *inode;		/* referenced */
+	struct f3_inode *inode; /* referenced */
 	struct f3_caller who;
 	enum f3_op op;
 	uint64_t start_ns;
@@ -39,7 +39,7 @@ struct parked {
 	_Atomic int refs;
 	bool charged;
 	_Atomic bool interrupted;
-	struct parked *next;		/* in its bucket */
+	struct parked *next; /* in its bucket */
 };
 
 struct f3_parked {
@@ -258,7 +258,7 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_
 	struct f3_inode *inode = open->inode;
 	struct f3_core *core = f->core;
 	struct f3_caller who = { .pid = fuse_req_ctx(req)->pid };
-	uint64_t ino = inode->ino;	/* once replied to, the inode may be gone */
+	uint64_t ino = inode->ino; /* once replied to, the inode may be gone */
 	struct parked *pk;
 	bool complete;
 	int fd, r;
@@ -283,7 +283,7 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_
 		return;
 	}
 	pk->w.fn = bytes_here;
-	pk->refs++;		/* ours, until the interrupt is registered */
+	pk->refs++; /* ours, until the interrupt is registered */
 	table_add(f->parked, pk);
 	fuse_req_interrupt_func(req, interrupted, (void *)(uintptr_t)pk->number);
 	r = f3_fill_need(core, inode, off, size, &pk->w);
@@ -292,7 +292,7 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_
 	else if (r < 0)
 		answer(pk, r);
 	else if (pk->interrupted && f3_fill_cancel(inode, &pk->w))
-		answer(pk, -EINTR);	/* it came before there was a waiter to take out */
+		answer(pk, -EINTR); /* it came before there was a waiter to take out */
 	parked_put(pk);
 }
 

@@ -48,8 +48,8 @@ static void init_passthrough(struct f3_fuse *f, struct fuse_conn_info *conn)
 	} else {
 		fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
 		f3_volume_each(f->core, find_stacked, &stacked);
-		conn->max_backing_stack_depth = stacked ? FUSE_BACKING_STACKED_OVER :
-							  FUSE_BACKING_STACKED_UNDER;
+		conn->max_backing_stack_depth =
+			stacked ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
 		f->passthrough = true;
 	}
 	if (!f->passthrough)
@@ -123,9 +123,10 @@ static void warn_request_timeouts(void)
 		if (fd >= 0)
 			close(fd);
 		if (n > 0 && strtoul(text, NULL, 10) > 0)
-			f3_log_warn("%s is %lu s: a request that waits longer, for an object store say, makes "
-				    "the kernel abort the whole mount; set it to 0",
-				    files[i], strtoul(text, NULL, 10));
+			f3_log_warn(
+				"%s is %lu s: a request that waits longer, for an object store say, makes "
+				"the kernel abort the whole mount; set it to 0",
+				files[i], strtoul(text, NULL, 10));
 	}
 }
 
@@ -147,7 +148,8 @@ static int check_mountpoint(const char *mountpoint, struct f3_err *err)
 		return f3_err_set(err, -ENOTDIR, "mountpoint %s is not a directory", mountpoint);
 	if (snprintf(parent, sizeof(parent), "%s/..", mountpoint) < (int)sizeof(parent) &&
 	    !stat(parent, &up) && up.st_dev != st.st_dev)
-		return f3_err_set(err, -EBUSY, "mountpoint %s is in use: something is mounted there",
+		return f3_err_set(err, -EBUSY,
+				  "mountpoint %s is in use: something is mounted there",
 				  mountpoint);
 	return 0;
 }
@@ -163,8 +165,8 @@ static int make_session(struct f3_fuse *f, struct f3_err *err)
 	f3_ops_attr(&ops);
 	f3_ops_open(&ops);
 	f3_ops_data(&ops);
-	n = snprintf(options, sizeof(options), "-ofsname=f3,subtype=f3,default_permissions,max_read=%u%s%s",
-		     F3_FUSE_MAX_IO,
+	n = snprintf(options, sizeof(options),
+		     "-ofsname=f3,subtype=f3,default_permissions,max_read=%u%s%s", F3_FUSE_MAX_IO,
 		     f3_conf_u64(f->core->conf, "f3", NULL, "allow-other") ? ",allow_other" : "",
 		     f->uring ? ",io_uring" : "");
 	if (n >= (int)sizeof(options) || fuse_opt_add_arg(&args, "f3d") ||
@@ -255,8 +257,9 @@ void f3_fuse_stop(struct f3_fuse *f)
 	if (atomic_exchange(&f->stopping, true))
 		return;
 	if (umount2(f->mountpoint, UMOUNT_NOFOLLOW) && errno == EBUSY) {
-		f3_log_warn("%s is in use: programs that have files open there get ENOTCONN from now on",
-			    f->mountpoint);
+		f3_log_warn(
+			"%s is in use: programs that have files open there get ENOTCONN from now on",
+			f->mountpoint);
 		umount2(f->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
 		f3_loop_stop(f->loop);
 	}

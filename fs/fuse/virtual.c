@@ -33,7 +33,7 @@ static const struct {
 
 struct f3_virtual {
 	uint64_t ino;
-	struct f3_buf text;		/* .stats .config */
+	struct f3_buf text; /* .stats .config */
 	/* .accesslog: bytes written and not yet read, and at most one waiting read */
 	char *ring;
 	size_t head, used;
@@ -249,7 +249,8 @@ static void read_log(fuse_req_t req, struct f3_virtual *v, size_t size)
 	fuse_req_interrupt_func(req, interrupted, (void *)(uintptr_t)v->number);
 	pthread_mutex_lock(&log_lock);
 	if (v->lost && size > 64 && v->used < LOG_BYTES / 2) {
-		n = (size_t)snprintf(text, size, "(%llu lines lost)\n", (unsigned long long)v->lost);
+		n = (size_t)snprintf(text, size, "(%llu lines lost)\n",
+				     (unsigned long long)v->lost);
 		v->lost = 0;
 	}
 	n += take(v, text + n, size - n);
@@ -268,12 +269,11 @@ static void read_log(fuse_req_t req, struct f3_virtual *v, size_t size)
 	else if (late)
 		fuse_reply_err(req, EINTR);
 	else if (busy)
-		fuse_reply_err(req, EBUSY);	/* one reader of one open waits at a time */
+		fuse_reply_err(req, EBUSY); /* one reader of one open waits at a time */
 	free(text);
 }
 
-void f3_virtual_read(fuse_req_t req, struct f3_virtual *v, size_t size,
-		     uint64_t off)
+void f3_virtual_read(fuse_req_t req, struct f3_virtual *v, size_t size, uint64_t off)
 {
 	if (v->ring)
 		read_log(req, v, size);
