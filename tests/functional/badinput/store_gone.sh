@@ -3,7 +3,7 @@
 # An object directory that vanishes while it is used, and comes back: errors meanwhile, nothing lost.
 # shellcheck source=tests/functional/lib.sh
 . "$F3_SRCDIR/tests/functional/lib.sh"
-# test: timeout=180
+# test: timeout=240
 f3_requires root fuse jq
 f3_set retry-min=20ms retry-max=500ms
 f3_volume photos "file://$F3_STORE/photos" default-class=durable attr-ttl=100ms

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=60
+# test: timeout=240
 #
 # O_DIRECT: aligned reads and writes go past the page cache and agree with all other ways.
 # shellcheck source=tests/functional/lib.sh

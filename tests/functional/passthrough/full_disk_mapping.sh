@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=60
+# test: timeout=240
 #
 # A store into a hole when the disk is full kills the program that makes it and nobody else.
 # shellcheck source=tests/functional/lib.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=60
+# test: timeout=240
 #
 # An ext4 image on the mount is mounted through a loop device, written, and whole afterwards.
 # shellcheck source=tests/functional/lib.sh

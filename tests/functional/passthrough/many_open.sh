@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=120
+# test: timeout=240
 #
 # More files open than the daemon may have descriptors: those in passthrough need none.
 # shellcheck source=tests/functional/lib.sh

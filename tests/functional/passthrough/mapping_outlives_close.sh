@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=120
+# test: timeout=240
 #
 # A shared mapping outlives its descriptor: what is stored through it later is seen by everybody,
 # with new times, and the file is sealed only when the last mapping is gone, however it goes.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=60
+# test: timeout=240
 #
 # Files of class memory are charged to the daemon, not to the container that writes them: a writer in
 # a small cgroup is not killed.

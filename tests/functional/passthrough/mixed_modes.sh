@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=120
+# test: timeout=240
 #
 # However files are opened beside each other, nobody gets EIO and nobody sees old bytes: sealed
 # readers and new writers, class memory, and writers that go through the daemon near a limit.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=60
+# test: timeout=240
 #
 # Files without a name: they work until the last close, their space comes back then, O_TMPFILE gets a
 # name by linkat, and what a crash leaves of them is removed by the next start.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=60
+# test: timeout=240
 #
 # While nothing is open, and while native writers are, the daemon has no writable descriptor of a
 # backing file: the lease probe would take it for a writer.

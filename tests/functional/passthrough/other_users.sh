@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=60
+# test: timeout=240
 #
 # Users other than the daemon's work on the mount within their permissions, with no privilege of
 # their own: directly, through a bind mount, and in a user namespace.

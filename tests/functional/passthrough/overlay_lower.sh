@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=60
+# test: timeout=240
 #
 # overlayfs takes the mount as its lower layer: it is read, copied up and never changed. As the upper
 # layer it is refused: that needs whiteouts.

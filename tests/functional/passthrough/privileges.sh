@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=120
+# test: timeout=240
 #
 # Writes, truncation, allocation, copies and changes of owner take suid, sgid and capabilities away
 # as on the disk itself, also where the daemon does not see the write.

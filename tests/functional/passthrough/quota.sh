@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=120
+# test: timeout=240
 #
 # Quotas of bytes and inodes: EDQUOT at the limit, nothing counted twice or for ever, df tells the
 # truth, and near the limit new writers go through the daemon.

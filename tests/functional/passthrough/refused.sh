@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=60
+# test: timeout=240
 #
 # What the mount refuses, it refuses as SEMANTICS says.
 # shellcheck source=tests/functional/lib.sh

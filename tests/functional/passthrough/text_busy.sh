@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=60
+# test: timeout=240
 #
 # Programs run from the mount: a text in use is not written (ETXTBSY), a file being written is not
 # run, and execute permission alone is enough.

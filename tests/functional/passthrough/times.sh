@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=120
+# test: timeout=240
 #
 # Times under native writes: what writers do is seen at once, explicit times win until the next
 # write, and everything is the same to the nanosecond after sealing, a restart and a crash.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=60
+# test: timeout=240
 #
 # What is copied with xattrs gets what was set and nothing of F3's own, and symbolic links have no
 # user xattrs.
