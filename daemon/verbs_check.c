@@ -190,7 +190,8 @@ static int send_noted(struct gc *gc)
 static int see_file(void *arg, uint64_t ino, uint32_t number, const struct stat *st)
 {
 	struct gc *gc = arg;
-	int stray = f3_file_is_stray(gc->v->core, gc->volume, gc->where, ino, number);
+	int stray = f3_file_remove_stray(gc->v->core, gc->volume, gc->where, ino, number,
+					 !gc->delete_);
 
 	if (stray <= 0)
 		return stray;
@@ -199,10 +200,7 @@ static int see_file(void *arg, uint64_t ino, uint32_t number, const struct stat 
 	note(gc, json_pack("{ss sI sI sI sb}", "what", "backing file", "ino", (json_int_t)ino,
 			   "number", (json_int_t)number, "bytes", (json_int_t)st->st_blocks * 512,
 			   "deleted", gc->delete_));
-	if (gc->delete_) {
-		f3_backing_unlink(f3_volume_backing(gc->volume, gc->where), ino, number);
-		gc->deleted++;
-	}
+	gc->deleted += gc->delete_;
 	return f3_verb_stopped(gc->v) ? -EPIPE : 0;
 }
 

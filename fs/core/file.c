@@ -135,13 +135,18 @@ static int look(struct f3_core *core, struct f3_inode *inode)
 	return r;
 }
 
-static int make_backing(struct f3_core *core, struct f3_inode *inode)
+static int make_backing(struct f3_inode *inode)
 {
 	struct stat st;
-	int fd;
+	struct f3_backing_store *store = f3_file_store(inode);
+	uint32_t number = inode->rec.backing + 1;
+	int fd = f3_backing_create(store, inode->ino, number);
 
-	(void)core;
-	fd = f3_backing_create(f3_file_store(inode), inode->ino, inode->rec.backing + 1);
+	if (fd == -EEXIST) {
+		/* Of an earlier run, whose record was never committed. */
+		f3_backing_unlink(store, inode->ino, number);
+		fd = f3_backing_create(store, inode->ino, number);
+	}
 	if (fd < 0)
 		return fd;
 	inode->rec.backing++;
@@ -159,7 +164,7 @@ static int replace_empty(struct f3_core *core, struct f3_inode *inode, struct f3
 	f3_extents_free(inode->extents);
 	inode->extents = NULL;
 	inode->rec.base_limit = 0;
-	return make_backing(core, inode);
+	return make_backing(inode);
 }
 
 static int empty_in_place(struct f3_core *core, struct f3_inode *inode)
@@ -337,7 +342,7 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 	else if (f3_fill_incomplete(inode) && !inode->extents)
 		return 1;
 	else if (!inode->rec.backing)
-		r = make_backing(core, inode);
+		r = make_backing(inode);
 	if (!r && !inode->seen_valid) {
 		int fd = f3_file_fd(core, inode);
 

@@ -143,9 +143,13 @@ void f3_file_fail(struct f3_core *core, struct f3_inode *inode, int error, const
 
 /* What a restart finds marked: seal writers, reap orphans. */
 int f3_file_recover(struct f3_core *core, struct f3_err *err);
-/* Does no record speak of this backing file, and nobody use it? Made, but the batch was never
- * committed. 1, 0 or -errno. Those of this run never are: their batch may be on its way. */
-int f3_file_is_stray(struct f3_core *core, struct f3_volume *v, enum f3_class where, uint64_t ino,
-		     uint32_t number);
+/* The number of the clone a commit reads, made of the number of the content. */
+#define F3_FILE_CLONE_NUMBER 0x80000000u
+
+/* Removes (dry_run: only looks at) a backing file that no record speaks of: made, but the batch was
+ * never committed; or replaced, and a crash came before it was removed. Those of this run never
+ * are: their batch may be on its way. 1 it was stray, 0, or -errno. Blocks: disk. */
+int f3_file_remove_stray(struct f3_core *core, struct f3_volume *v, enum f3_class where,
+			 uint64_t ino, uint32_t number, bool dry_run);
 
 #endif

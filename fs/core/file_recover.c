@@ -188,49 +188,77 @@ struct sweep {
 	uint64_t removed;
 };
 
-int f3_file_is_stray(struct f3_core *core, struct f3_volume *v, enum f3_class where, uint64_t ino,
-		     uint32_t number)
+/* A lower number is an older content that a crash kept from being removed; a higher one, or one in
+ * the wrong place, is a move or a replacement that did not get through. */
+static bool is_content(const struct f3_inode_rec *rec, const struct f3_volume *v,
+		       enum f3_class where, uint32_t number)
+{
+	return rec->volume == v->id && rec->backing == number && rec->backing_class == where &&
+	       rec->state != F3_STATE_REMOTE;
+}
+
+/* Numbers that are made without the lock: the copy of a move, the clone a commit reads. */
+static bool in_the_making(const struct f3_inode *inode, uint32_t number)
+{
+	return (inode->moving && number == inode->rec.backing + 1) ||
+	       (inode->stage && number & F3_FILE_CLONE_NUMBER);
+}
+
+int f3_file_remove_stray(struct f3_core *core, struct f3_volume *v, enum f3_class where,
+			 uint64_t ino, uint32_t number, bool dry_run)
 {
 	struct f3_inode *inode;
 	struct f3_inode_rec rec;
+	bool stray;
 	int r;
 
 	if (ino >= core->first_ino)
 		return 0;
-	/* First memory, then the record: whoever changes the file's bytes holds it in memory until
-	 * the record is committed. */
-	inode = f3_inode_peek(core, ino);
-	if (inode) {
-		f3_inode_put(core, inode);
-		return 0;
-	}
 	r = f3_meta_get_inode(core->meta, ino, &rec);
+	if (r == -ENOENT) {
+		/* Without a record, but somebody may have it open. */
+		inode = f3_inode_peek(core, ino);
+		if (inode) {
+			f3_inode_put(core, inode);
+			return 0;
+		}
+		if (!dry_run)
+			f3_backing_unlink(f3_volume_backing(v, where), ino, number);
+		return 1;
+	}
 	if (r)
-		return r == -ENOENT ? 1 : r;
-	/* A lower number is an older content that a crash kept from being removed; a higher one, or
-	 * one in the wrong place, is a move or a replacement that did not get through. */
-	r = rec.volume != v->id || rec.backing != number || rec.backing_class != where ||
-	    rec.state == F3_STATE_REMOTE;
+		return r;
+	stray = !is_content(&rec, v, where, number);
 	f3_inode_rec_done(&rec);
-	return r;
+	if (!stray)
+		return 0;
+	/* That was no more than a hint: what is in memory counts, and it stays as it is while we
+	 * hold its lock. */
+	r = f3_inode_get(core, ino, &inode);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	f3_lock(&inode->lock);
+	stray = !is_content(&inode->rec, v, where, number) && !in_the_making(inode, number);
+	if (stray && !dry_run)
+		f3_backing_unlink(f3_volume_backing(v, where), ino, number);
+	f3_unlock(&inode->lock);
+	f3_inode_put(core, inode);
+	return stray;
 }
 
 static int sweep_file(void *arg, uint64_t ino, uint32_t number, const struct stat *st)
 {
 	struct sweep *sweep = arg;
-	struct f3_core *core = sweep->core;
 	enum f3_class where = sweep->disk ? F3_CLASS_EPHEMERAL : F3_CLASS_MEMORY;
-	int stray;
+	int r;
 
 	(void)st;
-	if (core->stopping)
+	if (sweep->core->stopping)
 		return -ESHUTDOWN;
-	stray = f3_file_is_stray(core, sweep->volume, where, ino, number);
-	if (stray <= 0)
-		return stray;
-	f3_backing_unlink(f3_volume_backing(sweep->volume, where), ino, number);
-	sweep->removed++;
-	return 0;
+	r = f3_file_remove_stray(sweep->core, sweep->volume, where, ino, number, false);
+	if (r > 0)
+		sweep->removed++;
+	return r < 0 ? r : 0;
 }
 
 static void sweep_volume(void *arg, struct f3_volume *v)

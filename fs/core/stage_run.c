@@ -25,7 +25,6 @@
 
 /* A snapshot of so small a file costs more than looking at it twice. */
 #define CLONE_MIN_BYTES (1u << 20)
-#define CLONE_NUMBER 0x80000000u
 
 static struct f3_counter done_ok = {
 	.name = "f3_stages_total",
@@ -121,10 +120,10 @@ static int open_bytes(struct f3_sending *s)
 	(void)sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	if (!fit || fstat(s->fd, &before) || before.st_size < (off_t)CLONE_MIN_BYTES)
 		return 0;
-	f3_backing_unlink(store, inode->ino, number | CLONE_NUMBER);
-	if (f3_backing_clone(store, inode->ino, number, store, inode->ino, number | CLONE_NUMBER))
+	f3_backing_unlink(store, inode->ino, number | F3_FILE_CLONE_NUMBER);
+	if (f3_backing_clone(store, inode->ino, number, store, inode->ino, number | F3_FILE_CLONE_NUMBER))
 		return 0;
-	s->clone = number | CLONE_NUMBER;
+	s->clone = number | F3_FILE_CLONE_NUMBER;
 	if (!fstat(s->fd, &after) && before.st_size == after.st_size &&
 	    f3_ns_from_timespec(before.st_mtim) == f3_ns_from_timespec(after.st_mtim)) {
 		int fd = f3_backing_open_file(store, inode->ino, s->clone, O_RDONLY);

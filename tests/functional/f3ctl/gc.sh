@@ -36,12 +36,6 @@ b[at:at + 16] = struct.pack('>qQ', int((time.time() - days * 86400) * 1e9), data
 open(path, 'wb').write(b)
 P
 }
-age aa 2
-age bb 0.5
-
-f3_start
-f3_ok ctl sync >/dev/null
-# Of an earlier run: a number that no record has, and one above the record's.
 stray()
 {
 	local path
@@ -49,6 +43,16 @@ stray()
 	mkdir -p "${path%/*}"
 	head -c 10000 /dev/zero >"$path"
 }
+age aa 2
+age bb 0.5
+
+# The start removes the strays it finds; those that come after it are left to gc.
+stray $((ino + 50)) 1
+f3_start
+f3_until 20 grep -q "volume data: .* backing files of unfinished operations removed" "$F3_LOG" ||
+	f3_bad "the start removed no strays"
+f3_ok ctl sync >/dev/null
+# Of an earlier run: a number that no record has, and one above the record's.
 stray $((ino + 60)) 1
 stray "$ino" 9
 echo hello >"$F3_CACHE/data/1/not-ours"
