@@ -135,7 +135,7 @@ static int look(struct f3_core *core, struct f3_inode *inode)
 	return r;
 }
 
-static int make_backing(struct f3_inode *inode)
+int f3_file_make_backing(struct f3_inode *inode)
 {
 	struct stat st;
 	struct f3_backing_store *store = f3_file_store(inode);
@@ -164,7 +164,7 @@ static int replace_empty(struct f3_core *core, struct f3_inode *inode, struct f3
 	f3_extents_free(inode->extents);
 	inode->extents = NULL;
 	inode->rec.base_limit = 0;
-	return make_backing(inode);
+	return f3_file_make_backing(inode);
 }
 
 static int empty_in_place(struct f3_core *core, struct f3_inode *inode)
@@ -342,7 +342,7 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 	else if (f3_fill_incomplete(inode) && !inode->extents)
 		return 1;
 	else if (!inode->rec.backing)
-		r = make_backing(inode);
+		r = f3_file_make_backing(inode);
 	if (!r && !inode->seen_valid) {
 		int fd = f3_file_fd(core, inode);
 

@@ -126,6 +126,8 @@ static inline struct f3_backing_store *f3_file_store(const struct f3_inode *inod
 /* A descriptor for writing through the daemon, kept while writers are counted; for an operation
  * without a writer the caller closes it (*ret_close). Inode lock held. -errno. */
 int f3_file_write_fd(struct f3_core *core, struct f3_inode *inode, bool *ret_close);
+/* A new, empty backing file under the next number, open in inode->fd. Inode lock held. -errno. */
+int f3_file_make_backing(struct f3_inode *inode);
 /* Takes the backing file away (unlink, replace, evict): descriptor, backing id, file, charge.
  * Inode lock held; returns what has to be done without it. */
 struct f3_file_gone {

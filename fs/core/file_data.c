@@ -87,14 +87,9 @@ static int lock_ready(struct f3_core *core, struct f3_inode *inode, bool whole,
 		else
 			r = 2;
 		if (r == 1) {
-			int fd = f3_backing_create(f3_file_store(inode), inode->ino, 1);
-
-			if (fd >= 0) {
-				inode->rec.backing = 1;
-				inode->fd = fd;
+			r = f3_file_make_backing(inode);
+			if (!r)
 				return 0;
-			}
-			r = fd;
 		}
 		f3_unlock(&inode->lock);
 		if (r < 0)
