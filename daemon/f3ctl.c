@@ -4,7 +4,6 @@
 #include "daemon/f3ctl.h"
 
 #include <locale.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,37 +36,6 @@ static struct poptOption top_options[] = {
 	{ "print", '\0', POPT_ARG_STRING | POPT_ARGFLAG_DOC_HIDDEN, &opt_print, 0, NULL, NULL },
 	POPT_TABLEEND,
 };
-
-static void say(const struct f3ctl *ctl, const char *fmt, va_list ap)
-{
-	fprintf(stderr, "f3ctl: ");
-	if (ctl && ctl->verb)
-		fprintf(stderr, "%s: ", ctl->verb->name);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
-}
-
-int f3ctl_fail(const struct f3ctl *ctl, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	say(ctl, fmt, ap);
-	va_end(ap);
-	return F3CTL_FAILED;
-}
-
-int f3ctl_usage(const struct f3ctl *ctl, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	say(ctl, fmt, ap);
-	va_end(ap);
-	fprintf(stderr, "Try f3ctl %s%s-h.\n", ctl && ctl->verb ? ctl->verb->name : "",
-		ctl && ctl->verb ? " " : "");
-	return F3CTL_USAGE;
-}
 
 /* ---- What is made from the tables ------------------------------------------------------------ */
 

@@ -55,13 +55,6 @@ struct f3ctl_verb {
 
 extern const struct f3ctl_verb f3ctl_verbs[];	/* ended by name == NULL */
 
-/* ---- f3ctl.c ---- */
-
-/* "f3ctl: VERB: ..." on stderr. Each returns its exit code. */
-int f3ctl_fail(const struct f3ctl *ctl, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int f3ctl_usage(const struct f3ctl *ctl, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
 /* ---- f3ctl_client.c ---- */
 
 /* A line that is not the last one: "item" or "progress". Returns non-zero to stop listening. */
@@ -86,6 +79,11 @@ int f3ctl_inside(const char *absolute, const char *mountpoint, const char *mount
 		 struct f3_buf *out);
 
 /* ---- f3ctl_out.c ---- */
+
+/* "f3ctl: VERB: ..." on stderr. Each returns its exit code. */
+int f3ctl_fail(const struct f3ctl *ctl, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int f3ctl_usage(const struct f3ctl *ctl, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* The object on a line of stdout. */
 void f3ctl_print_json(const json_t *value);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,37 @@
 
 #define TEXT_MAX (16u << 20)
 #define PROGRESS_WIDTH_MAX 200u
+
+static void say(const struct f3ctl *ctl, const char *fmt, va_list ap)
+{
+	fprintf(stderr, "f3ctl: ");
+	if (ctl && ctl->verb)
+		fprintf(stderr, "%s: ", ctl->verb->name);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+int f3ctl_fail(const struct f3ctl *ctl, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(ctl, fmt, ap);
+	va_end(ap);
+	return F3CTL_FAILED;
+}
+
+int f3ctl_usage(const struct f3ctl *ctl, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(ctl, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "Try f3ctl %s%s-h.\n", ctl && ctl->verb ? ctl->verb->name : "",
+		ctl && ctl->verb ? " " : "");
+	return F3CTL_USAGE;
+}
 
 void f3ctl_print_json(const json_t *value)
 {

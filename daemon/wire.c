@@ -13,14 +13,6 @@
 #define NAME_BYTES_MAX F3_WIRE_ANSWER_MAX
 #define KEY_MAX 64
 
-int f3_wire_errno(const char *name)
-{
-	for (int e = 1; e < 134; e++)
-		if (!strcmp(f3_errno_name(e), name))
-			return e;
-	return EIO;
-}
-
 static int set_hex(json_t *object, const char *key, const uint8_t *bytes, size_t len)
 {
 	struct f3_buf hex;

@@ -21,9 +21,6 @@
 
 #define F3_WIRE_ANSWER_MAX (16u << 20)	/* bytes of one line from the daemon */
 
-/* The errno of a name such as "ENOENT"; EIO for names that mean nothing here. */
-int f3_wire_errno(const char *name);
-
 /* 0 or -ENOMEM. */
 int f3_wire_set_name(json_t *object, const char *key, const void *bytes, size_t len);
 /* Appends the bytes, without a NUL. 0, -ENOENT without such a member, -EINVAL: no string, no
