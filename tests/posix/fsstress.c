@@ -22,12 +22,14 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <linux/falloc.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
@@ -615,9 +617,17 @@ static int storm(const struct options *o, uint32_t proc)
 
 /* ---- Looking again -------------------------------------------------------------------------- */
 
-static void settle(struct sm_model *m, const struct sm_op *op)
+/* syncfs(2) never reaches a FUSE server. */
+static bool syncfs_counts(const struct options *o)
 {
-	if (op->code == SM_SYNCFS)
+	struct statfs st;
+
+	return statfs(o->top, &st) == 0 && st.f_type != FUSE_SUPER_MAGIC;
+}
+
+static void settle(const struct options *o, struct sm_model *m, const struct sm_op *op)
+{
+	if (op->code == SM_SYNCFS && syncfs_counts(o))
 		sm_sync_all(m);
 	else if (op->code == SM_FSYNC)
 		sm_sync_inode(m, op->arg[0]);
@@ -649,7 +659,7 @@ static bool replay(const struct options *o, FILE *f, struct sm_model *m)
 			return false;
 		open_op = false;
 		if (o->power)
-			settle(m, &sync);
+			settle(o, m, &sync);
 		if (!sm_apply(m, &op))
 			return false;
 		sync = op;
