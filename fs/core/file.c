@@ -505,8 +505,7 @@ static int record_sealed(struct f3_core *core, struct f3_inode *inode)
 	} else {
 		inode->rec.state = F3_STATE_SEALED;
 		if (store) {
-			/* A commit that lost a race is not made again by a close. */
-			if (inode->rec.error == ESTALE)
+			if (inode->rec.error)
 				inode->rec.state = F3_STATE_FAILED;
 			inode->rec.flags |= F3_INO_DIRTY;
 			f3_batch_put_mark(b, F3_MARK_DIRTY, inode->ino);

@@ -45,7 +45,7 @@ static int run(struct f3_journal_call *call, struct f3_obj_op *op)
 
 struct seen {
 	bool ours; /* made by this entry's file */
-	bool is_dir;
+	bool is_dir, have_gen;
 	struct f3_obj_gen gen;
 	char etag[F3_OBJ_ETAG_MAX + 1];
 };
@@ -59,6 +59,7 @@ static int look(struct f3_journal_call *call, const char *key, struct seen *ret_
 	if (!r) {
 		ret_seen->ours = op.info.have_gen && f3_id_equal(&op.info.gen.id, &call->e->id);
 		ret_seen->is_dir = op.info.is_dir;
+		ret_seen->have_gen = op.info.have_gen;
 		ret_seen->gen = op.info.gen;
 		memcpy(ret_seen->etag, op.info.etag, sizeof(ret_seen->etag));
 	} else {
@@ -475,23 +476,46 @@ static int adopt_copy(struct f3_journal_call *call, uint64_t dir, const char *na
 	return r;
 }
 
+/* A copy of an attempt before this one: another would have another etag. -ENOENT: there is none. */
+static int copied_before(struct walk *w, const struct f3_obj_gen *gen,
+			 char ret_etag[F3_OBJ_ETAG_MAX + 1])
+{
+	struct seen seen;
+	int r = look(w->call, w->to, &seen);
+
+	if (r)
+		return r;
+	if (!seen.have_gen || !f3_obj_gen_equal(&seen.gen, gen))
+		return -ENOENT;
+	memcpy(ret_etag, seen.etag, sizeof(seen.etag));
+	return 0;
+}
+
 static int move_object(struct walk *w, uint64_t dir, const struct f3_obj_entry *entry)
 {
 	struct f3_journal_call *call = w->call;
 	const struct f3_obj_caps *caps = &call->volume->store->caps;
 	struct f3_obj_gen gen = entry->info.have_gen ? entry->info.gen : gen_of(call->e);
+	char etag[F3_OBJ_ETAG_MAX + 1];
 	struct f3_obj_op op;
 	int r;
 
-	f3_object_op_init(&op, F3_OBJ_COPY);
-	op.key = w->from;
-	op.key2 = w->to;
-	op.gen = &gen;
-	op.etag2 = caps->copy_source_match ? entry->info.etag : NULL;
-	r = run(call, &op);
+	/* The same in every attempt. */
+	if (!entry->info.have_gen)
+		gen.attempt = 0;
+	r = call->tried ? copied_before(w, &gen, etag) : -ENOENT;
+	if (r == -ENOENT) {
+		f3_object_op_init(&op, F3_OBJ_COPY);
+		op.key = w->from;
+		op.key2 = w->to;
+		op.gen = &gen;
+		op.etag2 = caps->copy_source_match ? entry->info.etag : NULL;
+		r = run(call, &op);
+		memcpy(etag, op.info.etag, sizeof(etag));
+		f3_object_op_done(&op);
+	}
 	if (!r)
-		r = adopt_copy(call, dir, entry->name, entry->info.etag, op.info.etag);
-	f3_object_op_done(&op);
+		r = adopt_copy(call, dir, entry->name, entry->info.etag, etag);
 	/* Gone or changed since it was listed: the next round sees what there is. */
 	if (r == -ENOENT || r == -ESTALE || r == F3_OBJ_AMBIGUOUS)
 		return -EAGAIN;

@@ -206,7 +206,9 @@ static void log_failure(struct f3_journal_gate *gate, const struct f3_journal_en
 	if (f3_store_transient(r))
 		f3_log_error("volume %s: the object store does not work: %s%s%s: %s; %s",
 			     gate->volume->name, f3_journal_type_name(e->type), *what ? " " : "",
-			     what, r == F3_OBJ_AMBIGUOUS ? "no clear answer" : f3_errno_name(r),
+			     what,
+			     r == F3_OBJ_AMBIGUOUS || r == -EAGAIN ? "no clear answer" :
+								     f3_errno_name(r),
 			     retry ? "it is tried again" : "the operation failed");
 	else
 		f3_log_error("volume %s: %s%s%s: %s; %s", gate->volume->name,

@@ -121,7 +121,8 @@ static int open_bytes(struct f3_sending *s)
 	if (!fit || fstat(s->fd, &before) || before.st_size < (off_t)CLONE_MIN_BYTES)
 		return 0;
 	f3_backing_unlink(store, inode->ino, number | F3_FILE_CLONE_NUMBER);
-	if (f3_backing_clone(store, inode->ino, number, store, inode->ino, number | F3_FILE_CLONE_NUMBER))
+	if (f3_backing_clone(store, inode->ino, number, store, inode->ino,
+			     number | F3_FILE_CLONE_NUMBER))
 		return 0;
 	s->clone = number | F3_FILE_CLONE_NUMBER;
 	if (!fstat(s->fd, &after) && before.st_size == after.st_size &&
@@ -180,8 +181,7 @@ static int take(struct f3_sending *s)
 	inode->changed = false;
 	st->snap = *snap;
 	st->taken = true;
-	if (snap->content && rec->state != F3_STATE_WRITING && S_ISREG(rec->mode) &&
-	    rec->state != F3_STATE_MOVING)
+	if (snap->content && rec->state == F3_STATE_SEALED && S_ISREG(rec->mode))
 		inode->rec.state = F3_STATE_STAGING;
 	if (!rec->etag[0])
 		inode->maybe_stored = true;
@@ -411,7 +411,8 @@ static void failed(struct f3_stage *st, int r, struct f3_waiter_list *ready)
 		st->failing_since_ns = now;
 	tell = !f3_store_transient(r) || r == -EBUSY ||
 	       now - st->failing_since_ns >= st->core->opt.retry_max_ns;
-	say = tell && !st->failing && r != -EBUSY;
+	say = tell && r != -EBUSY && inode->rec.state != F3_STATE_FAILED &&
+	      (!st->failing || inode->rec.state != F3_STATE_WRITING);
 	st->failing |= say;
 	f3_waiters_move(&st->served, &inode->stage_waiters);
 	if (tell)
