@@ -648,9 +648,7 @@ uint64_t f3_file_attr_ttl(struct f3_core *core, struct f3_inode *inode)
 		ttl = 0;
 	else if (S_ISREG(inode->rec.mode) && inode->rec.state == F3_STATE_WRITING)
 		ttl = F3_WRITING_TTL_NS;
-	else if (inode->volume && inode->volume->store &&
-		 (f3_class_in_store((enum f3_class)inode->rec.class_) ||
-		  S_ISDIR(inode->rec.mode)) &&
+	else if (inode->volume && inode->volume->store && f3_file_in_store(&inode->rec) &&
 		 ttl > inode->volume->attr_ttl_ns)
 		ttl = inode->volume->attr_ttl_ns;
 	f3_unlock(&inode->lock);

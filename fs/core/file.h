@@ -111,6 +111,12 @@ static inline uint64_t f3_file_charge(const struct f3_inode_rec *rec)
 		return 0;
 	return f3_class_in_store((enum f3_class)rec->class_) && rec->size > held ? rec->size : held;
 }
+/* In a volume with a store: may others change it there? */
+static inline bool f3_file_in_store(const struct f3_inode_rec *rec)
+{
+	return S_ISDIR(rec->mode) ? !(rec->flags & F3_INO_LOCAL_TREE) :
+				    f3_class_in_store((enum f3_class)rec->class_);
+}
 /* From now on only what differs from this is a native reader's or writer's doing. After the daemon
  * itself changed the backing file (fills, truncate, times). Inode lock held. */
 void f3_file_seen(struct f3_inode *inode, const struct stat *st);

@@ -195,28 +195,39 @@ void f3_ns_set_name(struct f3_inode *inode, uint64_t parent, const char *name, s
 	inode->rec.name[len] = '\0';
 }
 
-static void fill_ttls(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e)
+uint64_t f3_ns_name_ttl(struct f3_core *core, const struct f3_inode *dir)
 {
-	ret_e->ino = inode->ino;
-	ret_e->attr_ttl_ns = f3_file_attr_ttl(core, inode);
-	ret_e->entry_ttl_ns = core->opt.entry_ttl_ns;
-	if (inode->volume && inode->volume->store &&
-	    ret_e->entry_ttl_ns > inode->volume->attr_ttl_ns)
-		ret_e->entry_ttl_ns = inode->volume->attr_ttl_ns;
+	uint64_t ttl = core->opt.entry_ttl_ns;
+
+	if (f3_ns_dir_in_store(dir) && ttl > dir->volume->attr_ttl_ns)
+		ttl = dir->volume->attr_ttl_ns;
+	return ttl;
 }
 
-void f3_ns_fill_entry(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e)
+void f3_ns_fill_attr(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e)
 {
 	(void)f3_file_stat(core, inode, &ret_e->st);
-	fill_ttls(core, inode, ret_e);
+	ret_e->ino = inode->ino;
+	ret_e->attr_ttl_ns = f3_file_attr_ttl(core, inode);
+	ret_e->entry_ttl_ns = 0;
 }
 
-void f3_ns_fill_new_entry(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e)
+void f3_ns_fill_entry(struct f3_core *core, const struct f3_inode *dir, struct f3_inode *inode,
+		      struct f3_entry *ret_e)
+{
+	f3_ns_fill_attr(core, inode, ret_e);
+	ret_e->entry_ttl_ns = f3_ns_name_ttl(core, dir);
+}
+
+void f3_ns_fill_new_entry(struct f3_core *core, const struct f3_inode *dir, struct f3_inode *inode,
+			  struct f3_entry *ret_e)
 {
 	f3_lock(&inode->lock);
 	f3_file_stat_rec(&inode->rec, &ret_e->st);
 	f3_unlock(&inode->lock);
-	fill_ttls(core, inode, ret_e);
+	ret_e->ino = inode->ino;
+	ret_e->attr_ttl_ns = f3_file_attr_ttl(core, inode);
+	ret_e->entry_ttl_ns = f3_ns_name_ttl(core, dir);
 }
 
 int f3_ns_tell(struct f3_volume *v, struct f3_journal_entry *entry, bool durable,
@@ -361,7 +372,7 @@ static int lookup_store(struct f3_core *core, struct f3_inode *dir, const char *
 int f3_ns_lookup(struct f3_core *core, uint64_t parent, const char *name,
 		 const struct f3_caller *who, struct f3_entry *ret_e, uint64_t *ret_negative_ttl_ns)
 {
-	struct f3_inode *dir, *child;
+	struct f3_inode *dir, *child = NULL;
 	struct f3_meta_name found;
 	size_t len;
 	int r = f3_ns_name_check(name, &len);
@@ -375,13 +386,12 @@ int f3_ns_lookup(struct f3_core *core, uint64_t parent, const char *name,
 		/* Asked for when a file handle is opened again. */
 		uint64_t ino = name[1] && dir->rec.parent ? dir->rec.parent : dir->ino;
 
-		f3_inode_put(core, dir);
 		r = f3_inode_get(core, ino, &child);
-		if (r)
-			return r;
-		f3_ns_fill_entry(core, child, ret_e);
+		if (!r)
+			f3_ns_fill_entry(core, dir, child, ret_e);
 		f3_inode_put(core, child);
-		return 0;
+		f3_inode_put(core, dir);
+		return r;
 	}
 	*ret_negative_ttl_ns = core->opt.negative_ttl_ns;
 	if (!S_ISDIR(dir->rec.mode)) {
@@ -393,15 +403,13 @@ int f3_ns_lookup(struct f3_core *core, uint64_t parent, const char *name,
 	}
 	if (!r)
 		r = f3_meta_get_name(core->meta, parent, name, len, &found);
-	f3_inode_put(core, dir);
-	if (r)
-		return r;
-	r = f3_inode_get(core, found.ino, &child);
-	if (r)
-		return r;
-	f3_ns_fill_entry(core, child, ret_e);
+	if (!r)
+		r = f3_inode_get(core, found.ino, &child);
+	if (!r)
+		f3_ns_fill_entry(core, dir, child, ret_e);
 	f3_inode_put(core, child);
-	return 0;
+	f3_inode_put(core, dir);
+	return r;
 }
 
 int f3_ns_getattr(struct f3_core *core, uint64_t ino, struct f3_entry *ret_e)
@@ -411,7 +419,7 @@ int f3_ns_getattr(struct f3_core *core, uint64_t ino, struct f3_entry *ret_e)
 
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
-	f3_ns_fill_entry(core, inode, ret_e);
+	f3_ns_fill_attr(core, inode, ret_e);
 	f3_inode_put(core, inode);
 	return 0;
 }

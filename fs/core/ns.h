@@ -50,9 +50,17 @@ void f3_ns_dir_changed(struct f3_inode *dir, int names, int subdirs, int64_t now
 /* Inode lock held: this is where the file's name is now. */
 void f3_ns_set_name(struct f3_inode *inode, uint64_t parent, const char *name, size_t len);
 
-void f3_ns_fill_entry(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e);
+/* How long the kernel may keep a name of dir (ns): long where only this node changes names, short
+ * where the store does. */
+uint64_t f3_ns_name_ttl(struct f3_core *core, const struct f3_inode *dir);
+/* For answers about an inode, not a name. */
+void f3_ns_fill_attr(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e);
+/* For a name in dir that leads to inode. */
+void f3_ns_fill_entry(struct f3_core *core, const struct f3_inode *dir, struct f3_inode *inode,
+		      struct f3_entry *ret_e);
 /* The same for an inode nobody can have written to yet: the record is right. */
-void f3_ns_fill_new_entry(struct f3_core *core, struct f3_inode *inode, struct f3_entry *ret_e);
+void f3_ns_fill_new_entry(struct f3_core *core, const struct f3_inode *dir, struct f3_inode *inode,
+			  struct f3_entry *ret_e);
 uint8_t f3_ns_dtype(mode_t mode);
 
 /*

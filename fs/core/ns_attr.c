@@ -148,7 +148,7 @@ int f3_ns_setattr(struct f3_core *core, uint64_t ino, const struct stat *st, uns
 	if (!r && attrs && inode->volume->store)
 		f3_stage_attr_changed(core, inode);
 	if (!r)
-		f3_ns_fill_entry(core, inode, ret_e);
+		f3_ns_fill_attr(core, inode, ret_e);
 	f3_inode_put(core, inode);
 	return r;
 }

@@ -253,7 +253,7 @@ static int make_object(struct making *mk, const struct f3_caller *who, struct f3
 	}
 	free(e);
 	if (!r)
-		f3_ns_fill_entry(mk->core, inode, ret_e);
+		f3_ns_fill_entry(mk->core, mk->dir, inode, ret_e);
 	f3_inode_put(mk->core, inode);
 	return r;
 }
@@ -338,7 +338,7 @@ int f3_ns_create(struct f3_core *core, uint64_t parent, const char *name, mode_t
 	f3_file_opened_new(core, inode, flags, &item, ret_plan);
 	if (f3_class_in_store(mk.place.class_) && mk.dir->volume->store)
 		f3_stage_writer_opened(core, inode);
-	f3_ns_fill_new_entry(core, inode, ret_e);
+	f3_ns_fill_new_entry(core, mk.dir, inode, ret_e);
 	*ret_inode = inode;
 out:
 	making_done(&mk);
@@ -408,7 +408,7 @@ int f3_ns_link(struct f3_core *core, uint64_t ino, uint64_t parent, const char *
 	if (!r && was_orphan)
 		r = f3_ns_place_again(core, dir, inode, name, who);
 	if (!r)
-		f3_ns_fill_entry(core, inode, ret_e);
+		f3_ns_fill_entry(core, dir, inode, ret_e);
 out:
 	f3_batch_free(b);
 	f3_inode_put(core, inode);

@@ -27,7 +27,7 @@ static int entry_of(struct f3_core *core, uint64_t ino, struct f3_inode *dir, st
 	if (inode) {
 		r = inode->dead ? -ENOENT : 0;
 		if (!r)
-			f3_ns_fill_entry(core, inode, e);
+			f3_ns_fill_entry(core, dir, inode, e);
 		f3_inode_put(core, inode);
 		return r;
 	}
@@ -38,15 +38,10 @@ static int entry_of(struct f3_core *core, uint64_t ino, struct f3_inode *dir, st
 	e->ino = ino;
 	e->attr_ttl_ns =
 		rec.state == F3_STATE_WRITING && S_ISREG(rec.mode) ? 0 : core->opt.attr_ttl_ns;
-	e->entry_ttl_ns = core->opt.entry_ttl_ns;
-	if (dir->volume && dir->volume->store) {
-		uint64_t ttl = dir->volume->attr_ttl_ns;
-
-		if (e->attr_ttl_ns > ttl)
-			e->attr_ttl_ns = ttl;
-		if (e->entry_ttl_ns > ttl)
-			e->entry_ttl_ns = ttl;
-	}
+	if (dir->volume && dir->volume->store && f3_file_in_store(&rec) &&
+	    e->attr_ttl_ns > dir->volume->attr_ttl_ns)
+		e->attr_ttl_ns = dir->volume->attr_ttl_ns;
+	e->entry_ttl_ns = f3_ns_name_ttl(core, dir);
 	f3_inode_rec_done(&rec);
 	return 0;
 }

@@ -88,10 +88,7 @@ static int side_store(struct f3_core *core, struct side *s)
 	if (!inode || !inode->volume->store)
 		return 0;
 	f3_lock(&inode->lock);
-	if (S_ISDIR(inode->rec.mode))
-		s->in_store = !(inode->rec.flags & F3_INO_LOCAL_TREE);
-	else
-		s->in_store = f3_class_in_store((enum f3_class)inode->rec.class_);
+	s->in_store = f3_file_in_store(&inode->rec);
 	f3_unlock(&inode->lock);
 	return s->in_store ? f3_inode_key(core, inode->ino, s->key, sizeof(s->key)) : 0;
 }
@@ -527,6 +524,23 @@ static int exchange(struct renaming *rn)
 	return exchange_local(rn);
 }
 
+static void forget_name(struct renaming *rn, const struct side *s)
+{
+	const struct f3_kernel_ops *kernel = &rn->core->kernel;
+
+	if (kernel->inval_entry)
+		kernel->inval_entry(kernel->arg, s->dir->ino, s->name, s->len);
+}
+
+/* The kernel moves what it keeps of a name along with it: one that it may keep for long, since only
+ * this node changes it, must not end up among names that the store changes. A directory stays what
+ * it was (and may be somebody's working directory, which must not lose its name). */
+static void forget_kept(struct renaming *rn, const struct side *left, const struct side *now)
+{
+	if (!f3_ns_dir_in_store(left->dir) && f3_ns_dir_in_store(now->dir) && !is_dir(left))
+		forget_name(rn, now);
+}
+
 int f3_ns_rename(struct f3_core *core, uint64_t parent, const char *name, uint64_t newparent,
 		 const char *newname, unsigned flags, const struct f3_caller *who)
 {
@@ -553,6 +567,10 @@ int f3_ns_rename(struct f3_core *core, uint64_t parent, const char *name, uint64
 		goto out;
 	if (flags & RENAME_EXCHANGE) {
 		r = exchange(&rn);
+		if (!r) {
+			forget_kept(&rn, &rn.from, &rn.to);
+			forget_kept(&rn, &rn.to, &rn.from);
+		}
 		goto out;
 	}
 	rn.exclusive = flags & RENAME_NOREPLACE;
@@ -561,8 +579,15 @@ int f3_ns_rename(struct f3_core *core, uint64_t parent, const char *name, uint64
 		goto out;
 	r = rename_held(&rn);
 	release(&rn);
-	if (!r)
-		r = after(&rn);
+	if (r)
+		goto out;
+	forget_kept(&rn, &rn.from, &rn.to);
+	r = after(&rn);
+	if (r) {
+		/* Moved, although the kernel is told otherwise: it has to ask. */
+		forget_name(&rn, &rn.from);
+		forget_name(&rn, &rn.to);
+	}
 out:
 	side_done(core, &rn.from);
 	side_done(core, &rn.to);
