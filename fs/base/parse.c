@@ -81,8 +81,13 @@ int f3_parse_bytes(const char *text, uint64_t *ret_bytes)
 void f3_format_bytes(uint64_t bytes, char *out, size_t size)
 {
 	BSSize s = bs_size_new_from_bytes(bytes, 1);
-	char *text = s ? bs_size_human_readable(s, BS_BUNIT_B, 1, false) : NULL;
+	BSBunit unit = BS_BUNIT_B;
+	char *text;
 
+	/* Left to itself the library writes 1024 MiB; what rounds up to that goes on, too. */
+	for (double shown = (double)bytes; unit < BS_BUNIT_EiB && shown >= 1023.95; shown /= 1024)
+		unit++;
+	text = s ? bs_size_human_readable(s, unit, 1, false) : NULL;
 	if (text)
 		snprintf(out, size, "%s", text);
 	else

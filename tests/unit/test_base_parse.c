@@ -210,6 +210,16 @@ START_TEST(sizes_for_people)
 	ck_assert_str_eq(text, "1023 B");
 	f3_format_bytes(3 << 29, text, sizeof(text));
 	ck_assert_str_eq(text, "1.5 GiB");
+	f3_format_bytes(1024, text, sizeof(text));
+	ck_assert_str_eq(text, "1 KiB");
+	f3_format_bytes(1 << 30, text, sizeof(text));
+	ck_assert_str_eq(text, "1 GiB");
+	f3_format_bytes((1 << 30) - 1, text, sizeof(text));
+	ck_assert_str_eq(text, "1 GiB");
+	f3_format_bytes(1023ull << 20, text, sizeof(text));
+	ck_assert_str_eq(text, "1023 MiB");
+	f3_format_bytes(1ull << 60, text, sizeof(text));
+	ck_assert_str_eq(text, "1 EiB");
 	f3_format_bytes(UINT64_MAX, text, sizeof(text));
 	ck_assert_str_eq(text, "16 EiB");
 	f3_format_bytes(3 << 29, tiny, sizeof(tiny));
