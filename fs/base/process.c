@@ -3,10 +3,12 @@
 
 #include "fs/base/process.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* The value of a line of /proc/PID/status: 65,536 groups of ten digits do not fit in any buffer
  * worth having, so the line is read as it comes. NULL if there is none; the caller frees it. */
@@ -45,11 +47,24 @@ bool f3_process_in_group(pid_t pid, gid_t gid)
 	return in;
 }
 
+/* Whoever makes a user namespace has every capability in it, and none outside. */
+static bool in_our_namespace(pid_t pid)
+{
+	struct stat theirs, ours;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+	/* a kernel without user namespaces has neither */
+	if (stat("/proc/self/ns/user", &ours))
+		return errno == ENOENT;
+	return !stat(path, &theirs) && theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+}
+
 bool f3_process_can(pid_t pid, int capability)
 {
 	char *line = status_line(pid, "CapEff");
 	uint64_t set = line ? strtoull(line, NULL, 16) : 0;
 
 	free(line);
-	return set >> capability & 1;
+	return set >> capability & 1 && in_our_namespace(pid);
 }

@@ -14,7 +14,8 @@
 
 /* One of its supplementary groups; the effective one is in the request. */
 bool f3_process_in_group(pid_t pid, gid_t gid);
-/* A capability (CAP_... of linux/capability.h) is in its effective set. */
+/* A capability (CAP_... of linux/capability.h) is in its effective set, and counts here: its user
+ * namespace is the daemon's. */
 bool f3_process_can(pid_t pid, int capability);
 
 #endif

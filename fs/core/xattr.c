@@ -4,12 +4,14 @@
 #include "fs/core/xattr.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/process.h"
 #include "fs/core/acl.h"
 #include "fs/core/authority.h"
 #include "fs/core/move.h"
@@ -44,6 +46,17 @@ static int check_name(const char *name)
 	if (starts(name, "security."))
 		return len > 9 ? 0 : -EINVAL;
 	return -EOPNOTSUPP;
+}
+
+/* Who may write a file may not say for that what becomes of it: class and stream are the owner's. */
+static bool is_owner(struct f3_inode *inode, const struct f3_caller *who)
+{
+	uid_t owner;
+
+	f3_lock(&inode->lock);
+	owner = inode->rec.uid;
+	f3_unlock(&inode->lock);
+	return who->uid == 0 || who->uid == owner || f3_process_can(who->pid, CAP_FOWNER);
 }
 
 static int get_writable(struct f3_core *core, uint64_t ino, struct f3_inode **ret_inode)
@@ -297,7 +310,9 @@ int f3_xattr_set(struct f3_core *core, uint64_t ino, const char *name, const voi
 	if (r)
 		return r;
 	if (starts(name, OWN))
-		r = set_own(core, inode, name + strlen(OWN), value, size, flags, who);
+		r = !is_owner(inode, who) ? -EPERM :
+					    set_own(core, inode, name + strlen(OWN), value, size,
+						    flags, who);
 	else
 		r = change(core, inode, name, value, size, flags, kill_sgid);
 	f3_inode_put(core, inode);
@@ -465,7 +480,8 @@ int f3_xattr_remove(struct f3_core *core, uint64_t ino, const char *name,
 	if (r)
 		return r;
 	if (starts(name, OWN))
-		r = remove_own(core, inode, name + strlen(OWN), who);
+		r = !is_owner(inode, who) ? -EPERM :
+					    remove_own(core, inode, name + strlen(OWN), who);
 	else
 		r = change(core, inode, name, NULL, 0, 0, false);
 	f3_inode_put(core, inode);

@@ -152,6 +152,6 @@ void f3_entry_param(const struct f3_entry *e, struct fuse_entry_param *ret)
 	memset(ret, 0, sizeof(*ret));
 	ret->ino = e->ino;
 	ret->attr = e->st;
-	ret->attr_timeout = f3_seconds(e->attr_ttl_ns);
+	ret->attr_timeout = f3_attr_seconds(e);
 	ret->entry_timeout = f3_seconds(e->entry_ttl_ns);
 }

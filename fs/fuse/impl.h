@@ -114,6 +114,15 @@ static inline double f3_seconds(uint64_t ns)
 {
 	return (double)ns / 1e9;
 }
+
+/* A write that goes through the daemon takes suid and sgid away unseen by the kernel, which would
+ * go on trusting the mode it knows. */
+static inline double f3_attr_seconds(const struct f3_entry *e)
+{
+	bool may_lose = S_ISREG(e->st.st_mode) && (e->st.st_mode & (S_ISUID | S_ISGID));
+
+	return may_lose ? 0 : f3_seconds(e->attr_ttl_ns);
+}
 void f3_entry_param(const struct f3_entry *e, struct fuse_entry_param *ret);
 
 /* loop.c: reads and answers requests until the session ends. */

@@ -15,7 +15,7 @@
 static int reply_attr(struct f3_call *call, int r, const struct f3_entry *e)
 {
 	if (!r)
-		fuse_reply_attr(call->req, &e->st, f3_seconds(e->attr_ttl_ns));
+		fuse_reply_attr(call->req, &e->st, f3_attr_seconds(e));
 	return r;
 }
 
