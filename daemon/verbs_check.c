@@ -190,8 +190,8 @@ static int send_noted(struct gc *gc)
 static int see_file(void *arg, uint64_t ino, uint32_t number, const struct stat *st)
 {
 	struct gc *gc = arg;
-	int stray = f3_file_remove_stray(gc->v->core, gc->volume, gc->where, ino, number,
-					 !gc->delete_);
+	int stray =
+		f3_file_remove_stray(gc->v->core, gc->volume, gc->where, ino, number, !gc->delete_);
 
 	if (stray <= 0)
 		return stray;

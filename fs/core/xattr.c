@@ -310,9 +310,9 @@ int f3_xattr_set(struct f3_core *core, uint64_t ino, const char *name, const voi
 	if (r)
 		return r;
 	if (starts(name, OWN))
-		r = !is_owner(inode, who) ? -EPERM :
-					    set_own(core, inode, name + strlen(OWN), value, size,
-						    flags, who);
+		r = !is_owner(inode, who) ?
+			    -EPERM :
+			    set_own(core, inode, name + strlen(OWN), value, size, flags, who);
 	else
 		r = change(core, inode, name, value, size, flags, kill_sgid);
 	f3_inode_put(core, inode);
