@@ -312,3 +312,37 @@ program_rsync()
 		--backup --suffix=.old --delete-after tree/ copy/ || return
 	rsync "$@" -ni tree/ copy/ && cmp tree/big copy/big && cmp tree/empty copy/empty && f3_tree --names copy
 }
+
+# ---- Python ----------------------------------------------------------------------------------
+
+# A wheel made here is what pip installs: there is no network in it.
+program_venv()
+{
+	unset PYTHONDONTWRITEBYTECODE
+	python3 -m venv env && env/bin/python - <<-'SCRIPT' || return
+		import os, zipfile
+		with zipfile.ZipFile("hello-1.0-py3-none-any.whl", "w") as z:
+		    z.writestr("hello/__init__.py", "def main():\n    print('hello', __name__)\n")
+		    for i in range(100):
+		        z.writestr(f"hello/part{i}.py", f"value = {i}\n")
+		    z.writestr("hello-1.0.dist-info/METADATA",
+		               "Metadata-Version: 2.1\nName: hello\nVersion: 1.0\n")
+		    z.writestr("hello-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\n"
+		               "Generator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+		    z.writestr("hello-1.0.dist-info/entry_points.txt",
+		               "[console_scripts]\nhello = hello:main\n")
+		    z.writestr("hello-1.0.dist-info/RECORD", "")
+	SCRIPT
+	env/bin/python -m pip install -q --no-index --no-deps --disable-pip-version-check \
+		hello-1.0-py3-none-any.whl && env/bin/hello &&
+		env/bin/python -m pip list --disable-pip-version-check --format=freeze || return
+	env/bin/python - <<-'SCRIPT' || return
+		import importlib, sys, sqlite3, ssl, json, multiprocessing
+		print(sum(importlib.import_module(f"hello.part{i}").value for i in range(100)))
+		print(sys.prefix.endswith("/env"), sys.prefix != sys.base_prefix)
+	SCRIPT
+	# Compiled once, and found fresh: the times of source and compiled file fit.
+	env/bin/python -v -c 'import hello.part7' 2>&1 |
+		grep -c '__pycache__/part7[^ ]* matches ' || return
+	(cd env && find . | LC_ALL=C sort)
+}
