@@ -97,7 +97,7 @@ struct f3_inode {
 	struct f3_early *early;		/* parts that go up while it is written (stage_early.c) */
 	uint64_t attempts;		/* the highest number a request to the store had */
 	uint32_t attr_changes;		/* counts what is to reach the object */
-	bool maybe_stored;		/* an answer was lost: the store may have an object of it */
+	bool maybe_stored;		/* an answer was lost: the store may have another object of it */
 	uint64_t dirty_counted;		/* in the volume's dirty bytes */
 	uint64_t checked_mono_ns;	/* agreed with the store then; 0: never */
 	/* directories */

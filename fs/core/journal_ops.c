@@ -287,6 +287,7 @@ static void renamed(struct f3_inode *inode, const void *arg)
 	const struct f3_obj_info *info = arg;
 
 	snprintf(inode->rec.etag, sizeof(inode->rec.etag), "%s", info->etag);
+	inode->maybe_stored = false;
 	inode->checked_mono_ns = f3_clock_mono_ns();
 }
 
@@ -383,6 +384,25 @@ static void log_gone(struct f3_journal_call *call)
 		    call->volume->name, call->e->key, call->e->key2);
 }
 
+/* An answer was lost of the commit that may have made the object: what others have there instead
+ * stays. */
+static int know_source(struct f3_journal_call *call)
+{
+	struct f3_journal_entry *e = call->e;
+	struct seen from;
+	int r;
+
+	if (e->etag[0])
+		return 0;
+	r = look(call, e->key, &from);
+	if (r)
+		return r;
+	if (!from.ours)
+		return -ENOENT;
+	snprintf(e->etag, sizeof(e->etag), "%s", from.etag);
+	return 0;
+}
+
 static int carry_rename(struct f3_journal_call *call)
 {
 	struct f3_obj_info info = { .size = 0 };
@@ -391,8 +411,10 @@ static int carry_rename(struct f3_journal_call *call)
 	if (!call->volume->store)
 		return -EIO;
 	for (int tries = 0;; tries++) {
-		r = call->volume->store->caps.rename ? rename_inside(call, &info) :
-						       rename_by_copy(call, &info);
+		r = know_source(call);
+		if (!r)
+			r = call->volume->store->caps.rename ? rename_inside(call, &info) :
+							       rename_by_copy(call, &info);
 		if (r == F3_OBJ_AMBIGUOUS || r == -ENOENT || r == -ESTALE ||
 		    (r == -EEXIST && call->tried))
 			r = rename_settle(call, r, &info);
@@ -421,6 +443,7 @@ struct walk {
 	int depth;
 };
 
+#define TREE_TRIES 16
 #define WALK_DEPTH_MAX 512 /* components of a key: more cannot be in 1024 bytes */
 
 static int push(struct walk *w, const char *name)
@@ -604,7 +627,7 @@ static int rename_tree(struct f3_journal_call *call, struct f3_obj_info *ret_inf
 	w->call = call;
 	w->from_len = (size_t)snprintf(w->from, sizeof(w->from), "%s", call->e->key);
 	w->to_len = (size_t)snprintf(w->to, sizeof(w->to), "%s", call->e->key2);
-	do {
+	for (int tries = 0; tries < TREE_TRIES; tries++) {
 		r = f3_store_head(call->volume, &op, call->e->key);
 		keep_message(call, &op);
 		if (!r)
@@ -613,7 +636,10 @@ static int rename_tree(struct f3_journal_call *call, struct f3_obj_info *ret_inf
 			r = 0;
 		f3_object_op_done(&op);
 		call->tried = true;
-	} while (r == -EAGAIN && !call->core->stopping);
+		/* What never holds still is gone on with after a rest. */
+		if (r != -EAGAIN || call->core->stopping)
+			break;
+	}
 	free(w);
 	if (!r) {
 		struct seen to;

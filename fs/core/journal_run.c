@@ -298,7 +298,7 @@ static void finished(struct f3_journal_task *t, const struct f3_journal_entry *e
 			     gate->volume->name, seq);
 	over.waiters.first = NULL;
 	f3_lock(&j->lock);
-	end_task(t, f3_store_errno(r), &over);
+	end_task(t, r == -ENOENT ? r : f3_store_errno(r), &over);
 	unlock_and_tell(j, &over);
 }
 

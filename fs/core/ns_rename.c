@@ -26,6 +26,7 @@
 #include "fs/core/ns.h"
 #include "fs/core/stage.h"
 #include "fs/core/store_dir.h"
+#include "fs/core/store_op.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1u
@@ -210,6 +211,38 @@ static int store_dir_rename(struct renaming *rn)
 	return r ? r : move_key(rn, F3_JOURNAL_RENAME_DIR, inode->rec.class_ == F3_CLASS_DURABLE);
 }
 
+/* The target's object will be replaced by a PUT that is conditional on it: if an answer about it was
+ * lost, on what is there. Commits of both are held. */
+static int ask_target(struct renaming *rn)
+{
+	struct f3_inode *inode = rn->to.inode;
+	struct f3_obj_op op;
+	bool ours, unsure;
+	int r;
+
+	if (!rn->to.in_store)
+		return 0;
+	f3_lock(&inode->lock);
+	unsure = inode->maybe_stored;
+	f3_unlock(&inode->lock);
+	if (!unsure)
+		return 0;
+	r = f3_store_head(inode->volume, &op, rn->to.key);
+	f3_lock(&inode->lock);
+	ours = !r && !op.info.is_dir && op.info.have_gen &&
+	       f3_id_equal(&op.info.gen.id, &inode->rec.id);
+	if (ours)
+		snprintf(inode->rec.etag, sizeof(inode->rec.etag), "%s", op.info.etag);
+	else if (r == -ENOENT)
+		inode->rec.etag[0] = '\0';
+	if (!r || r == -ENOENT)
+		inode->maybe_stored = false;
+	f3_unlock(&inode->lock);
+	f3_object_op_done(&op);
+	/* What is told the store later need not find it now. */
+	return !r || r == -ENOENT || rn->place.class_ != F3_CLASS_DURABLE ? 0 : f3_store_errno(r);
+}
+
 /* A file of the store, to a name in the store. Its commits are held. The object it has goes to the
  * new key; what was not up yet follows there. */
 static int object_rename(struct renaming *rn)
@@ -224,12 +257,15 @@ static int object_rename(struct renaming *rn)
 	known = inode->rec.etag[0];
 	f3_unlock(&inode->lock);
 	if (!stored)
-		return 0;
+		return ask_target(rn);
 	r = move_key(rn, F3_JOURNAL_RENAME, rn->place.class_ == F3_CLASS_DURABLE);
 	if (r == -ENOENT && !known) {
 		/* It was not there after all. */
 		f3_ns_told_done(rn->core, &rn->moved, 0);
-		r = 0;
+		f3_lock(&inode->lock);
+		inode->maybe_stored = false;
+		f3_unlock(&inode->lock);
+		r = ask_target(rn);
 	}
 	return r;
 }
@@ -274,7 +310,7 @@ static int before(struct renaming *rn)
 		if (r)
 			return r;
 	}
-	return rn->to_store ? 0 : drop_target(rn);
+	return rn->to_store ? ask_target(rn) : drop_target(rn);
 }
 
 /* Within a change. */
@@ -396,6 +432,7 @@ static int rename_local(struct renaming *rn)
 static int after(struct renaming *rn)
 {
 	struct f3_inode *inode = rn->from.inode;
+	bool writing;
 
 	if (is_dir(&rn->from)) {
 		rn->core->inherit_epoch++;
@@ -403,8 +440,10 @@ static int after(struct renaming *rn)
 	}
 	if (!rn->from.in_store || !rn->to_store)
 		return f3_ns_place_again(rn->core, rn->to.dir, inode, rn->to.name, rn->who);
-	if (!rn->resend || rn->place.class_ != F3_CLASS_DURABLE ||
-	    inode->rec.state == F3_STATE_WRITING)
+	f3_lock(&inode->lock);
+	writing = inode->rec.state == F3_STATE_WRITING;
+	f3_unlock(&inode->lock);
+	if (!rn->resend || rn->place.class_ != F3_CLASS_DURABLE || writing)
 		return 0;
 	return f3_ns_commit_wait(rn->core, inode);
 }

@@ -210,6 +210,13 @@ static void serve_idle(struct f3_inode *inode, struct f3_waiter_list *ready)
 		f3_waiters_collect(&inode->stage_waiters, lost(inode) ? -EIO : 0, ready);
 }
 
+/* `off` counts the rounds that a waiter saw fail. Inode lock held. */
+static void await_commit(struct f3_inode *inode, struct f3_waiter *w)
+{
+	w->off = 0;
+	f3_waiter_add(&inode->stage_waiters, w);
+}
+
 int f3_stage_commit(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w)
 {
 	struct f3_waiter_list ready = { NULL };
@@ -227,7 +234,7 @@ int f3_stage_commit(struct f3_core *core, struct f3_inode *inode, struct f3_wait
 		serve_idle(inode, &ready);
 	} else {
 		if (w)
-			f3_waiter_add(&inode->stage_waiters, w);
+			await_commit(inode, w);
 		if (!inode->stage && !inode->stage_held) {
 			r = f3_stage_enter(core, inode, key, !w || !durable);
 			if (r && w)
@@ -415,6 +422,7 @@ int f3_stage_adopt(struct f3_core *core, const struct f3_journal_entry *e,
 			st->task = t;
 			st->seq = e->seq;
 			st->attempted = true;
+			inode->maybe_stored = true;
 			inode->stage = st;
 		}
 	}

@@ -89,9 +89,11 @@ struct f3_sending {
 	char name[F3_NAME_MAX + 1];
 	int fd;				/* of the backing file or a snapshot; -1: none */
 	bool frozen;			/* a snapshot: nobody changes it */
+	struct f3_fingerprint frozen_fp;	/* of what it was made of */
+	uint64_t copied_bytes;		/* of memory it takes */
 	uint32_t clone;			/* its number; 0: none */
 	struct f3_snapshot snap;
-	bool was_changed, was_maybe;	/* of the inode, as the snapshot was made */
+	bool was_changed;		/* of the inode, as the snapshot was made */
 	struct f3_store_attr attr;
 	bool have_attr;
 	char target[F3_SYMLINK_MAX + 1];
@@ -127,7 +129,10 @@ void f3_stage_register_counters(void);
 /* stage_send.c */
 /* A request, cancelable by f3_stage_hold. */
 int f3_stage_request(struct f3_stage *st, struct f3_obj_op *op);
-/* The same in two halves, for several at once. -ECANCELED: it may not begin. */
+/* One that changes the object: until its end is known and recorded the store may have another one
+ * of the inode than the record says. */
+int f3_stage_change(struct f3_sending *s, struct f3_obj_op *op);
+/* The first in two halves, for several at once. -ECANCELED: it may not begin. */
 int f3_stage_request_begin(struct f3_stage *st, struct f3_obj_op *op, unsigned slot);
 int f3_stage_request_end(struct f3_stage *st, unsigned slot, int r);
 /* Condition of a mutation of s->key on the object s->etag. -EAGAIN, -ESTALE and so on if the store

@@ -10,9 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/base/budget.h"
 #include "fs/base/clock.h"
 #include "fs/base/debug.h"
 #include "fs/base/log.h"
@@ -23,8 +26,10 @@
 #include "fs/core/ns.h"
 #include "fs/core/store_op.h"
 
-/* A snapshot of so small a file costs more than looking at it twice. */
-#define CLONE_MIN_BYTES (1u << 20)
+/* Smaller files are copied while they are written to, so that they can be sent in peace. */
+#define COPY_MAX_BYTES (1u << 20)
+/* Of one turn, with ever new ones that wait for it. */
+#define ROUNDS_MAX 64
 
 static struct f3_counter done_ok = {
 	.name = "f3_stages_total",
@@ -70,12 +75,14 @@ static void sending_done(struct f3_sending *s)
 
 	if (s->fd >= 0)
 		close(s->fd);
+	f3_budget_give(s->st->core->budget, F3_ACCT_BUFFERS, s->copied_bytes);
 	if (s->clone)
 		f3_backing_unlink(f3_file_store(inode), inode->ino, s->clone);
 	if (s->have_attr)
 		f3_store_attr_done(&s->attr);
 	s->fd = -1;
 	s->clone = 0;
+	s->copied_bytes = 0;
 	s->have_attr = false;
 }
 
@@ -86,14 +93,96 @@ static bool pointless(const struct f3_inode *inode)
 	       !f3_stage_in_store(inode);
 }
 
+static bool looks(int fd, struct f3_fingerprint *ret_fp)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return false;
+	*ret_fp = (struct f3_fingerprint){
+		.size = (uint64_t)st.st_size,
+		.mtime_ns = f3_ns_from_timespec(st.st_mtim),
+		.ctime_ns = f3_ns_from_timespec(st.st_ctim),
+	};
+	return true;
+}
+
+/* A copy that shares the blocks. -errno: there is none. */
+static int clone_of(struct f3_sending *s, struct f3_backing_store *store, uint32_t number)
+{
+	uint64_t ino = s->st->inode->ino;
+	int r;
+
+	s->clone = number | F3_FILE_CLONE_NUMBER;
+	f3_backing_unlink(store, ino, s->clone);
+	r = f3_backing_clone(store, ino, number, store, ino, s->clone);
+	if (r) {
+		s->clone = 0;
+		return r;
+	}
+	return f3_backing_open_file(store, ino, s->clone, O_RDONLY);
+}
+
+/* A copy in memory, of a small file. -errno: there is none. */
+static int copy_of(struct f3_sending *s, uint64_t size)
+{
+	int fd, r = f3_budget_try_take(s->st->core->budget, F3_ACCT_BUFFERS, size);
+	uint64_t done = 0;
+	off_t from = 0;
+
+	if (r)
+		return r;
+	fd = memfd_create("f3-stage", MFD_CLOEXEC);
+	while (fd >= 0 && done < size) {
+		ssize_t n = sendfile(fd, s->fd, &from, size - done);
+
+		if (n <= 0) {
+			close(fd);
+			fd = -1;
+		} else {
+			done += (uint64_t)n;
+		}
+	}
+	if (fd < 0) {
+		f3_budget_give(s->st->core->budget, F3_ACCT_BUFFERS, size);
+		return -EIO;
+	}
+	s->copied_bytes = size;
+	return fd;
+}
+
+/* Bytes that stay as they are while they are sent, where that can be had cheaply. */
+static void freeze(struct f3_sending *s, struct f3_backing_store *store, uint32_t number,
+		   bool reflink)
+{
+	struct f3_fingerprint after;
+	int fd = -1;
+
+	if (!looks(s->fd, &s->frozen_fp))
+		return;
+	if (s->frozen_fp.size <= COPY_MAX_BYTES)
+		fd = copy_of(s, s->frozen_fp.size);
+	else if (reflink)
+		fd = clone_of(s, store, number);
+	if (fd < 0)
+		return;
+	s->frozen = looks(s->fd, &after) && !memcmp(&after, &s->frozen_fp, sizeof(after));
+	if (s->frozen) {
+		int was = s->fd;
+
+		s->fd = fd;
+		fd = was;
+	}
+	close(fd);
+}
+
 /* A descriptor on the bytes, and for a file somebody may be writing to, on bytes that stay as they
- * are, where the file system can do that. */
+ * are. */
 static int open_bytes(struct f3_sending *s)
 {
 	struct f3_inode *inode = s->st->inode;
 	struct f3_backing_store *store;
-	struct stat before, after;
-	bool written, fit, regular;
+	bool written, complete, regular;
 	uint32_t number;
 	int r = 0;
 
@@ -102,7 +191,7 @@ static int open_bytes(struct f3_sending *s)
 	number = inode->rec.backing;
 	regular = S_ISREG(inode->rec.mode) && number;
 	written = inode->writers || inode->mapped;
-	fit = f3_file_complete(inode) && f3_backing_caps(store)->reflink;
+	complete = f3_file_complete(inode);
 	if (regular)
 		s->fd = f3_backing_open_file(store, inode->ino, number, O_RDONLY);
 	f3_unlock(&inode->lock);
@@ -118,23 +207,8 @@ static int open_bytes(struct f3_sending *s)
 	/* Stores through a mapping change the file's time only on pages that are clean: what was
 	 * dirtied before now must not hide what is stored from now on. */
 	(void)sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-	if (!fit || fstat(s->fd, &before) || before.st_size < (off_t)CLONE_MIN_BYTES)
-		return 0;
-	f3_backing_unlink(store, inode->ino, number | F3_FILE_CLONE_NUMBER);
-	if (f3_backing_clone(store, inode->ino, number, store, inode->ino,
-			     number | F3_FILE_CLONE_NUMBER))
-		return 0;
-	s->clone = number | F3_FILE_CLONE_NUMBER;
-	if (!fstat(s->fd, &after) && before.st_size == after.st_size &&
-	    f3_ns_from_timespec(before.st_mtim) == f3_ns_from_timespec(after.st_mtim)) {
-		int fd = f3_backing_open_file(store, inode->ino, s->clone, O_RDONLY);
-
-		if (fd >= 0) {
-			close(s->fd);
-			s->fd = fd;
-			s->frozen = true;
-		}
-	}
+	if (complete)
+		freeze(s, store, number, f3_backing_caps(store)->reflink);
 	return 0;
 }
 
@@ -177,14 +251,11 @@ static int take(struct f3_sending *s)
 	s->have_attr = true;
 	/* From here on every change is one of the content after this. */
 	s->was_changed = inode->changed;
-	s->was_maybe = inode->maybe_stored;
 	inode->changed = false;
 	st->snap = *snap;
 	st->taken = true;
 	if (snap->content && rec->state == F3_STATE_SEALED && S_ISREG(rec->mode))
 		inode->rec.state = F3_STATE_STAGING;
-	if (!rec->etag[0])
-		inode->maybe_stored = true;
 	f3_waiters_move(&inode->stage_waiters, &st->served);
 	return 0;
 }
@@ -192,7 +263,6 @@ static int take(struct f3_sending *s)
 static int prepare(struct f3_sending *s)
 {
 	struct f3_inode *inode = s->st->inode;
-	struct stat st;
 	int r = f3_inode_key(s->st->core, inode->ino, s->key, sizeof(s->key));
 
 	if (r)
@@ -205,7 +275,7 @@ static int prepare(struct f3_sending *s)
 	f3_unlock(&inode->lock);
 	/* The snapshot is older than what `take` saw: it must be the same. */
 	if (!r && s->frozen &&
-	    (fstat(s->fd, &st) || (uint64_t)st.st_size != s->snap.size || !s->snap.complete))
+	    (!s->snap.complete || memcmp(&s->frozen_fp, &s->snap.fp, sizeof(s->frozen_fp))))
 		r = F3_STAGE_CHANGED;
 	return r;
 }
@@ -287,18 +357,39 @@ static int record(struct f3_sending *s)
 	return r ? r : same || s->frozen ? 0 : F3_STAGE_CHANGED;
 }
 
-/* r: why not. What a store refuses it has not done. */
-static void not_taken(struct f3_sending *s, int r)
+static void not_taken(struct f3_sending *s)
 {
 	struct f3_inode *inode = s->st->inode;
 
 	f3_lock(&inode->lock);
 	inode->changed |= s->was_changed;
-	if (s->st->taken && r < 0 && !f3_store_transient(r))
-		inode->maybe_stored = s->was_maybe;
 	s->st->taken = false;
 	f3_unlock(&inode->lock);
 	s->was_changed = false;
+}
+
+/* The file changed under a round: who saw as many as can be asked of him is told. Does anybody wait
+ * still? */
+static bool one_more(struct f3_stage *st)
+{
+	struct f3_waiter_list tired = { NULL }, ready = { NULL };
+	struct f3_inode *inode = st->inode;
+	struct f3_waiter *w, *next;
+	bool more;
+
+	f3_lock(&inode->lock);
+	for (w = st->served.first; w; w = next) {
+		next = w->next;
+		if (++w->off < F3_STAGE_ROUNDS)
+			continue;
+		(void)f3_waiter_cancel(w);
+		f3_waiter_add(&tired, w);
+	}
+	f3_waiters_collect(&tired, -EBUSY, &ready);
+	more = st->served.first || inode->stage_waiters.first;
+	f3_unlock(&inode->lock);
+	f3_waiters_call(&ready);
+	return more;
 }
 
 /* 0, F3_STAGE_NOTHING, F3_STAGE_CHANGED, -ECANCELED (held), -ESTALE with *ret_lost, or an error. */
@@ -306,7 +397,7 @@ static int rounds(struct f3_stage *st, struct f3_journal_call *call, struct f3_s
 {
 	int r = 0;
 
-	for (int round = 0; round < F3_STAGE_ROUNDS; round++) {
+	for (int round = 1;; round++) {
 		memset(s, 0, sizeof(*s));
 		s->st = st;
 		s->call = call;
@@ -318,10 +409,12 @@ static int rounds(struct f3_stage *st, struct f3_journal_call *call, struct f3_s
 			r = record(s);
 		sending_done(s);
 		if (r)
-			not_taken(s, r);
+			not_taken(s);
 		if (r != F3_STAGE_CHANGED)
 			break;
 		f3_count(&done_again, 1);
+		if (round >= (one_more(st) ? ROUNDS_MAX : F3_STAGE_ROUNDS))
+			break;
 	}
 	return r;
 }
@@ -409,8 +502,7 @@ static void failed(struct f3_stage *st, int r, struct f3_waiter_list *ready)
 	st->running = false;
 	if (!st->failing_since_ns)
 		st->failing_since_ns = now;
-	tell = !f3_store_transient(r) || r == -EBUSY ||
-	       now - st->failing_since_ns >= st->core->opt.retry_max_ns;
+	tell = !f3_store_transient(r) || now - st->failing_since_ns >= st->core->opt.retry_max_ns;
 	say = tell && r != -EBUSY && inode->rec.state != F3_STATE_FAILED &&
 	      (!st->failing || inode->rec.state != F3_STATE_WRITING);
 	st->failing |= say;

@@ -48,6 +48,25 @@ int f3_stage_request(struct f3_stage *st, struct f3_obj_op *op)
 	return f3_stage_request_end(st, 0, r);
 }
 
+int f3_stage_change(struct f3_sending *s, struct f3_obj_op *op)
+{
+	struct f3_inode *inode = s->st->inode;
+	bool was;
+	int r;
+
+	f3_lock(&inode->lock);
+	was = inode->maybe_stored;
+	inode->maybe_stored = true;
+	f3_unlock(&inode->lock);
+	r = f3_stage_request(s->st, op);
+	if (r && r != F3_OBJ_AMBIGUOUS) {
+		f3_lock(&inode->lock);
+		inode->maybe_stored = was;
+		f3_unlock(&inode->lock);
+	}
+	return r;
+}
+
 struct f3_obj_gen f3_stage_gen(const struct f3_sending *s)
 {
 	const struct f3_journal_entry *e = s->call->e;
@@ -200,7 +219,7 @@ static int put_once(struct f3_sending *s)
 			       s->st->inode->volume->store->caps.put_absent);
 	f3_debug_point("stage.before-put");
 	if (!r)
-		r = f3_stage_request(s->st, &op);
+		r = f3_stage_change(s, &op);
 	f3_debug_point("stage.after-put");
 	snprintf(s->call->message, sizeof(s->call->message), "%s", op.message);
 	if (!r)
@@ -248,7 +267,7 @@ int f3_stage_send_attr(struct f3_sending *s)
 		op.gen = &gen;
 		r = f3_stage_condition(s, &op, s->st->inode->volume->store->caps.put_match, false);
 		if (!r)
-			r = f3_stage_request(s->st, &op);
+			r = f3_stage_change(s, &op);
 		snprintf(s->call->message, sizeof(s->call->message), "%s", op.message);
 		if (!r)
 			memcpy(s->new_etag, op.info.etag, sizeof(s->new_etag));

@@ -359,7 +359,7 @@ static int complete_once(struct f3_sending *s, struct f3_upload *u, struct f3_ob
 	r = f3_stage_condition(s, &op, caps->complete_match, caps->complete_absent);
 	f3_debug_point("stage.before-complete");
 	if (!r)
-		r = f3_stage_request(s->st, &op);
+		r = f3_stage_change(s, &op);
 	f3_debug_point("stage.after-complete");
 	snprintf(s->call->message, sizeof(s->call->message), "%s", op.message);
 	if (!r)
@@ -422,7 +422,7 @@ static int correct_attr(struct f3_sending *s, const struct f3_upload *u)
 	op.gen = &gen;
 	r = f3_stage_condition(s, &op, s->st->inode->volume->store->caps.put_match, false);
 	if (!r)
-		r = f3_stage_request(s->st, &op);
+		r = f3_stage_change(s, &op);
 	if (!r)
 		memcpy(s->new_etag, op.info.etag, sizeof(s->new_etag));
 	f3_object_op_done(&op);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -343,6 +344,209 @@ START_TEST(in_place_change_is_somebody_elses)
 }
 END_TEST
 
+/* ---- Changes while it is on its way ---- */
+
+struct late {
+	struct f3_blocker b;
+};
+
+static void begin_late(struct late *l, struct f3_inode *inode)
+{
+	f3_blocker_init(&l->b);
+	ck_assert_int_eq(f3_stage_commit(w.core, inode, &l->b.w), 1);
+}
+
+static int end_late(struct late *l)
+{
+	int r = f3_blocker_wait(&l->b);
+
+	f3_blocker_done(&l->b);
+	return r;
+}
+
+/* The next PUT waits to be let go, and so on. */
+static void next_put(unsigned *nth)
+{
+	f3_object_fault_clear(w.fault);
+	whole_fault(F3_OBJ_PUT, F3_OBJ_FAULT_HOLD_ANSWER, 0, 1);
+	if (*nth)
+		f3_object_fault_release(w.fault);
+	f3_object_fault_wait_held(w.fault, 1);
+	++*nth;
+}
+
+/* A file that changes during each round: who came first is told after three, who came last has
+ * three of his own. Too large to be copied; a file system that can clone never comes here. */
+START_TEST(late_waiter_has_rounds_of_his_own)
+{
+	struct f3_inode *inode = whole_create("a");
+	char *bytes = calloc(1, 2 * MB);
+	struct late first, last;
+	unsigned puts = 0;
+
+	if (f3_backing_caps(f3_file_store(inode))->reflink) {
+		printf("skipped: the file system makes clones\n");
+		whole_close(inode, true);
+		free(bytes);
+		return;
+	}
+	whole_write(inode, 0, bytes, 2 * MB);
+	whole_fault(F3_OBJ_PUT, F3_OBJ_FAULT_HOLD_ANSWER, 0, 1);
+	begin_late(&first, inode);
+	for (int round = 0; round < 3; round++) {
+		next_put(&puts);
+		if (round == 2)
+			begin_late(&last, inode);
+		bytes[0] = (char)(round + 1);
+		whole_write(inode, 0, bytes, 1);
+	}
+	next_put(&puts);
+	ck_assert_int_eq(end_late(&first), -EBUSY);
+	f3_object_fault_clear(w.fault);
+	f3_object_fault_release(w.fault);
+	ck_assert_int_eq(end_late(&last), 0);
+	store_is("a", bytes, 2 * MB);
+	whole_close(inode, true);
+	free(bytes);
+}
+END_TEST
+
+/* A small file is copied: nobody has to wait for a writer to hold still. */
+START_TEST(small_file_holds_still)
+{
+	struct f3_inode *inode = whole_create("a");
+	struct late l;
+
+	whole_write(inode, 0, "one", 3);
+	whole_fault(F3_OBJ_PUT, F3_OBJ_FAULT_HOLD, 0, 1);
+	begin_late(&l, inode);
+	f3_object_fault_wait_held(w.fault, 1);
+	whole_write(inode, 0, "two", 3);
+	f3_object_fault_clear(w.fault);
+	f3_object_fault_release(w.fault);
+	ck_assert_int_eq(end_late(&l), 0);
+	store_is("a", "one", 3);
+	ck_assert(f3_stage_needed(w.core, inode));
+	ck_assert_int_eq(whole_flush(inode), 0);
+	store_is("a", "two", 3);
+	whole_close(inode, true);
+}
+END_TEST
+
+/* What a rename finds under way, and how the request ends that it stops. */
+static const enum f3_object_fault_action stops[] = { F3_OBJ_FAULT_HOLD, F3_OBJ_FAULT_HOLD_ANSWER,
+						     F3_OBJ_FAULT_DROP, F3_OBJ_FAULT_LOSE };
+#define N_STOPS ((int)(sizeof(stops) / sizeof(stops[0])))
+
+/* A commit of `path` of which the PUT ends so, and whose answer cannot be asked for. */
+static void stop_in_put(struct f3_inode *inode, enum f3_object_fault_action action, struct late *l)
+{
+	bool holds = action == F3_OBJ_FAULT_HOLD || action == F3_OBJ_FAULT_HOLD_ANSWER;
+
+	whole_fault(F3_OBJ_PUT, action, 0, 1);
+	if (!holds)
+		whole_fault(F3_OBJ_HEAD, F3_OBJ_FAULT_HOLD, 0, 1);
+	begin_late(l, inode);
+	f3_object_fault_wait_held(w.fault, 1);
+	f3_object_fault_clear(w.fault);
+}
+
+static void *let_go(void *arg)
+{
+	(void)arg;
+	/* The rename stops the commit as soon as it can: a canceled request need not wait. */
+	f3_object_fault_release(w.fault);
+	return NULL;
+}
+
+/* A new file, renamed while it is committed for the first time. */
+START_TEST(rename_of_what_is_committed)
+{
+	struct f3_inode *inode = whole_create("a");
+	pthread_t thread;
+	struct late l;
+
+	whole_write(inode, 0, "x", 1);
+	stop_in_put(inode, stops[_i], &l);
+	ck_assert_int_eq(pthread_create(&thread, NULL, let_go, NULL), 0);
+	ck_assert_int_eq(whole_rename("a", "b", 0), 0);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(end_late(&l), 0);
+	whole_close(inode, true);
+	whole_settle();
+	ck_assert(!store_has("a"));
+	store_is("b", "x", 1);
+	ck_assert_int_eq(whole_state("b"), F3_STATE_CLEAN);
+	ck_assert_uint_eq(whole_ino("a"), 0);
+}
+END_TEST
+
+/* Another file is renamed over the one that is being committed (anew). */
+START_TEST(rename_over_what_is_committed)
+{
+	struct f3_inode *target, *inode = whole_create("new");
+	pthread_t thread;
+	struct late l;
+
+	if (_i >= N_STOPS)
+		ck_assert_int_eq(whole_put("a", "old", 3), 0);
+	target = _i >= N_STOPS ? whole_open_file("a", O_RDWR) : whole_create("a");
+	whole_write(target, 0, "mid", 3);
+	stop_in_put(target, stops[_i % N_STOPS], &l);
+	whole_write(inode, 0, "new", 3);
+	ck_assert_int_eq(pthread_create(&thread, NULL, let_go, NULL), 0);
+	ck_assert_int_eq(whole_rename("new", "a", 0), 0);
+	pthread_join(thread, NULL);
+	(void)end_late(&l);
+	ck_assert_int_eq(whole_flush(inode), 0);
+	whole_close(inode, true);
+	whole_close(target, true);
+	whole_settle();
+	store_is("a", "new", 3);
+	ck_assert(!store_has("new"));
+	ck_assert_int_eq(whole_state("a"), F3_STATE_CLEAN);
+	whole_restart();
+	store_is("a", "new", 3);
+}
+END_TEST
+
+START_TEST(unlink_of_what_is_committed)
+{
+	struct f3_inode *inode = whole_create("a");
+	pthread_t thread;
+	struct late l;
+
+	whole_write(inode, 0, "x", 1);
+	stop_in_put(inode, stops[_i], &l);
+	ck_assert_int_eq(pthread_create(&thread, NULL, let_go, NULL), 0);
+	ck_assert_int_eq(whole_unlink("a"), 0);
+	pthread_join(thread, NULL);
+	(void)end_late(&l);
+	whole_close(inode, true);
+	whole_settle();
+	ck_assert(!store_has("a"));
+	ck_assert_uint_eq(whole_ino("a"), 0);
+}
+END_TEST
+
+START_TEST(truncate_of_what_is_committed)
+{
+	struct f3_inode *inode = whole_create("a");
+	struct late l;
+
+	whole_write(inode, 0, "long content", 12);
+	stop_in_put(inode, stops[_i], &l);
+	ck_assert_int_eq(f3_file_truncate(w.core, inode, 4, &whole_root), 0);
+	f3_object_fault_release(w.fault);
+	ck_assert_int_eq(end_late(&l), 0);
+	ck_assert_int_eq(whole_flush(inode), 0);
+	whole_close(inode, true);
+	whole_settle();
+	store_is("a", "long", 4);
+	ck_assert_int_eq(whole_state("a"), F3_STATE_CLEAN);
+}
+END_TEST
+
 /* ---- Writeback ---- */
 
 START_TEST(conflict_file)
@@ -604,6 +808,12 @@ static Suite *suite(void)
 	tcase_add_test(t, a_store_that_is_gone);
 	tcase_add_test(t, lost_race_durable);
 	tcase_add_test(t, in_place_change_is_somebody_elses);
+	tcase_add_test(t, late_waiter_has_rounds_of_his_own);
+	tcase_add_test(t, small_file_holds_still);
+	tcase_add_loop_test(t, rename_of_what_is_committed, 0, N_STOPS);
+	tcase_add_loop_test(t, rename_over_what_is_committed, 0, 2 * N_STOPS);
+	tcase_add_loop_test(t, unlink_of_what_is_committed, 0, N_STOPS);
+	tcase_add_loop_test(t, truncate_of_what_is_committed, 0, N_STOPS);
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(wb, writeback, whole_stop);
 	tcase_set_timeout(wb, 60);
