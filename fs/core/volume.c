@@ -270,6 +270,7 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 			/* One that was there before and is not now was not mounted, say: an empty
 			 * one in its place would make every file vanish. */
 			.create = fresh,
+			.id = rec->store_id,
 		};
 
 		r = f3_object_open(&opt, &v->store, err);
@@ -277,6 +278,8 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 			f3_err_prefix(err, "volume %s", v->name);
 			goto out;
 		}
+		if (!rec->store_id[0])
+			snprintf(rec->store_id, sizeof(rec->store_id), "%s", v->store->id);
 		if (v->store->read_only && !v->read_only) {
 			f3_log_warn("volume %s: %s may not be written; the volume is read-only",
 				    v->name, v->url);

@@ -93,7 +93,8 @@ enum f3_mark { F3_MARK_WRITER = 'w', F3_MARK_ORPHAN = 'o', F3_MARK_DIRTY = 'd' }
 int f3_meta_each_mark(struct f3_meta *m, enum f3_mark mark, int (*fn)(void *arg, uint64_t ino),
 		      void *arg);
 
-/* Volumes. A record is: id, name, url, root inode, bytes and inodes used, settings as text. */
+/* Volumes. A record is: id, name, url, root inode, bytes and inodes used, settings as text, and
+ * since version 2 the store's id. */
 struct f3_volume_rec {
 	uint32_t id;
 	char name[F3_NAME_MAX + 1];
@@ -102,6 +103,7 @@ struct f3_volume_rec {
 	uint64_t used_bytes, used_inodes;	/* as of the last clean stop or checkpoint */
 	bool by_command;			/* made by f3ctl, not by the configuration */
 	char settings[4096];			/* key=value lines for by_command volumes */
+	char store_id[F3_ID_TEXT_BYTES];	/* of the object store first attached; "": none */
 };
 int f3_meta_each_volume(struct f3_meta *m, int (*fn)(void *arg, const struct f3_volume_rec *v),
 			void *arg);

@@ -64,9 +64,11 @@ int f3_meta_extent_decode(const uint8_t *value, size_t len, uint64_t *ret_len)
 	return 0;
 }
 
+#define VOLUME_VERSION 2 /* 1: without store_id */
+
 void f3_meta_volume_encode(const struct f3_volume_rec *v, struct f3_buf *out)
 {
-	f3_buf_put_u8(out, F3_META_VALUE_VERSION);
+	f3_buf_put_u8(out, v->store_id[0] ? VOLUME_VERSION : F3_META_VALUE_VERSION);
 	f3_buf_put_str16(out, v->name, strnlen(v->name, sizeof(v->name) - 1));
 	f3_buf_put_str16(out, v->url, strnlen(v->url, sizeof(v->url) - 1));
 	f3_buf_put_u64(out, v->root_ino);
@@ -74,6 +76,8 @@ void f3_meta_volume_encode(const struct f3_volume_rec *v, struct f3_buf *out)
 	f3_buf_put_u64(out, v->used_inodes);
 	f3_buf_put_u8(out, v->by_command);
 	f3_buf_put_str16(out, v->settings, strnlen(v->settings, sizeof(v->settings) - 1));
+	if (v->store_id[0])
+		f3_buf_put_str16(out, v->store_id, strnlen(v->store_id, sizeof(v->store_id) - 1));
 }
 
 static void get_string(struct f3_rd *rd, char *to, size_t size)
@@ -95,14 +99,15 @@ int f3_meta_volume_decode(uint32_t id, const uint8_t *value, size_t len,
 			  struct f3_volume_rec *ret_v)
 {
 	struct f3_volume_rec v;
-	uint8_t by_command;
+	uint8_t by_command, version;
 	struct f3_rd rd;
-	int r;
 
 	f3_rd_init(&rd, value, len);
-	r = check_version(&rd);
-	if (r)
-		return r;
+	version = f3_rd_u8(&rd);
+	if (rd.error || !version)
+		return -EBADMSG;
+	if (version > VOLUME_VERSION)
+		return -EPROTONOSUPPORT;
 	v.id = id;
 	get_string(&rd, v.name, sizeof(v.name));
 	get_string(&rd, v.url, sizeof(v.url));
@@ -111,6 +116,9 @@ int f3_meta_volume_decode(uint32_t id, const uint8_t *value, size_t len,
 	v.used_inodes = f3_rd_u64(&rd);
 	by_command = f3_rd_u8(&rd);
 	get_string(&rd, v.settings, sizeof(v.settings));
+	v.store_id[0] = '\0';
+	if (version > 1)
+		get_string(&rd, v.store_id, sizeof(v.store_id));
 	if (rd.error || rd.left || by_command > 1)
 		return -EBADMSG;
 	v.by_command = by_command;

@@ -203,12 +203,14 @@ struct f3_object_store {
 	const struct f3_object_ops *ops;
 	struct f3_obj_caps caps;
 	bool read_only;			/* the volume has no right to write there: -EROFS */
+	char id[F3_ID_TEXT_BYTES];	/* the same again after it was away; "": it has none */
 };
 
 struct f3_object_options {
 	const char *url;		/* scheme://... */
 	unsigned threads;		/* of backends that need them; 0: their default */
 	bool create;			/* make the directory / prefix if missing */
+	const char *id;			/* must be its id, else -ESTALE; NULL or "": any */
 };
 
 /* Opens by scheme and probes. err names the URL (without secrets) and what to do; when 0 is

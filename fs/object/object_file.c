@@ -36,6 +36,13 @@ static void root_free(struct f3_objfile_root *root)
 	free(root);
 }
 
+/* A directory that was attached before. */
+struct known {
+	const char *id;
+	dev_t dev;
+	ino_t ino;
+};
+
 static int open_sub(int dir_fd, const char *name, bool make, int *ret_fd)
 {
 	int fd;
@@ -69,8 +76,9 @@ static int read_id(int f3_fd, char ret_id[F3_ID_TEXT_BYTES])
 	return 0;
 }
 
-/* Two stores may open a new directory at once: whoever comes first names it. */
-static int make_id(struct f3_objfile_root *root, int f3_fd)
+/* Two stores may open a new directory at once: whoever comes first names it. known: the id it had,
+ * "": a new one. */
+static int make_id(struct f3_objfile_root *root, int f3_fd, const char *known)
 {
 	char tmp[F3_OBJFILE_TMP_NAME_BYTES], text[F3_ID_TEXT_BYTES];
 	struct f3_id id;
@@ -79,6 +87,8 @@ static int make_id(struct f3_objfile_root *root, int f3_fd)
 	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 		return -EIO;
 	f3_id_format(&id, text);
+	if (*known)
+		snprintf(text, sizeof(text), "%s", known);
 	fd = f3_objfile_tmp_create(root, tmp);
 	if (fd < 0)
 		return fd;
@@ -95,7 +105,7 @@ static int make_id(struct f3_objfile_root *root, int f3_fd)
 }
 
 /* .f3 and what is in it. -EROFS, -EACCES, -EPERM: no right to write there. */
-static int open_private(struct f3_objfile_root *root, int f3_fd)
+static int open_private(struct f3_objfile_root *root, int f3_fd, const char *known)
 {
 	int r;
 
@@ -109,7 +119,7 @@ static int open_private(struct f3_objfile_root *root, int f3_fd)
 	if (!r)
 		r = read_id(f3_fd, root->id);
 	if (r == -ENOENT) {
-		r = make_id(root, f3_fd);
+		r = make_id(root, f3_fd, known);
 		if (!r)
 			r = read_id(f3_fd, root->id);
 	}
@@ -129,7 +139,31 @@ static bool try_xattrs(int fd)
 	return true;
 }
 
-static int root_open(const char *path, struct f3_objfile_root **ret_root, struct f3_err *err)
+/* What lies there must be the directory that had the id, before anything is made in it: an empty
+ * mount point in its place would look as if every object had been deleted. */
+static int check_id(const char *path, int root_fd, const char *wanted, struct f3_err *err)
+{
+	char id[F3_ID_TEXT_BYTES] = "";
+	int f3_fd, r = open_sub(root_fd, ".f3", false, &f3_fd);
+
+	if (!r) {
+		r = read_id(f3_fd, id);
+		close(f3_fd);
+	}
+	if (!r && !strcmp(id, wanted))
+		return 0;
+	if (r && r != -ENOENT)
+		return f3_err_set(err, r, "%s/.f3/id: cannot be read: %s", path, strerror(-r));
+	return f3_err_set(
+		err, -ESTALE,
+		"%s: is not the directory that was attached (its .f3/id is %s, not %s): is "
+		"the right file system mounted there?",
+		path, r ? "missing" : id, wanted);
+}
+
+/* known: the one that was attached before (any of its parts 0 or ""), which it has to be. */
+static int root_open(const char *path, const struct known *known, struct f3_objfile_root **ret_root,
+		     struct f3_err *err)
 {
 	struct f3_objfile_root *root = calloc(1, sizeof(*root));
 	struct stat st;
@@ -147,6 +181,11 @@ static int root_open(const char *path, struct f3_objfile_root **ret_root, struct
 	}
 	root->dev = st.st_dev;
 	root->ino = st.st_ino;
+	if (known->id[0] && (st.st_dev != known->dev || st.st_ino != known->ino)) {
+		r = check_id(path, root->fd, known->id, err);
+		if (r)
+			goto fail;
+	}
 
 	r = open_sub(root->fd, ".f3", true, &f3_fd);
 	if (no_right(r) && !open_sub(root->fd, ".f3", false, &f3_fd))
@@ -158,7 +197,7 @@ static int root_open(const char *path, struct f3_objfile_root **ret_root, struct
 		goto fail;
 	}
 	if (!root->read_only) {
-		r = open_private(root, f3_fd);
+		r = open_private(root, f3_fd, known->id);
 		root->read_only = no_right(r);
 		if (r < 0 && !root->read_only) {
 			f3_err_set(err, r, "%s/.f3: cannot be set up: %s", path, strerror(-r));
@@ -232,7 +271,7 @@ static int root_verify(struct f3_objfile_store *s, struct f3_objfile_root *root,
 	s->checked_mono_ns = 0;
 	f3_unlock(&s->lock);
 
-	r = root_open(s->path, &now, &why);
+	r = root_open(s->path, &(struct known){ root->id, root->dev, root->ino }, &now, &why);
 	if (r < 0)
 		return f3_err_set(err, -EIO, "the store's directory is gone: %s", why.text);
 	same = (now->dev == root->dev && now->ino == root->ino) ||
@@ -550,7 +589,8 @@ int f3_object_file_open(const struct f3_object_options *opt, struct f3_object_st
 	if (!r && opt->create && stat(s->path, &st) < 0 && errno == ENOENT)
 		r = make_path(s->path, err);
 	if (!r)
-		r = root_open(s->path, &s->root, err);
+		r = root_open(s->path, &(struct known){ opt->id ? opt->id : "", 0, 0 }, &s->root,
+			      err);
 	if (r < 0)
 		goto fail;
 	r = f3_workq_new("objfile", opt->threads ? opt->threads : THREADS_DEFAULT, QUEUED_MAX,
@@ -563,6 +603,7 @@ int f3_object_file_open(const struct f3_object_options *opt, struct f3_object_st
 	s->checked_mono_ns = f3_clock_mono_ns();
 	s->base.ops = &objfile_ops;
 	s->base.read_only = s->root->read_only;
+	snprintf(s->base.id, sizeof(s->base.id), "%s", s->root->id);
 	s->base.caps.xattrs = s->root->xattrs;
 	s->base.caps.min_part_bytes = 1;
 	s->base.caps.max_part_bytes = INT64_MAX;

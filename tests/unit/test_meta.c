@@ -359,7 +359,8 @@ START_TEST(volumes)
 					  .used_bytes = 5,
 					  .used_inodes = 6,
 					  .by_command = true,
-					  .settings = "quota=1G\n" };
+					  .settings = "quota=1G\n",
+					  .store_id = "00112233445566778899aabbccddeeff" };
 	static struct f3_volume_rec back;
 	struct f3_batch *b = batch();
 
@@ -375,6 +376,7 @@ START_TEST(volumes)
 	ck_assert_uint_eq(back.used_inodes, 6);
 	ck_assert(back.by_command);
 	ck_assert_str_eq(back.settings, "quota=1G\n");
+	ck_assert_str_eq(back.store_id, v.store_id);
 	f3_batch_del_volume(b, 7);
 	commit(b);
 	ck_assert_int_eq(f3_meta_each_volume(u.m, copy_volume, &back), 0);
