@@ -250,8 +250,10 @@ int whole_run(Suite *suite)
 		perror(top);
 		return EXIT_FAILURE;
 	}
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		perror("a mount namespace of its own");
+	/* In memory, since what is done there is synced thousands of times. */
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", top, "tmpfs", 0, "size=2G"))
+		perror("a file system of its own");
 	r = f3_unit_run(suite);
 	/* Of a check that did not come to its end. */
 	while (unmount_below(top))
