@@ -443,23 +443,48 @@ int f3_ns_readlink(struct f3_core *core, uint64_t ino, char *out, size_t size)
 	return r;
 }
 
-static void sum_space(void *arg, struct f3_volume *v)
+/* What the volume's files may occupy here, and what is left of that: of the cache or, where they go
+ * to memory, of that. An object tier has no end that could be shown. */
+static int volume_space(struct f3_core *core, struct f3_volume *v, uint64_t *ret_total,
+			uint64_t *ret_left, uint64_t *ret_files)
 {
-	struct statvfs *st = arg;
+	enum f3_class class_ =
+		v->placement.dflt == F3_CLASS_MEMORY ? F3_CLASS_MEMORY : F3_CLASS_EPHEMERAL;
+	uint64_t limit = class_ == F3_CLASS_MEMORY ? 0 : f3_evict_limit(core), left;
+	int r = f3_backing_space(f3_volume_backing(v, class_), ret_total, &left, ret_files);
+
+	if (!r && limit && limit < *ret_total)
+		*ret_total = limit;
+	*ret_left = f3_volume_left(core, v, class_);
+	return r;
+}
+
+struct whole_space {
+	struct f3_core *core;
+	uint64_t total, left, files;
+};
+
+/* The root shows what the volumes share: that of the one with the most of it, for others have
+ * quotas. */
+static void most_space(void *arg, struct f3_volume *v)
+{
+	struct whole_space *w = arg;
 	uint64_t total, left, files;
 
-	if (st->f_blocks || f3_backing_space(v->disk, &total, &left, &files))
+	if (volume_space(w->core, v, &total, &left, &files) || total < w->total)
 		return;
-	st->f_blocks = total / st->f_frsize;
-	st->f_bfree = st->f_bavail = left / st->f_frsize;
-	st->f_files = st->f_ffree = files;
+	if (total > w->total || left > w->left)
+		w->left = left;
+	w->total = total;
+	w->files = files;
 }
 
 int f3_ns_statfs(struct f3_core *core, uint64_t ino, struct statvfs *ret_st)
 {
+	struct whole_space w = { .core = core };
 	struct f3_inode *inode;
 	struct f3_volume *v;
-	uint64_t left, total, files, held;
+	uint64_t held = 0;
 	int r = f3_inode_get(core, ino, &inode);
 
 	if (r)
@@ -468,28 +493,22 @@ int f3_ns_statfs(struct f3_core *core, uint64_t ino, struct statvfs *ret_st)
 	ret_st->f_bsize = ret_st->f_frsize = 4096;
 	ret_st->f_namemax = F3_NAME_MAX;
 	v = inode->volume;
-	if (!v) {
-		f3_volume_each(core, sum_space, ret_st);
-		f3_inode_put(core, inode);
-		return 0;
+	if (v) {
+		r = volume_space(core, v, &w.total, &w.left, &w.files);
+		if (v->quota_bytes)
+			w.total = v->quota_bytes;
+		held = v->used_inodes;
+		if (v->quota_inodes)
+			w.files = v->quota_inodes > held ? v->quota_inodes - held : 0;
+		ret_st->f_fsid = v->id;
+	} else {
+		f3_volume_each(core, most_space, &w);
 	}
-	/* With a quota df shows it; without one, what the volumes share: the cache. An object tier has
-	 * no end that could be shown. */
-	held = v->used_inodes;
-	r = f3_backing_space(v->disk, &total, &left, &files);
-	left = f3_volume_left(core, v, F3_CLASS_EPHEMERAL);
-	if (f3_evict_limit(core) && f3_evict_limit(core) < total)
-		total = f3_evict_limit(core);
-	if (v->quota_bytes)
-		total = v->quota_bytes;
-	ret_st->f_blocks = total / 4096;
-	ret_st->f_bfree = ret_st->f_bavail = left / 4096;
-	if (v->quota_inodes)
-		files = v->quota_inodes > held ? v->quota_inodes - held : 0;
-	ret_st->f_ffree = ret_st->f_favail = files;
-	ret_st->f_files = held + files;
-	ret_st->f_fsid = v->id;
 	f3_inode_put(core, inode);
+	ret_st->f_blocks = w.total / 4096;
+	ret_st->f_bfree = ret_st->f_bavail = w.left / 4096;
+	ret_st->f_ffree = ret_st->f_favail = w.files;
+	ret_st->f_files = held + w.files;
 	return r;
 }
 

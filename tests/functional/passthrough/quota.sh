@@ -136,3 +136,6 @@ f3_eq "usage after a crash" "$(used q) $(df --output=iused "$F3_MNT/q" | tail -n
 
 # Without a quota df shows the cache.
 f3_eq "df of the free one" "$(df --output=size -BM "$F3_MNT/free" | tail -n 1 | tr -d ' ')" 1024M
+f3_eq "df of the mount" "$(df --output=size -BM "$F3_MNT" | tail -n 1 | tr -d ' ')" 1024M
+f3_ok ctl volume add tmpfs default-class=memory
+f3_eq "df of a volume in memory" "$(df --output=size -BM "$F3_MNT/tmpfs" | tail -n 1 | tr -d ' ')" 64M
