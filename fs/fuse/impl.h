@@ -170,7 +170,7 @@ struct f3_virtual;
 uint64_t f3_virtual_ino(const char *name);		/* 0: no such file */
 bool f3_virtual_is(uint64_t ino);
 void f3_virtual_entry(uint64_t ino, struct f3_entry *ret_e);
-int f3_virtual_open(struct f3_fuse *f, uint64_t ino, struct f3_virtual **ret_v);
+int f3_virtual_open(struct f3_fuse *f, uint64_t ino, uid_t uid, struct f3_virtual **ret_v);
 /* Replies. */
 void f3_virtual_read(fuse_req_t req, struct f3_virtual *v, size_t size,
 		     uint64_t off);

@@ -75,6 +75,8 @@ static int do_setattr(struct f3_call *call)
 {
 	struct f3_entry e;
 
+	if (f3_virtual_is(call->ino))
+		return -EPERM;
 	return reply_attr(
 		call, f3_ns_setattr(call->f->core, call->ino, &call->st, call->set, &call->who, &e),
 		&e);
@@ -134,9 +136,12 @@ static bool acl_kills_sgid(struct f3_call *call)
 
 static int do_setxattr(struct f3_call *call)
 {
-	int r = f3_xattr_set(call->f->core, call->ino, call->name, call->value, call->size,
-			     call->flags, acl_kills_sgid(call), &call->who);
+	int r;
 
+	if (f3_virtual_is(call->ino))
+		return -EPERM;
+	r = f3_xattr_set(call->f->core, call->ino, call->name, call->value, call->size, call->flags,
+			 acl_kills_sgid(call), &call->who);
 	if (!r)
 		fuse_reply_err(call->req, 0);
 	return r;
@@ -220,8 +225,11 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 static int do_removexattr(struct f3_call *call)
 {
-	int r = f3_xattr_remove(call->f->core, call->ino, call->name, &call->who);
+	int r;
 
+	if (f3_virtual_is(call->ino))
+		return -EPERM;
+	r = f3_xattr_remove(call->f->core, call->ino, call->name, &call->who);
 	if (!r)
 		fuse_reply_err(call->req, 0);
 	return r;

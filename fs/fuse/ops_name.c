@@ -136,6 +136,8 @@ static int do_link(struct f3_call *call)
 {
 	struct f3_entry e;
 
+	if (f3_virtual_is(call->ino))
+		return -EPERM;
 	return reply_entry(
 		call, f3_ns_link(call->f->core, call->ino, call->ino2, call->name, &call->who, &e),
 		&e);

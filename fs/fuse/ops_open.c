@@ -80,7 +80,7 @@ static int open_virtual(struct f3_call *call)
 	open = f3_open_new(call->f->opens);
 	if (!open)
 		return -ENOMEM;
-	r = f3_virtual_open(call->f, call->ino, &open->virt);
+	r = f3_virtual_open(call->f, call->ino, call->who.uid, &open->virt);
 	if (r) {
 		f3_open_drop(call->f->opens, open);
 		return r;

@@ -19,8 +19,9 @@
 #define TEXT_MAX (4u << 20)
 #define LOG_BYTES (256u << 10)
 #define READERS_MAX 16u
-/* Each keeps its text until it is closed, and anybody may open them. */
+/* Each keeps its text until it is closed, and anybody may open .stats: root keeps a share. */
 #define OPEN_MAX 64u
+#define OPEN_MAX_USERS 48u
 
 static const struct {
 	const char *name;
@@ -69,14 +70,15 @@ void f3_virtual_entry(uint64_t ino, struct f3_entry *ret_e)
 	memset(ret_e, 0, sizeof(*ret_e));
 	ret_e->ino = ino;
 	ret_e->st.st_ino = ino;
-	ret_e->st.st_mode = S_IFREG | (ino == F3_INO_ACCESSLOG ? 0400 : 0444);
+	/* The others tell where volumes lie, and what users do in those of each other. */
+	ret_e->st.st_mode = S_IFREG | (ino == F3_INO_STATS ? 0444 : 0400);
 	ret_e->st.st_nlink = 1;
 	ret_e->st.st_blksize = 4096;
 	ret_e->st.st_mtim = ret_e->st.st_ctim = ret_e->st.st_atim =
 		f3_timespec_from_ns(f3_clock_file_ns());
 }
 
-int f3_virtual_open(struct f3_fuse *f, uint64_t ino, struct f3_virtual **ret_v)
+int f3_virtual_open(struct f3_fuse *f, uint64_t ino, uid_t uid, struct f3_virtual **ret_v)
 {
 	struct f3_virtual *v = calloc(1, sizeof(*v));
 	int r = 0;
@@ -85,7 +87,7 @@ int f3_virtual_open(struct f3_fuse *f, uint64_t ino, struct f3_virtual **ret_v)
 		return -ENOMEM;
 	v->ino = ino;
 	f3_buf_init(&v->text, TEXT_MAX);
-	if (++n_open > OPEN_MAX) {
+	if (++n_open > (uid ? OPEN_MAX_USERS : OPEN_MAX)) {
 		r = -EMFILE;
 	} else if (ino == F3_INO_STATS) {
 		f3_metrics_render(&v->text);

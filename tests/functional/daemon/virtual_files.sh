@@ -9,10 +9,22 @@ f3_volume data -
 f3_start
 
 f3_ok grep -q f3_fuse_op_seconds "$F3_MNT/.stats"
-f3_ok setpriv --reuid 65534 --clear-groups cat "$F3_MNT/.config" >"$F3_TEST_TMP/config"
-f3_no 1 "Permission denied" setpriv --reuid 65534 --clear-groups cat "$F3_MNT/.accesslog"
+user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+f3_ok user grep -q f3_fuse_op_seconds "$F3_MNT/.stats"
+f3_ok grep -q '^cache = ' "$F3_MNT/.config"
+f3_no 1 "Permission denied" user cat "$F3_MNT/.config"
+f3_no 1 "Permission denied" user cat "$F3_MNT/.accesslog"
+f3_no 0 '^data$' ls -A "$F3_MNT"
+for act in "chmod 777 F" "chown 1 F" "setfattr -n user.f3.class -v memory F" "setfattr -x user.a F" \
+	"rm -f F" "ln F $F3_MNT/data/l" "mv F $F3_MNT/data/l"; do
+	# shellcheck disable=SC2086 # words
+	f3_no 1 'Operation not permitted|Invalid cross-device' ${act//F/$F3_MNT/.stats}
+done
+f3_no 2 'Permission denied' sh -c ": >'$F3_MNT/.stats'"
 f3_eq "file system of .stats" "$(stat -f -c %T "$F3_MNT/.stats")" fuseblk
-f3_ok python3 - "$F3_MNT/.stats" <<'END'
+mkfifo held done
+chmod 666 held done
+f3_ok python3 - "$F3_MNT/.stats" held done <<'END'
 import errno, os, sys
 
 fds = []
@@ -24,8 +36,34 @@ except OSError as e:
         raise
 if not 16 <= len(fds) < 200:
     sys.exit(f"{len(fds)} were opened at a time")
+# whoever holds so many, root sees what goes on
+pid = os.fork()
+if pid == 0:
+    for fd in fds:
+        os.close(fd)
+    os.setresuid(65534, 65534, 65534)
+    held = []
+    try:
+        while True:
+            held.append(os.open(sys.argv[1], os.O_RDONLY))
+    except OSError as e:
+        print(len(held), "for users", flush=True)
+    with open(sys.argv[2], "w"):
+        pass
+    with open(sys.argv[3]):
+        pass
+    os._exit(0)
 for fd in fds:
     os.close(fd)
+with open(sys.argv[2]):
+    pass
+for _ in range(10):
+    fds = [os.open(sys.argv[1], os.O_RDONLY)]
+    os.close(fds.pop())
+with open(sys.argv[3], "w"):
+    pass
+if os.waitpid(pid, 0)[1]:
+    sys.exit("the other user's process failed")
 for _ in range(200):
     os.close(os.open(sys.argv[1], os.O_RDONLY))
 END
