@@ -22,9 +22,9 @@ for act in "chmod 777 F" "chown 1 F" "setfattr -n user.f3.class -v memory F" "se
 done
 f3_no 2 'Permission denied' sh -c ": >'$F3_MNT/.stats'"
 f3_eq "file system of .stats" "$(stat -f -c %T "$F3_MNT/.stats")" fuseblk
-mkfifo held done
-chmod 666 held done
-f3_ok python3 - "$F3_MNT/.stats" held done <<'END'
+mkfifo held ended
+chmod 666 held ended
+f3_ok python3 - "$F3_MNT/.stats" held ended <<'END'
 import errno, os, sys
 
 fds = []
