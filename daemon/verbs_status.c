@@ -160,6 +160,9 @@ static int status(struct f3_verb *v)
 			    info.passthrough_reason ? json_string(info.passthrough_reason) :
 						      json_null());
 	json_object_set_new(a, "threads", count(info.threads));
+	json_object_set_new(a, "sprinting", count(info.sprinting));
+	json_object_set_new(a, "sprint_reason",
+			    info.sprint_reason ? json_string(info.sprint_reason) : json_null());
 	json_object_set_new(a, "opens", opens_json(core, &info));
 	json_object_set_new(a, "parked_reads", count(info.parked));
 	json_object_set_new(a, "inodes_in_memory", count(inodes));

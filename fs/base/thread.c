@@ -8,6 +8,25 @@
 #include <stdio.h>
 #include <string.h>
 
+static _Thread_local const cpu_set_t *home;
+
+void f3_thread_set_home(const cpu_set_t *cpus)
+{
+	home = cpus;
+}
+
+/* What a thread inherits otherwise is the CPU and the policy of the one that starts it. */
+static int set_home(pthread_attr_t *attr)
+{
+	int error = pthread_attr_setaffinity_np(attr, sizeof(*home), home);
+
+	if (!error)
+		error = pthread_attr_setschedpolicy(attr, SCHED_OTHER);
+	if (!error)
+		error = pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
+	return error;
+}
+
 int f3_thread_start(pthread_t *ret_thread, const char *name, void *(*fn)(void *arg), void *arg)
 {
 	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
@@ -27,6 +46,8 @@ int f3_thread_start(pthread_t *ret_thread, const char *name, void *(*fn)(void *a
 	if (error)
 		return -error;
 	error = pthread_attr_setsigmask_np(&attr, &blocked);
+	if (!error && home)
+		error = set_home(&attr);
 	if (!error)
 		error = pthread_create(&thread, &attr, fn, arg);
 	pthread_attr_destroy(&attr);

@@ -81,6 +81,7 @@ void f3_call_init(struct f3_call *call, fuse_req_t req, enum f3_op op, int (*fn)
 		.pid = ctx->pid,
 		.umask = ctx->umask,
 	};
+	f3_ring_saw(call);
 }
 
 static void finish(struct f3_call *call, int r)

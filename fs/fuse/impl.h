@@ -45,11 +45,14 @@ struct f3_open {
 
 struct f3_opens;
 struct f3_parked;
+struct f3_sprint;
 
 struct f3_fuse {
 	struct f3_core *core;
 	struct fuse_session *se;
 	struct f3_loop *loop;
+	struct f3_sprint *sprint;	/* NULL: sprint_reason says why not */
+	const char *sprint_reason;
 	struct f3_opens *opens;
 	struct f3_parked *parked;
 	struct f3_workq *notify;
@@ -132,6 +135,9 @@ void f3_loop_free(struct f3_loop *l);
 int f3_loop_run(struct f3_loop *l);
 /* Ends it although the mount lives on. Not from one of its threads. */
 void f3_loop_stop(struct f3_loop *l);
+
+/* rings.c: a thread of the io_uring transport has a request. */
+void f3_ring_saw(const struct f3_call *call);
 
 /* opens.c */
 int f3_opens_new(struct f3_opens **ret_o);

@@ -18,6 +18,7 @@
 #include "fs/base/log.h"
 #include "fs/core/volume.h"
 #include "fs/fuse/impl.h"
+#include "fs/fuse/sprint.h"
 
 /* One reader for the kernel's requests that may be queued in the background; the default of 12
  * lets a dozen waiting reads hold up every release on the mount. */
@@ -212,6 +213,7 @@ int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *e
 	f3_ops_register_metrics();
 	f3_open_register_metrics();
 	f3_data_register_metrics();
+	f3_sprint_register_metrics();
 	warn_request_timeouts();
 	r = check_mountpoint(f->mountpoint, err);
 	if (!r) {
@@ -241,10 +243,18 @@ int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *e
 
 int f3_fuse_run(struct f3_fuse *f, void (*serving)(void *arg), void *arg)
 {
-	int r;
+	int r = 0;
 
 	f->serving = serving;
 	f->serving_arg = arg;
+	if (f3_conf_u64(f->core->conf, "f3", NULL, "reader-affinity") != 0)
+		f->sprint_reason = "switched off by configuration";
+	else
+		r = f3_sprint_new(&f->sprint, &f->sprint_reason);
+	if (r)
+		return r;
+	if (f->sprint_reason)
+		f3_log_info("readers stay away from the CPUs of programs: %s", f->sprint_reason);
 	r = f3_loop_run(f->loop);
 	f->stopping = true;
 	return r;
@@ -271,6 +281,7 @@ void f3_fuse_free(struct f3_fuse *f)
 		return;
 	f->stopping = true;
 	f3_workq_free(f->notify);
+	f3_sprint_stop(f->sprint);
 	if (f->se) {
 		if (f->mounted)
 			fuse_session_unmount(f->se);
@@ -279,6 +290,7 @@ void f3_fuse_free(struct f3_fuse *f)
 	f3_parked_free(f->parked);
 	f3_opens_free(f->opens);
 	f3_loop_free(f->loop);
+	f3_sprint_free(f->sprint);
 	f3_access_close();
 	free(f);
 }
@@ -290,6 +302,8 @@ void f3_fuse_info(struct f3_fuse *f, struct f3_fuse_info *ret)
 		.passthrough = f->passthrough,
 		.passthrough_reason = f->passthrough_reason,
 		.threads = f->threads,
+		.sprinting = f3_sprint_count(f->sprint),
+		.sprint_reason = f->sprint_reason,
 		.opens = f3_opens_count(f->opens),
 		.parked = f3_parked_count(f->parked),
 	};

@@ -18,6 +18,8 @@ struct f3_fuse_info {
 	bool passthrough;
 	const char *passthrough_reason;	/* why not; NULL */
 	unsigned threads;
+	unsigned sprinting;		/* of them, beside the program that keeps them busy */
+	const char *sprint_reason;	/* why none ever does; NULL */
 	uint64_t opens;			/* open file descriptions now */
 	uint64_t parked;		/* reads waiting for bytes now */
 };
