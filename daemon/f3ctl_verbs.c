@@ -132,7 +132,7 @@ const struct f3ctl_verb f3ctl_verbs[] = {
 		.name = "gc",
 		.help = "find what nothing speaks of any more",
 		.more = "Backing files of unfinished operations of earlier runs, and uploads that were begun "
-			"and left, a day old or older.",
+			"and left, older than gc-upload-age.",
 		.options = f3ctl_gc_options,
 		.run = f3ctl_gc,
 	},

@@ -20,7 +20,6 @@
 #include "fs/meta/journal.h"
 
 #define SHOWN_MAX 10000u /* items of one request; the rest is counted */
-#define UPLOAD_AGE_NS (24 * 3600ull * F3_NS_PER_SEC)
 
 static json_t *count(uint64_t n)
 {
@@ -154,6 +153,7 @@ struct gc {
 	struct f3_volume *volume;
 	enum f3_class where;
 	bool delete_;
+	int64_t upload_age_ns;
 	json_t *items; /* of one scan, sent after it */
 	uint64_t cut;
 	uint64_t files, bytes, strangers, uploads, deleted;
@@ -275,7 +275,7 @@ static int abort_upload(struct gc *gc, const struct f3_obj_upload *u)
 }
 
 /* An upload of ours that nobody will finish: no journal entry names it, no file is staged there,
- * and it is a day old. */
+ * and it is old enough. */
 static void see_upload(struct gc *gc, const struct f3_obj_upload *u)
 {
 	struct f3_core *core = gc->v->core;
@@ -284,7 +284,7 @@ static void see_upload(struct gc *gc, const struct f3_obj_upload *u)
 	json_t *item;
 	int r = f3_meta_each_journal(core->meta, is_upload, &has);
 
-	if (r < 0 || has.found || age_ns < (int64_t)UPLOAD_AGE_NS ||
+	if (r < 0 || has.found || age_ns < gc->upload_age_ns ||
 	    being_staged(core, gc->volume, u->key))
 		return;
 	gc->uploads++;
@@ -351,7 +351,12 @@ static void gc_volume(void *arg, struct f3_volume *v)
 
 static int gc(struct f3_verb *v)
 {
-	struct gc gc = { .v = v, .delete_ = f3_verb_flag(v, "delete"), .items = json_array() };
+	struct gc gc = {
+		.v = v,
+		.delete_ = f3_verb_flag(v, "delete"),
+		.upload_age_ns = (int64_t)f3_conf_u64(v->core->conf, "f3", NULL, "gc-upload-age"),
+		.items = json_array(),
+	};
 
 	f3_volume_each(v->core, gc_volume, &gc);
 	json_decref(gc.items);

@@ -198,6 +198,16 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.help = "longest pause; it doubles, with jitter, from retry-min up to this",
 		.min = 1 * MS,
 	},
+	{
+		.section = "f3",
+		.key = "gc-upload-age",
+		.type = F3_CONF_DURATION,
+		.dflt = "1d",
+		.arg = "TIME",
+		.help = "age from which f3ctl gc aborts an upload that nobody will finish",
+		.more = "Younger ones may belong to another node that writes to the same store.",
+		.live = true,
+	},
 
 	/* ---- [f3]: the kernel's side ---- */
 	{

@@ -68,6 +68,10 @@ f3_eq "nothing left" "$(ctl --json gc | jq -s -c '.[-1] | [.files, .uploads]')" 
 [ -e "$F3_CACHE/data/1/not-ours" ] || f3_bad "what is not F3's was deleted"
 [ -e "${upload%??}aa" ] && f3_bad "the old upload is still there"
 [ -e "${upload%??}bb" ] || f3_bad "an upload of half a day was deleted"
+f3_set gc-upload-age=6h
+f3_restart
+f3_eq "old enough now" "$(ctl --json gc --delete | jq -s -c '.[-1] | [.uploads, .deleted]')" "[1,1]"
+[ -e "${upload%??}bb" ] && f3_bad "an upload older than gc-upload-age is still there"
 f3_eq "files are as they were" "$(cat "$d"/f* "$F3_MNT/photos/keep" | md5sum)" "$sums"
 f3_ok ctl fsck >/dev/null
 f3_match "for people" "$(ctl gc)" '^0 backing files .* 0 deleted|not-ours'
