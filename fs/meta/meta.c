@@ -440,6 +440,11 @@ fail:
 	return r;
 }
 
+void f3_meta_distrust(struct f3_meta *m)
+{
+	m->distrust = true;
+}
+
 void f3_meta_close(struct f3_meta *m)
 {
 	struct f3_batch *b;
@@ -448,7 +453,7 @@ void f3_meta_close(struct f3_meta *m)
 		return;
 	if (!m->read_only && f3_batch_new(m, &b) == 0) {
 		/* What cannot be written here was not stopped in order: the mark stays away. */
-		if (!m->offline)
+		if (!m->offline && !m->distrust)
 			f3_batch_put_counter(b, KEY_CLEAN, 1);
 		if (f3_batch_commit(b) == 0)
 			f3_meta_sync(m);

@@ -42,6 +42,8 @@ int f3_meta_open(struct f3_kv *kv, const struct f3_meta_options *opt, struct f3_
 		 struct f3_err *err);
 /* Writes the clean-shutdown mark, syncs, closes. */
 void f3_meta_close(struct f3_meta *m);
+/* The next start shall not trust what this one left: no mark. */
+void f3_meta_distrust(struct f3_meta *m);
 
 uint32_t f3_meta_incarnation(const struct f3_meta *m);
 /* How the last run ended, as found at open. */

@@ -35,7 +35,7 @@ struct f3_meta_sync_waiter;
 
 struct f3_meta {
 	struct f3_kv *kv;
-	bool read_only, offline;
+	bool read_only, offline, distrust;
 	bool was_clean, same_boot;
 	uint32_t incarnation;
 	uint64_t seed;
