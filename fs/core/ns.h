@@ -90,6 +90,10 @@ int f3_ns_commit_wait(struct f3_core *core, struct f3_inode *inode);
 int f3_ns_place_again(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode,
 		      const char *name, const struct f3_caller *who);
 
+/* Its object is about to go, or to be replaced: bytes that are not here and that somebody has open
+ * are fetched, since they cannot be afterwards. Blocks on the store. */
+int f3_ns_keep_open(struct f3_core *core, struct f3_inode *inode);
+
 /* What was just made could not be put in the store: it never was. */
 void f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode);
 

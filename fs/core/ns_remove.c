@@ -187,6 +187,20 @@ static int drop_entry(struct f3_core *core, uint64_t seq)
 	return r;
 }
 
+int f3_ns_keep_open(struct f3_core *core, struct f3_inode *inode)
+{
+	bool wanted;
+	int r;
+
+	f3_lock(&inode->lock);
+	wanted = S_ISREG(inode->rec.mode) && inode->opens && inode->rec.nlink == 1 &&
+		 inode->rec.state != F3_STATE_FAILED && f3_fill_incomplete(inode);
+	f3_unlock(&inode->lock);
+	r = wanted ? f3_fill_whole(core, inode) : 0;
+	/* With no place for it, or nothing to fetch any more, it could not be read either way. */
+	return r == -ENOSPC || r == -EDQUOT || r == -ESTALE || r == -ENOENT ? 0 : r;
+}
+
 /* What of the object tier has to happen for the removal of `child`, whose commits are held. */
 static int remove_from_store(struct f3_core *core, struct f3_inode *dir, struct f3_inode *child,
 			     const struct f3_caller *who, struct f3_ns_told *told)
@@ -208,6 +222,8 @@ static int remove_from_store(struct f3_core *core, struct f3_inode *dir, struct 
 		if (!r && f3_meta_dir_has_names(core->meta, child->ino))
 			r = -ENOTEMPTY;
 	}
+	if (!r)
+		r = f3_ns_keep_open(core, child);
 	if (!r)
 		r = removal_entry(core, child, dir->ino, &e);
 	return r ? r : f3_ns_tell(dir->volume, e, child->rec.class_ == F3_CLASS_DURABLE, told);

@@ -288,6 +288,13 @@ static int before(struct renaming *rn)
 			return -F3_EWAIT;
 		return rn->from.in_store ? store_dir_rename(rn) : drop_target(rn);
 	}
+	if (rn->to.in_store) {
+		if (!rn->who->may_block)
+			return -F3_EWAIT;
+		r = f3_ns_keep_open(rn->core, rn->to.inode);
+		if (r)
+			return r;
+	}
 	rn->place.class_ = (enum f3_class)inode->rec.class_;
 	rn->place.source = (enum f3_class_source)inode->rec.class_source;
 	if (rn->place.source != F3_FROM_OWN && rn->place.source != F3_FROM_HINT)
