@@ -534,10 +534,16 @@ int f3_inode_path(struct f3_core *core, uint64_t ino, char *out, size_t size)
 
 int f3_inode_key(struct f3_core *core, uint64_t ino, char *out, size_t size)
 {
-	int r = f3_inode_path(core, ino, out, size);
+	/* longer than the key by a slash, and by what is escaped */
+	char path[PATH_MAX];
+	int r = f3_inode_path(core, ino, path, sizeof(path));
 
+	if (!r)
+		r = f3_unescape_path(path + 1);
 	if (r)
 		return r == -ESTALE ? -ENOENT : r;
-	memmove(out, out + 1, strlen(out));
-	return f3_unescape_path(out);
+	if (strlen(path + 1) >= size)
+		return -ENAMETOOLONG;
+	memcpy(out, path + 1, strlen(path + 1) + 1);
+	return 0;
 }

@@ -312,6 +312,16 @@ int f3_ns_key(struct f3_core *core, struct f3_inode *dir, const char *name, char
 	return strcmp(out, ".f3") ? 0 : -EINVAL;
 }
 
+int f3_ns_key_check(struct f3_core *core, struct f3_inode *dir, const char *name,
+		    enum f3_class class_)
+{
+	char key[F3_KEY_MAX + 1];
+
+	if (!f3_class_in_store(class_) || !dir->volume->store)
+		return 0;
+	return f3_ns_key(core, dir, name, key, sizeof(key));
+}
+
 int f3_ns_commit_wait(struct f3_core *core, struct f3_inode *inode)
 {
 	struct f3_blocker w;

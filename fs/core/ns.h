@@ -83,6 +83,10 @@ int f3_ns_told_batch(struct f3_volume *v, struct f3_ns_told *told, struct f3_bat
 void f3_ns_told_done(struct f3_core *core, struct f3_ns_told *told, int r);
 /* The key an object of this name in dir has. -ENAMETOOLONG, -EINVAL (a reserved name). */
 int f3_ns_key(struct f3_core *core, struct f3_inode *dir, const char *name, char *out, size_t size);
+/* Can a file of this class and name have an object? Asked before there is one: a commit could only
+ * fail, again and again. Errors as above. */
+int f3_ns_key_check(struct f3_core *core, struct f3_inode *dir, const char *name,
+		    enum f3_class class_);
 
 /* A durable file must be in the store before the call returns. */
 int f3_ns_commit_wait(struct f3_core *core, struct f3_inode *inode);

@@ -100,6 +100,8 @@ static int making_init(struct making *mk, struct f3_core *core, uint64_t parent,
 	if (!r)
 		r = f3_ns_place(core, mk->dir, name ? name : "", S_ISDIR(mode), F3_CLASS_NONE, -1,
 				&mk->place);
+	if (!r && name)
+		r = f3_ns_key_check(core, mk->dir, name, mk->place.class_);
 	if (r)
 		return r;
 	if (!name && f3_class_in_store(mk->place.class_)) {
@@ -372,6 +374,8 @@ int f3_ns_link(struct f3_core *core, uint64_t ino, uint64_t parent, const char *
 	/* A file without a name (O_TMPFILE) gets the class of its first one. */
 	if (!r && (inode->rec.flags & F3_INO_ORPHAN)) {
 		r = f3_ns_place(core, dir, name, false, F3_CLASS_NONE, -1, &place);
+		if (!r)
+			r = f3_ns_key_check(core, dir, name, place.class_);
 		if (!r && place.class_ != inode->rec.class_ && !who->may_block)
 			r = -F3_EWAIT;
 	}

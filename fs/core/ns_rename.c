@@ -300,6 +300,8 @@ static int before(struct renaming *rn)
 	if (rn->place.source != F3_FROM_OWN && rn->place.source != F3_FROM_HINT)
 		r = f3_ns_place(rn->core, rn->to.dir, rn->to.name, false, F3_CLASS_NONE, -1,
 				&rn->place);
+	if (!r)
+		r = f3_ns_key_check(rn->core, rn->to.dir, rn->to.name, rn->place.class_);
 	if (r)
 		return r;
 	rn->to_store = f3_class_in_store(rn->place.class_) && inode->volume->store;
