@@ -169,7 +169,7 @@ static enum turn took_request(struct f3_loop *l, const struct head *head, uint64
 	if (turn == SHARED)
 		give_role_back(l);
 	f3_unlock(&l->lock);
-	if (turn == SPRINT && !f3_runner_begin(l->runner, head->pid)) {
+	if (turn == SPRINT && (!f3_sprint_pays() || !f3_runner_begin(l->runner, head->pid))) {
 		end_sprint(l);
 		turn = SHARED;
 	}

@@ -55,7 +55,7 @@ void f3_ring_saw(const struct f3_call *call)
 	f3_stream_saw(&ring.stream, call->who.pid, false, call->start_ns);
 	if (ring.stream.familiar < F3_STREAM_BEGIN || !f3_runner_ready(ring.runner, call->start_ns))
 		return;
-	ring.sprints = f3_runner_begin(ring.runner, call->who.pid);
+	ring.sprints = f3_sprint_pays() && f3_runner_begin(ring.runner, call->who.pid);
 	ring.stream = (struct f3_stream){ call->who.pid, ring.sprints ? F3_STREAM_MAX : 0, 0 };
 }
 

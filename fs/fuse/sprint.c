@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/file.h"
 #include "fs/base/lock.h"
 #include "fs/base/log.h"
 #include "fs/base/metric.h"
@@ -24,7 +25,7 @@
 #define STUCK_LOOKS 2u
 #define IDLE_LOOKS 5u
 #define BUSY_REQUESTS 2u /* fewer in a tick are idleness */
-#define REST_MIN_NS (20 * F3_NS_PER_MS)
+#define REST_MIN_NS (50 * F3_NS_PER_MS)
 #define REST_MAX_NS F3_NS_PER_SEC
 #define GOOD_SPRINT_NS F3_NS_PER_SEC /* a sprint so long was worth it: pauses begin small again */
 /* A client on this CPU is back with its next request sooner than that. */
@@ -172,6 +173,19 @@ static uint64_t delay_ns(struct f3_runner *r)
 		return 0;
 	at = strchr(text, ' ');
 	return at ? strtoull(at, NULL, 10) : 0;
+}
+
+bool f3_sprint_pays(void)
+{
+	char text[128], *at;
+
+	/* 0.20 0.18 0.12 RUNNABLE/THREADS LAST */
+	if (f3_file_read("/proc/loadavg", text, sizeof(text)) <= 0)
+		return false;
+	at = strchr(text, '/');
+	while (at && at > text && at[-1] >= '0' && at[-1] <= '9')
+		at--;
+	return at && strtol(at, NULL, 10) <= sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 /* Are the numbers in /proc those that the kernel puts into requests? */
@@ -370,7 +384,7 @@ static void stop_runner(struct f3_runner *r, enum why why, uint64_t now)
 		if (now - r->began_ns > GOOD_SPRINT_NS)
 			r->rest_ns = REST_MIN_NS;
 		atomic_store(&r->not_before_ns, now + r->rest_ns);
-		r->rest_ns *= r->rest_ns < REST_MAX_NS ? 2 : 1;
+		r->rest_ns *= r->rest_ns < REST_MAX_NS ? 4 : 1;
 	}
 	if (r->ops->ended)
 		r->ops->ended(r->arg);

@@ -71,6 +71,8 @@ struct f3_runner_ops {
  * memory. Lives as long as `s`. */
 struct f3_runner *f3_runner_new(struct f3_sprint *s, bool follow, const struct f3_runner_ops *ops,
 				void *arg);
+/* What a sprint saves is waking idle CPUs. Is there one? Costs microseconds. */
+bool f3_sprint_pays(void);
 /* May it begin now? Any thread. */
 bool f3_runner_ready(struct f3_runner *r, uint64_t now_ns);
 /* Makes the calling thread the runner and lets it sprint for the client. False: it stays as it is. */

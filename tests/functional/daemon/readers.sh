@@ -61,7 +61,20 @@ first=${cpus[0]}
 last=${cpus[-1]}
 
 before=$(sprints)
-f3_until 120 some_sprint || f3_bad "one busy program, and no reader came to it"
+if ! f3_until 60 some_sprint; then
+	# On a machine where no CPU is idle nobody sprints.
+	busy=0
+	for _ in {1..50}; do
+		read -r _ _ _ runnable _ </proc/loadavg
+		[ "${runnable%/*}" -gt ${#cpus[@]} ] && busy=$((busy + 1))
+		read -rt 0.02 <> <(:)
+	done
+	if [ $busy -gt 25 ]; then
+		echo "not judged, no CPU is idle here: does a reader come to a busy program"
+	else
+		f3_bad "one busy program, and no reader came to it"
+	fi
+fi
 f3_eq "reason" "$(ctl --json status | jq -r .sprint_reason)" null
 f3_until 60 at_rest || f3_bad "nobody asks, and still: $(at_rest 2>&1)"
 f3_eq "sprinting" "$(ctl --json status | jq .sprinting)" 0
