@@ -164,12 +164,16 @@ def settle(pids, timeout_s=60):
     return False
 
 
-def idle(target, seconds):
-    """What the daemon uses while nobody asks it anything."""
-    pids = target.pids()
-    settled = settle(pids)
-    before = cpu_ticks(pids)
+def idle(targets, seconds):
+    """What each daemon uses while nobody asks any of them anything."""
+    found = []
+    for target in targets:
+        pids = target.pids()
+        found.append([target, pids, settle(pids), 0])
+    for entry in found:
+        entry[3] = cpu_ticks(entry[1])
     time.sleep(seconds)  # the length of the measurement
-    target.check()
-    return {"settled": settled, "cpu_ticks": cpu_ticks(pids) - before,
-            "resident_mib": round(resident_mib(pids), 1), "processes": len(pids)}
+    for target, pids, settled, before in found:
+        target.check()
+        yield {"settled": settled, "cpu_ticks": cpu_ticks(pids) - before,
+               "resident_mib": round(resident_mib(pids), 1), "processes": len(pids)}

@@ -94,11 +94,17 @@ def table(rows, targets, idle):
         wanted = ", ".join("%s %.2f of %.2f" % (base, cell["to"].get(base) or 0, floor)
                            for base, floor in cell["floors"].items())
         lines.append("%-10s %-36s %-14s %s" % (cell["verdict"], title, t, wanted))
+    below = ["%s on %s" % (title, t) for title, t, cell in verdicts if cell["verdict"] != REACHED]
     for name, figures in idle.items():
         lines.append("%-10s %-36s %-14s %d ticks in %d s, %.1f MiB resident%s" % (
             figures["verdict"], "idle daemon, " + figures["when"], name.partition(" ")[0],
             figures["cpu_ticks"], figures["seconds"], figures["resident_mib"],
             "" if figures["settled"] else ", never settled"))
+        if figures["verdict"] != REACHED:
+            below.append("idle daemon on " + name)
+    judged = len(verdicts) + len(idle)
+    lines += ["", "%d of %d floors reached%s" % (
+        judged - len(below), judged, "; missed: " + ", ".join(below) if below else "")]
     return "\n".join(lines) + "\n"
 
 
@@ -112,7 +118,9 @@ def bars(title, rows, targets, base="native"):
     group = bar * len(shown) + gap
     height = 70 + group * len(rows) + 30
     values = [row["targets"][t]["to"].get(base) or 0 for row in rows for t in shown]
-    top = max([1.1] + [min(v, 2.0) for v in values])
+    floors = [row["targets"][t].get("floors", {}).get(base) or 0 for row in rows for t in shown]
+    # beyond that bars are cut off; their figures are not
+    top = max([1.1] + floors + [min(v, 2.0 if base == "native" else 6.0) for v in values])
     scale = (width - left - 90) / top
     text = xml.sax.saxutils.escape
     out = ['<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" '
@@ -127,7 +135,7 @@ def bars(title, rows, targets, base="native"):
         x += 40 + 8 * len(t)
     out.append('<text x="%d" y="45">| floor</text>' % x)
     y = 60
-    for k in range(0, int(top * 10) + 1, 2):
+    for k in range(0, int(top * 10) + 1, 2 if top < 2.5 else 10):
         at = left + k / 10 * scale
         out.append('<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s"/>'
                    '<text x="%.1f" y="%d" text-anchor="middle" fill="#555">%.1f</text>' % (
