@@ -53,6 +53,11 @@ int f3_file_fd(struct f3_core *core, struct f3_inode *inode)
 	return inode->fd;
 }
 
+int f3_file_fd_noatime(struct f3_inode *inode)
+{
+	return open_backing(inode, O_RDONLY | O_NOATIME);
+}
+
 int f3_file_write_fd(struct f3_core *core, struct f3_inode *inode, bool *ret_close)
 {
 	int fd;

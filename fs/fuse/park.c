@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "fs/base/clock.h"
 #include "fs/core/fill.h"
@@ -37,7 +38,8 @@ struct parked {
 	size_t size;
 	char *buf;
 	_Atomic int refs;
-	bool charged;
+	bool charged, noatime;
+	int own_fd; /* to be closed; -1 */
 	_Atomic bool interrupted;
 	struct parked *next; /* in its bucket */
 };
@@ -80,6 +82,8 @@ static void parked_put(struct parked *pk)
 	if (--pk->refs)
 		return;
 	free(pk->buf);
+	if (pk->own_fd >= 0)
+		close(pk->own_fd);
 	if (pk->charged)
 		f3_budget_give(f->core->budget, F3_ACCT_BUFFERS, pk->size);
 	f3_inode_put(f->core, pk->inode);
@@ -184,7 +188,10 @@ static void start_read(struct parked *pk)
 	}
 	pk->charged = !f3_budget_try_take(core->budget, F3_ACCT_BUFFERS, pk->size);
 	f3_lock(&pk->inode->lock);
-	fd = f3_file_fd(core, pk->inode);
+	if (pk->noatime)
+		fd = pk->own_fd = f3_file_fd_noatime(pk->inode);
+	else
+		fd = f3_file_fd(core, pk->inode);
 	f3_unlock(&pk->inode->lock);
 	if (fd < 0) {
 		answer(pk, fd);
@@ -226,6 +233,7 @@ static struct parked *parked_new(struct f3_fuse *f, fuse_req_t req, struct f3_in
 	pk->who = (struct f3_caller){ .uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid };
 	pk->inode = inode;
 	pk->refs = 1;
+	pk->own_fd = -1;
 	f3_inode_ref(inode);
 	return pk;
 }
@@ -260,12 +268,12 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_
 	struct f3_caller who = { .pid = fuse_req_ctx(req)->pid };
 	uint64_t ino = inode->ino; /* once replied to, the inode may be gone */
 	struct parked *pk;
-	bool complete;
+	bool complete, noatime = open->flags & O_NOATIME;
 	int fd, r;
 
 	f3_lock(&inode->lock);
 	complete = f3_file_complete(inode);
-	fd = complete ? f3_file_fd(core, inode) : -1;
+	fd = complete && !noatime ? f3_file_fd(core, inode) : -1;
 	f3_unlock(&inode->lock);
 	if (fd >= 0 && read_cached(req, fd, size, off)) {
 		f3_op_finished(f, F3_OP_READ, start_ns, ino, NULL, &who, 0);
@@ -278,6 +286,7 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_
 	}
 	pk->off = off;
 	pk->size = size;
+	pk->noatime = noatime;
 	if (complete) {
 		start_read(pk);
 		return;
