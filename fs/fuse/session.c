@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/io_uring.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fs/base/clock.h"
@@ -83,6 +85,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	fuse_unset_feature_flag(conn, FUSE_CAP_POSIX_LOCKS);
 	fuse_unset_feature_flag(conn, FUSE_CAP_FLOCK_LOCKS);
 #ifdef FUSE_CAP_OVER_IO_URING
+	if (f->uring && !(conn->capable_ext & FUSE_CAP_OVER_IO_URING)) {
+		f3_log_warn("transport io_uring: this kernel does not offer it; using classic");
+		f->uring = false;
+	}
 	if (!f->uring)
 		fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
 #endif
@@ -109,6 +115,38 @@ static bool uring_enabled_in_kernel(void)
 		close(fd);
 	}
 	return c == 'Y' || c == '1';
+}
+
+/* 0 or -errno. libfuse goes on without its rings when it gets none, and tells nobody: ask before. */
+static int try_uring(void)
+{
+	struct io_uring_params p = { .flags = IORING_SETUP_SQE128 };
+	int fd = (int)syscall(SYS_io_uring_setup, 1, &p);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static bool may_use_uring(void)
+{
+	int r;
+
+#ifndef FUSE_CAP_OVER_IO_URING
+	f3_log_warn("transport io_uring: this libfuse is older than 3.18; using classic");
+	return false;
+#endif
+	if (!uring_enabled_in_kernel()) {
+		f3_log_warn("transport io_uring: the kernel has it switched off (module parameter "
+			    "fuse.enable_uring); using classic");
+		return false;
+	}
+	r = try_uring();
+	if (r)
+		f3_log_warn("transport io_uring: the kernel refuses it (%s); using classic",
+			    strerror(-r));
+	return !r;
 }
 
 static void warn_request_timeouts(void)
@@ -198,18 +236,7 @@ int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *e
 		free(f);
 		return f3_err_set(err, -EINVAL, "no mountpoint is given");
 	}
-	f->uring = f3_conf_u64(core->conf, "f3", NULL, "transport") == 1;
-#ifndef FUSE_CAP_OVER_IO_URING
-	if (f->uring) {
-		f3_log_warn("transport io_uring: this libfuse is older than 3.18; using classic");
-		f->uring = false;
-	}
-#endif
-	if (f->uring && !uring_enabled_in_kernel()) {
-		f3_log_warn("transport io_uring: the kernel has it switched off (module parameter "
-			    "fuse.enable_uring); using classic");
-		f->uring = false;
-	}
+	f->uring = f3_conf_u64(core->conf, "f3", NULL, "transport") == 1 && may_use_uring();
 	f3_ops_register_metrics();
 	f3_open_register_metrics();
 	f3_data_register_metrics();
