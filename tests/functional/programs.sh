@@ -77,6 +77,27 @@ f3_same()
 	echo "$function $* in ${dir##*/}: $((SECONDS - start)) s"
 }
 
+# f3_reduced DIR [ARGUMENT-OF-POSIX-SUITE...]: a part of everything, for a way of working that few
+# choose.
+f3_reduced()
+{
+	f3_posix "$@" -k rw/ -k mmap/ -k open_ -k truncate -k rename/ -k unlinked/ -k stat_times/ \
+		-k fallocate/ -k copy_file_range/ -k locks/ -k readdir/ -k suid_exec/ -k concurrency/
+	f3_fsx "$1/fsx" --seed 1 --ops 4000
+	f3_fsx "$1/fsx" --seed 2 --ops 500 --size 8388608
+	f3_same "$1" program_sqlite 10 normal delete wal
+	f3_same "$1" program_tar
+}
+
+# f3_under COMMAND...: f3d of f3_start runs under a command.
+f3_under()
+{
+	mkdir -p under
+	printf '#!/bin/sh\nexec %s %s "$@"\n' "$*" "$F3_BUILDDIR/f3d" >under/f3d
+	chmod +x under/f3d
+	PATH=$PWD/under:$PATH
+}
+
 f3_tree()
 {
 	python3 "$F3_SRCDIR/tests/functional/tree.py" "$@"
