@@ -104,7 +104,7 @@ static void give_role_back(struct f3_loop *l)
 	if (readers(l) == 0 && l->standing_by)
 		pthread_cond_signal(&l->come_in);
 	if (l->over)
-		pthread_cond_signal(&l->left);
+		pthread_cond_broadcast(&l->left);
 }
 
 static void end_sprint(struct f3_loop *l)
@@ -205,6 +205,7 @@ static void session_over(struct f3_loop *l)
 	l->over = true;
 	pthread_cond_broadcast(&l->come_in);
 	pthread_cond_broadcast(&l->gathered);
+	pthread_cond_broadcast(&l->left);
 	f3_unlock(&l->lock);
 }
 
@@ -338,6 +339,11 @@ int f3_loop_run(struct f3_loop *l)
 			return r;
 		r = 0; /* fewer do, too */
 	}
+	/* While one reads f3_loop_stop sends signals to all: none is joined before. */
+	f3_lock(&l->lock);
+	while (!l->over || l->reading)
+		f3_cond_wait(&l->left, &l->lock, 0);
+	f3_unlock(&l->lock);
 	for (unsigned i = 0; i < l->n; i++)
 		pthread_join(l->threads[i], NULL);
 	return r;
