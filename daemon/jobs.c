@@ -193,9 +193,11 @@ int f3_jobs_add(struct f3_jobs *jobs, uint64_t ino, const struct f3_buf *path)
 
 	if (r)
 		return r;
+	f3_lock(&jobs->lock);
 	for (unsigned i = 0; i < jobs->parallel && !job; i++)
 		if (jobs->slots[i].state == FREE)
 			job = &jobs->slots[i];
+	f3_unlock(&jobs->lock);
 	r = f3_inode_get(jobs->v->core, ino, &inode);
 	if (r == -ENOENT || r == -ESTALE)
 		return 0;
