@@ -84,7 +84,7 @@ f3_until()
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $deadline ] || return 1
-		read -rt 0.02 <> <(:)
+		read -rt 0.02 -u "$f3_pause"
 	done
 	return 0	# and not what the pause ended with
 }
@@ -179,9 +179,14 @@ f3_rules()
 # 0: it serves. Else its exit code (its log says why).
 f3_launch()
 {
-	local said
-	exec {f3_said}< <(exec ready_run f3d -f -c "$F3_CONF" "$@" 2>>"$F3_LOG")
+	local said pipe=$F3_CONF.said
+	mkfifo "$pipe" || f3_fail "no FIFO"
+	# No process substitution: bash keeps their numbers, and in a long loop takes a process that
+	# has the same number for one of them.
+	ready_run f3d -f -c "$F3_CONF" "$@" >"$pipe" 2>>"$F3_LOG" &
 	F3_CHILD=$!
+	exec {f3_said}<"$pipe"
+	rm "$pipe"
 	read -r -u "$f3_said" said
 	case $said in
 	"ready "*) F3_PID=${said#ready } ;;
@@ -292,4 +297,5 @@ if [ -z "${F3_TEST_TMP:-}" ]; then
 	exit 1
 fi
 f3_dirs
+exec {f3_pause}<> <(:)	# nothing is ever said there: f3_until waits on it
 trap f3_cleanup EXIT
