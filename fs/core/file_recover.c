@@ -95,6 +95,8 @@ static int drop_copy(struct f3_core *core, uint64_t ino)
 
 	if (r)
 		return r == -ENOENT ? 0 : r;
+	/* What was to be sent is not sent. */
+	f3_stage_hold(core, inode);
 	r = f3_batch_new(core->meta, &b);
 	if (!r) {
 		f3_lock(&inode->lock);
@@ -102,14 +104,18 @@ static int drop_copy(struct f3_core *core, uint64_t ino)
 		f3_file_account(core, inode, inode->rec.store_size, 0);
 		inode->rec.state = F3_STATE_REMOTE;
 		inode->rec.base_limit = 0;
+		inode->rec.flags &= ~(uint32_t)F3_INO_DIRTY;
 		f3_batch_del_extents(b, ino);
 		f3_batch_del_mark(b, F3_MARK_WRITER, ino);
+		if (!(inode->rec.flags & F3_INO_ATTR_DIRTY))
+			f3_batch_del_mark(b, F3_MARK_DIRTY, ino);
 		f3_batch_put_inode(b, &inode->rec);
 		r = f3_batch_commit(b);
 		f3_unlock(&inode->lock);
 		f3_batch_free(b);
 		f3_file_gone(core, &gone);
 	}
+	f3_stage_release(core, inode);
 	f3_inode_put(core, inode);
 	return r;
 }
@@ -302,19 +308,26 @@ struct rebuild {
 	bool new_boot;
 	struct inos lost; /* bytes gone with the machine: memory class */
 	struct inos distrust; /* clean copies that were perhaps never written to the disk */
-	struct inos differ; /* local files whose bytes were not all written to the disk */
+	struct inos differ; /* files whose bytes were not all written to the disk */
 };
 
-/* The log has names and sizes also of files whose bytes nobody had synced. */
-static bool differs(struct f3_volume *v, const struct f3_inode_rec *rec)
+/* The log has names and sizes also of files whose bytes nobody had synced: local ones, and of the
+ * others those that were being closed. */
+static int pick_unsynced(struct rebuild *rb, struct f3_volume *v, const struct f3_inode_rec *rec)
 {
 	struct stat st;
 	int r;
 
-	if (f3_class_in_store((enum f3_class)rec->class_) || rec->state != F3_STATE_SEALED)
-		return false;
+	if (rec->state != F3_STATE_SEALED &&
+	    (!f3_class_in_store((enum f3_class)rec->class_) ||
+	     (rec->state != F3_STATE_STAGING && rec->state != F3_STATE_FAILED)))
+		return 0;
 	r = f3_backing_stat(v->disk, rec->ino, rec->backing, &st);
-	return r == -ENOENT || (!r && (uint64_t)st.st_size != rec->size);
+	if (r == -ENOENT && f3_class_in_store((enum f3_class)rec->class_) && rec->etag[0])
+		return inos_add(&rb->distrust, rec->ino);
+	if (r == -ENOENT || (!r && (uint64_t)st.st_size != rec->size))
+		return inos_add(&rb->differ, rec->ino);
+	return 0;
 }
 
 /* After a restart of the machine: what to do about this file. A tmpfs may have outlived us. */
@@ -332,7 +345,7 @@ static int pick(struct rebuild *rb, struct f3_volume *v, const struct f3_inode_r
 	    (rec->state == F3_STATE_WRITING && rec->class_ == F3_CLASS_DURABLE &&
 	     store_has_it(rec)))
 		return inos_add(&rb->distrust, rec->ino);
-	return differs(v, rec) ? inos_add(&rb->differ, rec->ino) : 0;
+	return pick_unsynced(rb, v, rec);
 }
 
 /* The one pass over all inodes after an unclean end: usage is counted again, and after a restart

@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# test: timeout=300
+#
+# The power goes under load: what was fsynced is there with its name, databases have what they
+# acknowledged, the rest may be missing but nothing is corrupt. The disk is shut down without
+# writing anything back; another boot id makes it a machine's restart. Files of all classes but
+# memory. F3_CUTS says how often for each type of disk (make power-cut: 20), F3_SEED which moments.
+# shellcheck source=tests/functional/lib.sh
+. "$F3_SRCDIR/tests/functional/lib.sh"
+# shellcheck source=tests/functional/suites.sh
+. "$F3_SRCDIR/tests/functional/suites.sh"
+f3_requires root fuse loop unshare python3 mkfs.xfs
+[ -n "${F3_TEST_OWN_MOUNTS:-}" ] ||
+	F3_TEST_OWN_MOUNTS=yes exec unshare --mount --propagation private "$0"
+
+cuts=${F3_CUTS:-1}
+seed=${F3_SEED:-1}
+RANDOM=$seed
+
+# Transactions that are durable when they are acknowledged, in a file that is not on the mount. The
+# last one acknowledged does not count, here and below: FS_IOC_SHUTDOWN may let an fsync return that
+# did nothing.
+cat >transactions.py <<'END'
+import os, sqlite3, sys
+path, acked = sys.argv[1], os.open(sys.argv[2], os.O_CREAT | os.O_WRONLY)
+try:
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode=" + sys.argv[3])
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("CREATE TABLE IF NOT EXISTS t (n INTEGER PRIMARY KEY, text TEXT)")
+    n = db.execute("SELECT coalesce(max(n), 0) FROM t").fetchone()[0]
+    while True:
+        db.execute("INSERT INTO t VALUES (?, ?)", (n + 1, "x" * (n % 3000)))
+        n += 1
+        os.pwrite(acked, b"%d\n" % n, 0)
+except sqlite3.Error as e:
+    print(e)
+END
+cat >check.py <<'END'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+acked = int(open(sys.argv[2]).read() or 0)
+assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+count, most = db.execute("SELECT count(*), coalesce(max(n), 0) FROM t").fetchone()
+assert count == most and most >= acked - 1, (count, most, acked)
+print(acked, "transactions")
+END
+# Small files as programs write them safely: temporary name, fsync, rename, fsync of the directory.
+cat >replace.py <<'END'
+import os, sys
+top, acked = sys.argv[1], os.open(sys.argv[2], os.O_CREAT | os.O_WRONLY)
+n = max([0] + [int(open(top + "/" + f).read() or 0) for f in os.listdir(top) if f == "current"])
+d = os.open(top, os.O_RDONLY)
+try:
+    while True:
+        n += 1
+        fd = os.open(f"{top}/tmp", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+        os.write(fd, b"%08d" % n)
+        os.fsync(fd)
+        os.close(fd)
+        os.rename(top + "/tmp", top + "/current")
+        if n % 2:
+            os.fsync(d)
+            os.pwrite(acked, b"%d\n" % n, 0)
+        # O_SYNC: there when write returns, name and all.
+        fd = os.open(f"{top}/sync{n % 50}", os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_SYNC)
+        os.write(fd, b"s%08d" % n)
+        os.close(fd)
+        os.pwrite(acked, b"%d\n" % n, 100)
+except OSError as e:
+    print(e)
+END
+
+other_boot()
+{
+	umount /proc/sys/kernel/random/boot_id 2>/dev/null
+	cat /proc/sys/kernel/random/uuid >boot_id
+	mount --bind boot_id /proc/sys/kernel/random/boot_id || f3_skip "the boot id cannot be replaced"
+}
+
+check_replaced()
+{
+	local named synced n
+	read -r named < <(head -c 100 replace.acked | tr -d '\0')
+	synced=$(tail -c +101 replace.acked | tr -d '\0')
+	n=$((10#$(cat "$F3_MNT/v/r/current")))
+	[ "$n" -ge $((named - 2)) ] || f3_bad "$1: current has $n, acknowledged was $named"
+	synced=$((synced - 1))
+	n=$(cat "$F3_MNT/v/r/sync$((synced % 50))")
+	[ "${n#s}" ] && [ $((10#${n#s})) -ge "$synced" ] ||
+		f3_bad "$1: sync$((synced % 50)) has '$n', acknowledged was $synced"
+}
+
+# acknowledged FILE N: at least so many
+acknowledged()
+{
+	local n
+	n=$(tr '\0' '\n' <"$1" | head -n 1)
+	[ "${n:-0}" -ge "$2" ]
+}
+
+enough() { [ "$(cat manifest-* 2>/dev/null | wc -l)" -ge $1 ]; }
+
+# rounds TYPE
+rounds()
+{
+	local round disk loads dir args
+	f3_cache_on "$1" 1G
+	disk=$F3_NATIVE
+	f3_volume v -
+	f3_volume w "file://$F3_STORE/w" default-class=writeback
+	f3_volume d "file://$F3_STORE/d" default-class=durable
+	f3_start
+	for ((round = 1; round <= cuts; round++)); do
+		rm -f ./*.acked manifest-*
+		mkdir -p "$F3_MNT/v/r"
+		loads=()
+		for dir in v w d; do
+			args=(--procs 2)
+			[ $dir = v ] || args=(--procs 1 --no-hardlinks)
+			F3_MANIFEST=manifest-$dir f3_storm "$F3_MNT/$dir/storm" "${args[@]}" \
+				--ops 100000 --seconds 20 --seed $((seed + round)) --may-die --keep \
+				>storm-$dir.out 2>&1 &
+			loads+=($!)
+		done
+		for dir in wal delete; do
+			python3 transactions.py "$F3_MNT/v/$dir.db" $dir.acked $dir >$dir.out 2>&1 &
+			loads+=($!)
+		done
+		python3 replace.py "$F3_MNT/v/r" replace.acked >replace.out 2>&1 &
+		loads+=($!)
+		f3_until 60 enough $((200 + RANDOM % 2000)) || f3_bad "$1: too slow"
+		for dir in wal delete replace; do
+			f3_until 60 acknowledged $dir.acked 5 || f3_bad "$1: $dir is too slow"
+		done
+		f3_eq "shutdown" "$(fstry shutdown "$disk")" ok
+		f3_kill
+		wait "${loads[@]}"
+		umount "$disk" || f3_fail "$1: the disk cannot be unmounted"
+		mount -t "$1" -o loop "$disk.img" "$disk" || f3_fail "$1: the disk cannot be mounted again"
+		other_boot
+		f3_start
+		for dir in v w d; do
+			F3_MANIFEST=manifest-$dir f3_storm_verify "$F3_MNT/$dir/storm" power \
+				>verify.out 2>&1 ||
+				{ cat storm-$dir.out verify.out; f3_bad "$1 round $round: $dir/storm"; }
+			cat verify.out
+			rm -rf "${F3_MNT:?}/$dir/storm"
+		done
+		for dir in wal delete; do
+			python3 check.py "$F3_MNT/v/$dir.db" $dir.acked || f3_bad "$1 round $round: $dir.db"
+		done
+		check_replaced "$1 round $round"
+		f3_stop
+		f3_fsck || f3_bad "$1 round $round: fsck"
+		f3_start
+	done
+}
+for type in ext4 xfs; do
+	f3_apart $type rounds $type
+done
