@@ -10,10 +10,12 @@
 # shellcheck source=tests/functional/suites.sh
 . "$F3_SRCDIR/tests/functional/suites.sh"
 f3_requires root fuse debug python3
-kills=${F3_KILLS:-20}
+kills=${F3_KILLS:-8}
 RANDOM=${F3_SEED:-1}
 f3_volume v -
 f3_volume m - default-class=memory
+f3_volume w "file://$F3_STORE/w" default-class=writeback
+f3_volume d "file://$F3_STORE/d" default-class=durable
 
 # Transactions, each acknowledged in a file that is not on the mount.
 cat >transactions.py <<'END'
@@ -45,13 +47,17 @@ END
 # begin: load on a running daemon; its processes are in loads.
 begin()
 {
-	local dir
+	local dir args
 	loads=()
-	for dir in v m; do
+	for dir in v m w d; do
+		case $dir in
+		[vm]) args=(--procs 2) ;;
+		*) args=(--procs 1 --no-hardlinks) ;;
+		esac
 		mkdir -p "$F3_MNT/$dir/storm"
 		rm -f "manifest-$dir".*
-		F3_MANIFEST=manifest-$dir f3_storm "$F3_MNT/$dir/storm" --procs 2 --ops 100000 --seconds 6 \
-			--seed $round --may-die --keep >"storm-$dir.out" 2>&1 &
+		F3_MANIFEST=manifest-$dir f3_storm "$F3_MNT/$dir/storm" "${args[@]}" --ops 100000 \
+			--seconds 6 --seed $round --may-die --keep >"storm-$dir.out" 2>&1 &
 		loads+=($!)
 	done
 	for dir in wal delete; do
@@ -64,10 +70,13 @@ begin()
 verify()
 {
 	local dir
-	for dir in v m; do
-		[ -s "manifest-$dir.0" ] || continue
-		F3_MANIFEST=manifest-$dir f3_storm_verify "$F3_MNT/$dir/storm" crash >verify.out 2>&1 ||
-			{ cat "storm-$dir.out" verify.out; f3_fail "round $round: $dir/storm"; }
+	for dir in v m w d; do
+		# Killed before the storm had begun: there is nothing to compare.
+		if [ -s "manifest-$dir.0" ]; then
+			F3_MANIFEST=manifest-$dir f3_storm_verify "$F3_MNT/$dir/storm" crash \
+				>verify.out 2>&1 ||
+				{ cat "storm-$dir.out" verify.out; f3_fail "round $round: $dir/storm"; }
+		fi
 		rm -rf "${F3_MNT:?}/$dir/storm"
 	done
 	for dir in wal delete; do
@@ -76,12 +85,15 @@ verify()
 	done
 }
 
-enough() { [ "$(cat manifest-[vm].* 2>/dev/null | wc -l)" -ge $1 ]; }
+enough() { [ "$(cat manifest-[vmwd].* 2>/dev/null | wc -l)" -ge $1 ]; }
 
 # Steps at which a daemon dies, and how often they are passed about in a round.
 points=(meta.before-commit=900 meta.after-commit=900 create.taken=200 stock.made=300
 	change.on-disk=100 truncate.on-disk=20 seal.probed=300 file.before-unlink=100
-	file.after-unlink=100 sync.data=40)
+	file.after-unlink=100 sync.data=40 journal.before-request=100 journal.after-result=100
+	stage.before-put=60 stage.after-put=60 stage.before-commit=60 stage.after-commit=60
+	stage.before-complete=4 stage.after-complete=4
+	recover.counted=2 recover.reaped=2 recover.sealed=8)
 
 f3_start
 for ((round = 1; round <= kills; round++)); do
