@@ -4,6 +4,7 @@
 # shellcheck source=tests/functional/lib.sh
 . "$F3_SRCDIR/tests/functional/lib.sh"
 f3_requires root fuse python3
+case ${F3_SANITIZE:-} in *thread*) f3_skip "ThreadSanitizer has a thread that wakes up by itself" ;; esac
 f3_volume data -
 printf '\n[metrics]\nlisten = 127.0.0.1:%s\n' $((20000 + $$ % 20000)) >>"$F3_CONF"
 f3_start
