@@ -37,7 +37,8 @@ except OSError:
 P
 }
 
-# Are all threads of the daemon as it was started: on its CPUs, of normal class?
+# Are all threads of the daemon as it was started: on its CPUs (those of rings each on its own), of
+# normal class?
 at_rest()
 {
 	python3 - "$F3_PID" <<'P'
@@ -45,7 +46,9 @@ import os, sys
 pid = int(sys.argv[1])
 cpus = os.sched_getaffinity(pid)
 for tid in map(int, os.listdir(f'/proc/{pid}/task')):
-    if os.sched_getaffinity(tid) != cpus or os.sched_getscheduler(tid) != os.SCHED_OTHER:
+    ring = open(f'/proc/{pid}/task/{tid}/comm').read().startswith('fuse-ring-')
+    away = os.sched_getaffinity(tid) != cpus and not ring
+    if away or os.sched_getscheduler(tid) != os.SCHED_OTHER:
         sys.exit(f'thread {tid} is not at rest')
 P
 }
@@ -89,17 +92,21 @@ for p in "${workers[@]}"; do wait "$p" || f3_bad "one of many programs failed"; 
 f3_until 60 at_rest || f3_bad "after many programs: $(at_rest 2>&1)"
 
 # CPU hogs on the client's CPU: whoever is idle-class there gets nothing. The work goes on.
-hogs=()
-for _ in 1 2; do
-	python3 -c 'import os, sys
+hogged()
+{
+	local hogs=()
+	for _ in 1 2; do
+		python3 -c 'import os, sys
 os.sched_setaffinity(0, [int(sys.argv[1])])
 while os.getppid() == int(sys.argv[2]): pass' "$first" $$ &
-	hogs+=($!)
-done
-work "$d/hogged" 1000 "$first" || f3_bad "with hogs on its CPU a program failed"
-kill "${hogs[@]}"
-wait "${hogs[@]}" 2>/dev/null
-f3_until 60 at_rest || f3_bad "after hogs: $(at_rest 2>&1)"
+		hogs+=($!)
+	done
+	work "$d/hogged" 1000 "$first" || f3_bad "with hogs on its CPU a program failed"
+	kill "${hogs[@]}"
+	wait "${hogs[@]}" 2>/dev/null
+	f3_until 60 at_rest || f3_bad "after hogs: $(at_rest 2>&1)"
+}
+hogged
 
 # The daemon is confined to one CPU, the client works on another: nobody leaves the confinement.
 taskset -a -p -c "$last" "$F3_PID" >/dev/null
@@ -123,6 +130,24 @@ f3_eq "sprints" "$(sprints)" 0
 f3_match "why" "$(ctl --json status | jq -r .sprint_reason)" configuration
 f3_stop
 f3_set reader-affinity=auto
+
+# The threads of rings have their CPU anyway, and change their class only.
+read -r uring 2>/dev/null </sys/module/fuse/parameters/enable_uring
+if [ "${uring:-N}" = Y ]; then
+	f3_set transport=io_uring
+	f3_start
+	work "$d/ring" 2000 - || f3_bad "the program failed"
+	f3_until 60 at_rest || f3_bad "rings: $(at_rest 2>&1)"
+	hogged
+	work "$d/rings_to_the_end" 0 - &
+	worker=$!
+	f3_until 60 test -d "$d/rings_to_the_end"
+	f3_stop
+	wait "$worker" || f3_bad "the program that worked until the end failed"
+	f3_set transport=classic
+else
+	echo "not tried, the kernel has fuse.enable_uring off: the transport io_uring"
+fi
 
 # A handler that hangs, most likely that of the sprinting thread: others are answered.
 if F3_DEBUG_POINTS="none=exit" f3d --version >/dev/null 2>&1; then
