@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <popt.h>
 #include <pthread.h>
 #include <signal.h>
@@ -375,6 +376,9 @@ int main(int argc, char **argv)
 	struct f3_conf *conf = NULL;
 	int r;
 
+	/* Each thread that finds the others busy would get a heap of its own, eight for each CPU, and
+	 * what is free in one does not serve another. */
+	mallopt(M_ARENA_MAX, 4);
 	if (f3_debug_init(&err)) {
 		fprintf(stderr, "f3d: %s\n", err.text);
 		return EXIT_USAGE;

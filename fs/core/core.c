@@ -26,12 +26,15 @@
 #include "fs/core/inode.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/node.h"
+#include "fs/core/rest.h"
 #include "fs/core/sealer.h"
 #include "fs/core/volume.h"
 
 #define RING_DEPTH 256
 #define QUEUE_MAX 65536
 #define MEMORY_RESERVED (32ull << 20) /* code, stacks, what no account counts */
+#define PROCESS_BYTES (48ull << 20) /* of one that has just started, shared libraries and all */
+#define MEMORY_SHARE_MIN (4ull << 20)
 
 static int make_memory_dir(struct f3_core *core, struct f3_err *err)
 {
@@ -111,12 +114,24 @@ static int make_root(struct f3_core *core)
 	return r;
 }
 
+/* What each of the three large caches may take: the database's blocks, its changes not yet written
+ * out, and inodes. Less than half of what is left beside the process itself: heaps have gaps, and
+ * the database needs room to rearrange its files. */
+static uint64_t memory_share(uint64_t limit)
+{
+	uint64_t share = limit / 8, left = limit > PROCESS_BYTES ? limit - PROCESS_BYTES : 0;
+
+	if (share > left / 8)
+		share = left / 8;
+	return share > MEMORY_SHARE_MIN ? share : MEMORY_SHARE_MIN;
+}
+
 static int open_database(struct f3_core *core, struct f3_err *err)
 {
 	uint64_t limit = f3_budget_limit(core->budget);
 	const struct f3_kv_options kv_opt = {
-		.block_cache_bytes = limit / 8,
-		.write_buffer_bytes = limit / 8,
+		.block_cache_bytes = memory_share(limit),
+		.write_buffer_bytes = memory_share(limit),
 		.create = true,
 	};
 	struct f3_meta_options opt = { .read_only = false };
@@ -242,7 +257,7 @@ int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct 
 	if (!r)
 		r = open_database(core, err);
 	if (!r) {
-		r = f3_itable_new(core, limit / 8, &core->itable);
+		r = f3_itable_new(core, memory_share(f3_budget_limit(core->budget)), &core->itable);
 		if (r)
 			f3_err_set(err, r, "out of memory");
 	}
@@ -262,6 +277,8 @@ int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct 
 		r = f3_journal_load(core, err);
 	if (!r)
 		r = f3_file_recover(core, err);
+	if (!r)
+		r = f3_rest_new(core, &core->rest);
 	if (!r)
 		f3_journal_go(core);
 	if (r) {
@@ -327,6 +344,8 @@ void f3_core_stop(struct f3_core *core)
 		f3_itable_each(core, stop_fill, core);
 	f3_timers_stop();
 	f3_workq_free(core->transfer);
+	f3_rest_free(core->rest);
+	core->rest = NULL;
 	f3_itable_free(core->itable);
 	f3_evict_stop(core);
 	f3_watcher_free(core->watcher);

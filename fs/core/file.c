@@ -577,6 +577,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 		if (!inode->opens) {
 			close_fd = inode->fd;
 			inode->fd = -1;
+			inode->touched = false;
 		}
 		f3_waiters_collect(&inode->seal_waiters, 0, &ready);
 	}
@@ -598,6 +599,26 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 	if (resume)
 		f3_move_resume(core, inode);
 	return 0;
+}
+
+void f3_file_settle(struct f3_core *core, struct f3_inode *inode)
+{
+	const struct f3_inode_rec *rec = &inode->rec;
+	int64_t was_ns;
+	struct f3_batch *b;
+
+	f3_lock(&inode->lock);
+	if (inode->touched && !inode->opens && !inode->dead && rec->backing &&
+	    rec->state != F3_STATE_WRITING && !inode->extents) {
+		was_ns = rec->atime_ns;
+		inode->touched = look(core, inode) != 0;
+		if (rec->atime_ns != was_ns && !f3_batch_new(core->meta, &b)) {
+			f3_batch_put_inode(b, rec);
+			(void)f3_batch_commit(b); /* then it is as old as it was */
+			f3_batch_free(b);
+		}
+	}
+	f3_unlock(&inode->lock);
 }
 
 void f3_file_stat_rec(const struct f3_inode_rec *rec, struct stat *ret_st)

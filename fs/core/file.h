@@ -61,6 +61,9 @@ int f3_file_fd(struct f3_core *core, struct f3_inode *inode);
 /* One of its own, for reads that leave the file's atime as it is. The caller closes it. */
 int f3_file_fd_noatime(struct f3_inode *inode);
 
+/* Keeps what native readers did to the times of a file that nobody has open any more. */
+void f3_file_settle(struct f3_core *core, struct f3_inode *inode);
+
 /* Attributes as stat(2) shows them, asking the backing file where it knows better. */
 int f3_file_stat(struct f3_core *core, struct f3_inode *inode, struct stat *ret_st);
 /* The same from a record alone. */

@@ -10,6 +10,7 @@
 
 #include "fs/core/escape.h"
 #include "fs/core/file.h"
+#include "fs/core/rest.h"
 #include "fs/core/volume.h"
 
 #include "fs/core/fill.h"
@@ -27,6 +28,7 @@ struct shard {
 	size_t n_buckets, n;
 	struct f3_inode idle; /* list head: idle.idle_next is the least recently used */
 	uint64_t idle_bytes;
+	uint64_t work;
 };
 
 struct f3_itable {
@@ -120,6 +122,17 @@ static void inode_free(struct f3_core *core, struct f3_inode *inode)
 	f3_inode_rec_done(&inode->rec);
 	f3_lock_done(&inode->lock);
 	free(inode);
+}
+
+/* Of a list linked by hash_next. No lock, no references left. */
+static void free_all(struct f3_core *core, struct f3_inode *inodes)
+{
+	while (inodes) {
+		struct f3_inode *next = inodes->hash_next;
+
+		inode_free(core, inodes);
+		inodes = next;
+	}
 }
 
 void f3_itable_free(struct f3_itable *t)
@@ -366,6 +379,7 @@ void f3_inode_put(struct f3_core *core, struct f3_inode *inode)
 		inode->backing_id = 0;
 	}
 	idle_add(t, s, inode);
+	s->work++;
 	while (s->idle_bytes > t->max_idle_bytes && s->idle.idle_next != &s->idle) {
 		struct f3_inode *victim = s->idle.idle_next;
 
@@ -377,12 +391,8 @@ void f3_inode_put(struct f3_core *core, struct f3_inode *inode)
 	f3_unlock(&s->lock);
 	if (drop_backing && core->kernel.backing_close)
 		core->kernel.backing_close(core->kernel.arg, drop_backing);
-	while (victims) {
-		struct f3_inode *next = victims->hash_next;
-
-		inode_free(core, victims);
-		victims = next;
-	}
+	free_all(core, victims);
+	f3_rest_stir(core->rest);
 }
 
 void f3_inode_forget(struct f3_core *core, uint64_t ino)
@@ -462,14 +472,45 @@ bool f3_itable_drop_volume(struct f3_core *core, const struct f3_volume *v)
 			}
 		}
 		f3_unlock(&s->lock);
-		while (victims) {
-			struct f3_inode *next = victims->hash_next;
-
-			inode_free(core, victims);
-			victims = next;
-		}
+		free_all(core, victims);
 	}
 	return all;
+}
+
+void f3_itable_trim(struct f3_core *core, uint64_t max_idle_bytes)
+{
+	for (unsigned i = 0; i < SHARDS; i++) {
+		struct shard *s = &core->itable->shards[i];
+		struct f3_inode *victims = NULL, *next;
+
+		f3_lock(&s->lock);
+		for (struct f3_inode *inode = s->idle.idle_next;
+		     inode != &s->idle && s->idle_bytes > max_idle_bytes / SHARDS; inode = next) {
+			next = inode->idle_next;
+			if (inode->dead || inode->touched)
+				continue;
+			idle_del(core->itable, s, inode);
+			remove_(s, inode);
+			inode->hash_next = victims;
+			victims = inode;
+		}
+		f3_unlock(&s->lock);
+		free_all(core, victims);
+	}
+}
+
+uint64_t f3_itable_work(struct f3_core *core)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < SHARDS; i++) {
+		struct shard *s = &core->itable->shards[i];
+
+		f3_lock(&s->lock);
+		sum += s->work;
+		f3_unlock(&s->lock);
+	}
+	return sum;
 }
 
 void f3_itable_stats(struct f3_core *core, uint64_t *ret_inodes, uint64_t *ret_bytes)

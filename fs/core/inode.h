@@ -127,6 +127,11 @@ void f3_itable_each(struct f3_core *core, void (*fn)(void *arg, struct f3_inode 
 		    void *arg);
 /* Drops every inode of the volume that nobody holds. False: some are held. */
 bool f3_itable_drop_volume(struct f3_core *core, const struct f3_volume *v);
+/* Lets go of inodes nobody holds, the longest unused first, until those left take no more than this.
+ * What can only be had from here stays: files without a name, times not settled. */
+void f3_itable_trim(struct f3_core *core, uint64_t max_idle_bytes);
+/* Counts inodes let go by operations: while it changes, there is work. */
+uint64_t f3_itable_work(struct f3_core *core);
 void f3_itable_stats(struct f3_core *core, uint64_t *ret_inodes, uint64_t *ret_bytes);
 
 /* The path of an inode inside its volume ("/a/b", "/" for its root), through rec.parent.

@@ -76,6 +76,10 @@ struct f3_kv_ops {
 	 * close are there, batch_new is -EROFS. Closed before the store is. */
 	int (*snapshot)(struct f3_kv *kv, struct f3_kv **ret_view);
 
+	/* Writes out changes that are kept in memory if they take more than buffer_bytes, and drops
+	 * what is cached beyond cache_bytes. The limits stay what they were. */
+	void (*rest)(struct f3_kv *kv, uint64_t cache_bytes, uint64_t buffer_bytes);
+
 	/* Estimates. */
 	void (*stats)(struct f3_kv *kv, uint64_t *ret_disk_bytes, uint64_t *ret_mem_bytes);
 	void (*close)(struct f3_kv *kv);

@@ -486,6 +486,11 @@ uint64_t f3_meta_seed(const struct f3_meta *m)
 	return m->seed;
 }
 
+void f3_meta_rest(struct f3_meta *m, uint64_t cache_bytes, uint64_t buffer_bytes)
+{
+	m->kv->ops->rest(m->kv, cache_bytes, buffer_bytes);
+}
+
 void f3_meta_stats(struct f3_meta *m, uint64_t *ret_disk_bytes, uint64_t *ret_mem_bytes)
 {
 	m->kv->ops->stats(m->kv, ret_disk_bytes, ret_mem_bytes);

@@ -139,6 +139,9 @@ void f3_batch_del_volume(struct f3_batch *b, uint32_t id);
 
 /* Group commit of the log: everything committed before the call is on the disk after it. */
 int f3_meta_sync(struct f3_meta *m);
+/* Nothing happens any more: changes kept in memory are written out if they take more than
+ * buffer_bytes, and the cache goes down to cache_bytes. */
+void f3_meta_rest(struct f3_meta *m, uint64_t cache_bytes, uint64_t buffer_bytes);
 void f3_meta_stats(struct f3_meta *m, uint64_t *ret_disk_bytes, uint64_t *ret_mem_bytes);
 
 #endif

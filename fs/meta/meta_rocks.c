@@ -54,6 +54,8 @@ struct rocks {
 	char *dir;
 	bool read_only;
 	rocksdb_t *db;
+	rocksdb_cache_t *cache; /* shared by the families */
+	uint64_t cache_bytes;
 	rocksdb_column_family_handle_t *handles[F3_CF_MAX + 1]; /* the last: "default", unused */
 	rocksdb_readoptions_t *read;
 	rocksdb_writeoptions_t *write;
@@ -553,20 +555,26 @@ static uint64_t disk_bytes(const char *dir)
 	return sum;
 }
 
-static void rocks_stats(struct f3_kv *kv, uint64_t *ret_disk_bytes, uint64_t *ret_mem_bytes)
+static uint64_t memtable_bytes(struct rocks *r)
 {
-	static const char *const per_family[] = { "rocksdb.cur-size-all-mem-tables",
-						  "rocksdb.estimate-table-readers-mem" };
-	struct rocks *r = rocks_of(kv);
 	uint64_t sum = 0, v;
 
-	/* The cache is shared: any family tells the whole of it. */
-	if (rocksdb_property_int_cf(r->db, r->handles[0], "rocksdb.block-cache-usage", &v) == 0)
-		sum = v;
 	for (int cf = 0; cf < F3_CF_MAX; cf++)
-		for (unsigned i = 0; i < sizeof(per_family) / sizeof(per_family[0]); i++)
-			if (rocksdb_property_int_cf(r->db, r->handles[cf], per_family[i], &v) == 0)
-				sum += v;
+		if (rocksdb_property_int_cf(r->db, r->handles[cf],
+					    "rocksdb.cur-size-all-mem-tables", &v) == 0)
+			sum += v;
+	return sum;
+}
+
+static void rocks_stats(struct f3_kv *kv, uint64_t *ret_disk_bytes, uint64_t *ret_mem_bytes)
+{
+	struct rocks *r = rocks_of(kv);
+	uint64_t sum = rocksdb_cache_get_usage(r->cache) + memtable_bytes(r), v;
+
+	for (int cf = 0; cf < F3_CF_MAX; cf++)
+		if (rocksdb_property_int_cf(r->db, r->handles[cf],
+					    "rocksdb.estimate-table-readers-mem", &v) == 0)
+			sum += v;
 	*ret_disk_bytes = disk_bytes(r->dir);
 	*ret_mem_bytes = sum;
 }
@@ -588,6 +596,20 @@ static void write_out(struct rocks *r)
 	rocksdb_flushoptions_destroy(wait);
 }
 
+static void rocks_rest(struct f3_kv *kv, uint64_t cache_bytes, uint64_t buffer_bytes)
+{
+	struct rocks *r = rocks_of(kv);
+
+	/* Not on a full disk: that would only take what is left there. */
+	if (!r->read_only && f3_meta_space_level(&r->space) == F3_META_SPACE_AMPLE &&
+	    memtable_bytes(r) > buffer_bytes)
+		write_out(r);
+	if (cache_bytes < r->cache_bytes) {
+		rocksdb_cache_set_capacity(r->cache, cache_bytes);
+		rocksdb_cache_set_capacity(r->cache, r->cache_bytes);
+	}
+}
+
 static void rocks_close(struct f3_kv *kv)
 {
 	struct rocks *r;
@@ -606,6 +628,7 @@ static void rocks_close(struct f3_kv *kv)
 			rocksdb_column_family_handle_destroy(r->handles[cf]);
 		rocksdb_close(r->db);
 	}
+	rocksdb_cache_destroy(r->cache);
 	rocksdb_readoptions_destroy(r->read);
 	rocksdb_writeoptions_destroy(r->write);
 	if (r->synced_fd >= 0)
@@ -631,15 +654,16 @@ static const struct f3_kv_ops rocks_ops = {
 	.iter_next = rocks_iter_next,
 	.iter_free = rocks_iter_free,
 	.snapshot = rocks_snapshot,
+	.rest = rocks_rest,
 	.stats = rocks_stats,
 	.close = rocks_close,
 };
 
 /* NULL and RocksDB's text in *ret_text (owned by the caller) if it does not open. */
 static rocksdb_t *open_with(const char *dir, const struct f3_kv_options *opt, int compression,
-			    rocksdb_column_family_handle_t **handles, char **ret_text)
+			    rocksdb_cache_t *cache, rocksdb_column_family_handle_t **handles,
+			    char **ret_text)
 {
-	rocksdb_cache_t *cache = rocksdb_cache_create_lru(opt->block_cache_bytes);
 	rocksdb_options_t *families[F3_CF_MAX + 1];
 	rocksdb_options_t *o = database_options(opt);
 	rocksdb_t *db;
@@ -657,7 +681,6 @@ static rocksdb_t *open_with(const char *dir, const struct f3_kv_options *opt, in
 	for (int cf = 0; cf <= F3_CF_MAX; cf++)
 		rocksdb_options_destroy(families[cf]);
 	rocksdb_options_destroy(o);
-	rocksdb_cache_destroy(cache); /* the families hold it */
 	return db;
 }
 
@@ -736,6 +759,8 @@ int f3_meta_rocks_open(const char *dir, const struct f3_kv_options *opt, struct 
 	f3_lock_init(&r->lock, F3_RANK_QUEUE);
 	r->read = rocksdb_readoptions_create();
 	r->write = rocksdb_writeoptions_create();
+	r->cache_bytes = opt->block_cache_bytes;
+	r->cache = rocksdb_cache_create_lru(opt->block_cache_bytes);
 	if (!r->dir) {
 		error = f3_err_set(err, -ENOMEM, "out of memory");
 		goto fail;
@@ -744,11 +769,11 @@ int f3_meta_rocks_open(const char *dir, const struct f3_kv_options *opt, struct 
 	error = open_files(r, opt->create && !opt->read_only, err);
 	if (error)
 		goto fail;
-	r->db = open_with(dir, opt, rocksdb_lz4_compression, r->handles, &text);
+	r->db = open_with(dir, opt, rocksdb_lz4_compression, r->cache, r->handles, &text);
 	if (!r->db && strstr(text, "not linked with the binary")) {
 		rocksdb_free(text);
 		text = NULL;
-		r->db = open_with(dir, opt, rocksdb_no_compression, r->handles, &text);
+		r->db = open_with(dir, opt, rocksdb_no_compression, r->cache, r->handles, &text);
 	}
 	if (!r->db) {
 		error = f3_rocks_open_error(dir, text, err);

@@ -161,6 +161,13 @@ static void fault_stats(struct f3_kv *kv, uint64_t *ret_disk_bytes, uint64_t *re
 	f->inner->ops->stats(f->inner, ret_disk_bytes, ret_mem_bytes);
 }
 
+static void fault_rest(struct f3_kv *kv, uint64_t cache_bytes, uint64_t buffer_bytes)
+{
+	struct fault *f = fault_of(kv);
+
+	f->inner->ops->rest(f->inner, cache_bytes, buffer_bytes);
+}
+
 static void fault_close(struct f3_kv *kv)
 {
 	struct fault *f = fault_of(kv);
@@ -191,6 +198,7 @@ int f3_kv_fault_new(struct f3_kv *inner, struct f3_kv **ret_kv)
 	f->ops.iter_next = fault_iter_next;
 	f->ops.iter_free = fault_iter_free;
 	f->ops.snapshot = fault_snapshot;
+	f->ops.rest = fault_rest;
 	f->ops.stats = fault_stats;
 	f->ops.close = fault_close;
 	f->kv.ops = &f->ops;
