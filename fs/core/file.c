@@ -201,8 +201,11 @@ static int mark_writing(struct f3_core *core, struct f3_inode *inode)
 	struct f3_batch *b;
 	int r;
 
-	if (inode->rec.state == F3_STATE_WRITING)
+	if (inode->rec.state == F3_STATE_WRITING) {
+		/* A commit that lost a race is history also where the sealer has not come by yet. */
+		inode->rec.error = 0;
 		return 0;
+	}
 	if (inode->dead) {
 		inode->rec.state = F3_STATE_WRITING;
 		return 0;
