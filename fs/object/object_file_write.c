@@ -36,6 +36,13 @@ static int body_chunk(struct f3_obj_op *op, uint64_t done, size_t want, char *bu
 	return 0;
 }
 
+/* Zeros in the midst of a body are holes of the object; what may have been there goes. */
+static bool left_out(int fd, const char *p, size_t n, uint64_t off)
+{
+	return !p[0] && !memcmp(p, p + 1, n - 1) &&
+	       !fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)n);
+}
+
 int f3_objfile_write_body(struct f3_objfile_job *job, int fd, uint64_t off, uint32_t *ret_crc32c)
 {
 	struct f3_obj_op *op = job->op;
@@ -61,7 +68,9 @@ int f3_objfile_write_body(struct f3_objfile_job *job, int fd, uint64_t off, uint
 			break;
 		/* of the very bytes that go out: the file they come from may change any time */
 		crc = f3_crc32c(crc, p, n);
-		r = f3_objfile_write_all(fd, p, n, off + done);
+		/* Its end makes the file as long as it has to be. */
+		if (done + n == op->len || !left_out(fd, p, n, off + done))
+			r = f3_objfile_write_all(fd, p, n, off + done);
 		done += n;
 	}
 	free(buf);
