@@ -4,6 +4,7 @@
 #include "fs/core/journal_impl.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -315,6 +316,23 @@ static bool below(const char *key, const char *dir)
 	size_t len = strlen(dir);
 
 	return !strncmp(key, dir, len) && (key[len] == '\0' || key[len] == '/');
+}
+
+int f3_dag_key_before(struct f3_journal_gate *gate, char *key)
+{
+	const struct f3_journal_task *t;
+
+	TAILQ_FOREACH_REVERSE(t, &gate->barriers, f3_task_list, of_barriers) {
+		char before[F3_KEY_MAX + 1];
+
+		if (t->state == F3_TASK_HELD || !(t->how & F3_JOURNAL_ACKED) || !below(key, t->to))
+			continue;
+		if (snprintf(before, sizeof(before), "%s%s", t->from, key + strlen(t->to)) >=
+		    (int)sizeof(before))
+			return -ENAMETOOLONG;
+		memcpy(key, before, strlen(before) + 1);
+	}
+	return 0;
 }
 
 bool f3_dag_covers(struct f3_journal_gate *gate, uint64_t ino, const char *key)

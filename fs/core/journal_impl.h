@@ -112,6 +112,9 @@ int f3_dag_add(struct f3_journal_task *t, const struct f3_journal_entry *e);
 int f3_dag_add_wait(struct f3_journal_task *t, uint64_t dir, bool all);
 /* It is over: leaves the tables. Those that waited for it only are appended to `ready`. */
 void f3_dag_remove(struct f3_journal_task *t, struct f3_task_list *ready);
+/* The key before the renames of directories that are still to be told to the store, of one that is
+ * after them. key has room for F3_KEY_MAX bytes and a NUL. -ENAMETOOLONG. */
+int f3_dag_key_before(struct f3_journal_gate *gate, char *key);
 bool f3_dag_covers(struct f3_journal_gate *gate, uint64_t ino, const char *key);
 /* Nothing but itself concerns the inode, and nothing the directory it is: RMDIR after MKDIR. */
 bool f3_dag_alone(struct f3_journal_task *t, struct f3_journal_task *marker);

@@ -142,7 +142,7 @@ static int send_marker(struct f3_journal_call *call, struct f3_inode *inode)
 	struct f3_obj_op op;
 	struct seen seen;
 	char key[F3_KEY_MAX + 1];
-	int r = f3_inode_key(call->core, inode->ino, key, sizeof(key));
+	int r = f3_journal_key(call->volume, inode->ino, key);
 
 	if (!r)
 		r = take_attr(call, inode, &a);
@@ -665,7 +665,7 @@ static int carry_rename_dir(struct f3_journal_call *call)
 		if (r == F3_OBJ_AMBIGUOUS || r == -ENOENT)
 			r = rename_settle(call, r, &info);
 		/* Others have put something under the new name: what is ours joins it. */
-		if (r == -ENOTEMPTY && call->acked)
+		if ((r == -ENOTEMPTY || r == -EEXIST) && call->acked)
 			r = rename_tree(call, &info);
 	} else {
 		r = rename_tree(call, &info);

@@ -859,6 +859,19 @@ void f3_journal_health(struct f3_volume *v, int result, const char *message)
 			    (double)down_ns / 1e9);
 }
 
+int f3_journal_key(struct f3_volume *v, uint64_t ino, char *out)
+{
+	struct f3_journal_run *j = v->stages->j;
+	int r = f3_inode_key(j->core, ino, out, F3_KEY_MAX + 1);
+
+	if (r)
+		return r;
+	f3_lock(&j->lock);
+	r = f3_dag_key_before(v->stages, out);
+	f3_unlock(&j->lock);
+	return r;
+}
+
 bool f3_journal_covers(struct f3_volume *v, uint64_t ino, const char *key)
 {
 	bool covers;

@@ -78,6 +78,11 @@ int f3_journal_tell(struct f3_volume *v, struct f3_journal_entry *e,
 int f3_journal_wait_volume(struct f3_core *core, uint32_t volume, struct f3_waiter *w);
 int f3_journal_wait_dir(struct f3_core *core, uint64_t dir, struct f3_waiter *w);
 
+/* The key of an inode's object for an entry that runs now: directories may have been renamed here
+ * since it was announced, which the store is told after it. out: F3_KEY_MAX bytes and a NUL. As
+ * f3_inode_key, and -ENAMETOOLONG. */
+int f3_journal_key(struct f3_volume *v, uint64_t ino, char *out);
+
 /* Is something announced that will change, or has changed without the names here showing it yet,
  * what the store has under this key, or this inode's object? Then what the store says counts for
  * nothing. */

@@ -452,9 +452,10 @@ static int after(struct renaming *rn)
 	f3_lock(&inode->lock);
 	writing = inode->rec.state == F3_STATE_WRITING;
 	f3_unlock(&inode->lock);
-	if (!rn->resend || rn->place.class_ != F3_CLASS_DURABLE || writing)
-		return 0;
-	return f3_ns_commit_wait(rn->core, inode);
+	/* What it has to say was or will be said to those who wrote it, and the names have changed. */
+	if (rn->resend && rn->place.class_ == F3_CLASS_DURABLE && !writing)
+		(void)f3_ns_commit_wait(rn->core, inode);
+	return 0;
 }
 
 /* Commits of both files stop while their names change. -F3_EWAIT. */

@@ -263,7 +263,7 @@ static int take(struct f3_sending *s)
 static int prepare(struct f3_sending *s)
 {
 	struct f3_inode *inode = s->st->inode;
-	int r = f3_inode_key(s->st->core, inode->ino, s->key, sizeof(s->key));
+	int r = f3_journal_key(inode->volume, inode->ino, s->key);
 
 	if (r)
 		return r == -ENOENT ? F3_STAGE_NOTHING : r;
