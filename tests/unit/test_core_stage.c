@@ -651,6 +651,34 @@ START_TEST(rename_of_what_is_going_up)
 }
 END_TEST
 
+/* What is not up yet below a directory that is renamed goes to where the directory is in the store
+ * at that time: the new place would be in the rename's way, or be overwritten by it. */
+START_TEST(directory_moves_before_its_files_are_up)
+{
+	ck_assert_int_eq(whole_mkdir("d"), 0);
+	ck_assert_int_eq(whole_mkdir("d/e"), 0);
+	ck_assert_int_eq(whole_put("d/e/a", "one", 3), 0);
+	whole_settle();
+	ck_assert_int_eq(whole_put("d/e/a", "two", 3), 0);
+	ck_assert_int_eq(whole_put("d/e/b", "new", 3), 0);
+	ck_assert_int_eq(whole_mkdir("d/f"), 0);
+	ck_assert_int_eq(whole_rename("d", "n", (unsigned)_i), 0);
+	ck_assert_int_eq(whole_rename("n/e", "m", (unsigned)_i), 0);
+	ck_assert_int_eq(whole_put("m/c", "late", 4), 0);
+	whole_settle();
+	store_is("m/a", "two", 3);
+	store_is("m/b", "new", 3);
+	store_is("m/c", "late", 4);
+	ck_assert(store_has("n/f"));
+	ck_assert(!store_has("n/e"));
+	ck_assert(!store_has("d"));
+	ck_assert_int_eq(whole_state("m/a"), F3_STATE_CLEAN);
+	whole_restart();
+	ck_assert_uint_ne(whole_ino("m/a"), 0);
+	ck_assert_uint_eq(whole_ino("d"), 0);
+}
+END_TEST
+
 START_TEST(writeback_survives)
 {
 	static const enum f3_obj_type types[] = { F3_OBJ_PUT, F3_OBJ_MKDIR, F3_OBJ_RENAME,
@@ -821,6 +849,8 @@ static Suite *suite(void)
 	tcase_add_test(wb, born_and_deleted);
 	tcase_add_test(wb, directory_born_and_removed);
 	tcase_add_test(wb, rename_of_what_is_going_up);
+	/* without and with RENAME_NOREPLACE */
+	tcase_add_loop_test(wb, directory_moves_before_its_files_are_up, 0, 2);
 	tcase_add_loop_test(wb, writeback_survives, 0, N_FAULTS);
 	suite_add_tcase(s, wb);
 	tcase_add_checked_fixture(big, durable, whole_stop);
