@@ -17,6 +17,9 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/core/escape.h"
+#include "fs/core/file.h"
+#include "fs/core/namespace.h"
 #include "fs/core/store_attr.h"
 #include "fs/core/store_op.h"
 
@@ -403,6 +406,45 @@ static int know_source(struct f3_journal_call *call)
 	return 0;
 }
 
+/* Another file may have replaced the renamed one before the store had heard of that: its first PUT
+ * is conditional on the object it replaces, which is another one (has another etag) from now on. */
+static int pass_on(struct f3_journal_call *call, const struct f3_obj_info *info)
+{
+	const struct f3_journal_entry *e = call->e;
+	const char *object = strrchr(e->key2, '/');
+	struct f3_lock *names = f3_names_lock(call->core, e->dir2);
+	struct f3_inode *inode = NULL;
+	char name[F3_NAME_MAX + 1];
+	struct f3_meta_name found;
+	struct f3_batch *b;
+	int r;
+
+	object = object ? object + 1 : e->key2;
+	if (f3_escape_name(object, strlen(object), false, name))
+		return 0;
+	r = f3_batch_new(call->core->meta, &b);
+	if (r)
+		return r;
+	f3_lock(names);
+	r = f3_meta_get_name(call->core->meta, e->dir2, name, strlen(name), &found);
+	if (!r && found.ino != e->ino)
+		r = f3_inode_get(call->core, found.ino, &inode);
+	if (inode) {
+		f3_lock(&inode->lock);
+		/* One that had an object itself is renamed itself. */
+		if (f3_file_in_store(&inode->rec) && inode->rec.etag[0] && !inode->rec.attempt) {
+			renamed(inode, info);
+			f3_batch_put_inode(b, &inode->rec);
+			r = f3_batch_commit(b);
+		}
+		f3_unlock(&inode->lock);
+	}
+	f3_unlock(names);
+	f3_batch_free(b);
+	f3_inode_put(call->core, inode);
+	return r == -ENOENT || r == -ESTALE ? 0 : r;
+}
+
 static int carry_rename(struct f3_journal_call *call)
 {
 	struct f3_obj_info info = { .size = 0 };
@@ -427,6 +469,8 @@ static int carry_rename(struct f3_journal_call *call)
 		names_went(call, call->e->dir1);
 		return record(call, NULL, NULL);
 	}
+	if (!r)
+		r = pass_on(call, &info);
 	if (r)
 		return r;
 	names_went(call, call->e->dir1);
@@ -675,6 +719,8 @@ static int carry_rename_dir(struct f3_journal_call *call)
 		names_went(call, call->e->dir1);
 		return record(call, NULL, NULL);
 	}
+	if (!r)
+		r = pass_on(call, &info);
 	if (r)
 		return r;
 	names_went(call, call->e->dir1);
