@@ -99,7 +99,8 @@ const struct f3ctl_verb f3ctl_verbs[] = {
 		.help = "show, add and remove volumes while the daemon runs",
 		.more = "An added volume stays over restarts; its settings are those of [volume NAME] in "
 			"f3.conf(5). Only a volume that is not in the configuration can be removed, with "
-			"nothing of it open or dirty; its objects stay in the store.",
+			"nothing of it open or dirty; its objects stay in the store. One that was taken "
+			"out of the configuration is from \"before\": its files stay until it is removed.",
 		.completes = F3CTL_WORDS,
 		.words = "list add remove",
 		.options = f3ctl_volume_options,

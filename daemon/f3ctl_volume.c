@@ -40,7 +40,9 @@ static void add_row(struct f3ctl_table *t, const json_t *v)
 	f3ctl_table_cell_buf(t, &b);
 	f3ctl_text(json_object_get(v, "backing"), "filesystem", &b);
 	f3ctl_table_cell_buf(t, &b);
-	f3ctl_table_cell(t, json_is_true(json_object_get(v, "by_command")) ? "f3ctl" : "config");
+	f3ctl_table_cell(t, json_is_true(json_object_get(v, "by_command")) ? "f3ctl" :
+			    json_is_true(json_object_get(v, "configured")) ? "config" :
+									     "before");
 	f3ctl_text(v, "url", &b);
 	if (!b.len)
 		f3_buf_printf(&b, "-");

@@ -58,10 +58,12 @@ static void add_one(void *arg, struct f3_volume *v)
 	json_object_set_new(volume, "quota_bytes", count(v->quota_bytes));
 	json_object_set_new(volume, "quota_inodes", count(v->quota_inodes));
 	json_object_set_new(volume, "left_bytes",
-			    count(f3_volume_left(list->v->core, v, F3_CLASS_EPHEMERAL)));
+			    count(f3_volume_left(list->v->core, v, f3_volume_place(v))));
 	json_object_set_new(volume, "dirty_bytes", count(v->dirty_bytes));
 	json_object_set_new(volume, "read_only", json_boolean(v->read_only));
 	json_object_set_new(volume, "by_command", json_boolean(v->by_command));
+	json_object_set_new(volume, "configured",
+			    json_boolean(f3_volume_configured(list->v->core, v->name)));
 	json_object_set_new(volume, "backing", caps_json(f3_backing_caps(v->disk)));
 	json_object_set_new(volume, "store", v->store ? store_json(v->store) : json_null());
 	json_array_append_new(list->volumes, volume);

@@ -458,8 +458,7 @@ int f3_ns_readlink(struct f3_core *core, uint64_t ino, char *out, size_t size)
 static int volume_space(struct f3_core *core, struct f3_volume *v, uint64_t *ret_total,
 			uint64_t *ret_left, uint64_t *ret_files)
 {
-	enum f3_class class_ =
-		v->placement.dflt == F3_CLASS_MEMORY ? F3_CLASS_MEMORY : F3_CLASS_EPHEMERAL;
+	enum f3_class class_ = f3_volume_place(v);
 	uint64_t limit = class_ == F3_CLASS_MEMORY ? 0 : f3_evict_limit(core), left;
 	int r = f3_backing_space(f3_volume_backing(v, class_), ret_total, &left, ret_files);
 

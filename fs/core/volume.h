@@ -59,7 +59,10 @@ void f3_volume_each(struct f3_core *core, void (*fn)(void *arg, struct f3_volume
 /* Attach / detach while running (f3ctl). settings: "key=value" lines as in [volume NAME]. */
 int f3_volume_add(struct f3_core *core, const char *name, const char *url, const char *settings,
 		  struct f3_err *err);
-/* -EBUSY while open or dirty; `purge` also drops ephemeral and memory files (else -ENOTEMPTY). */
+/* Does the configuration have it? One that was taken out stays, with defaults, until it is removed. */
+bool f3_volume_configured(struct f3_core *core, const char *name);
+/* -EBUSY while open or dirty, -EPERM while configured; `purge` also drops ephemeral and memory files
+ * (else -ENOTEMPTY). */
 int f3_volume_remove(struct f3_core *core, const char *name, bool purge, struct f3_err *err);
 
 /* The store a backing file lies in. */
@@ -74,6 +77,12 @@ int f3_volume_charge(struct f3_volume *v, uint64_t bytes, uint64_t inodes);
 void f3_volume_uncharge(struct f3_volume *v, uint64_t bytes, uint64_t inodes);
 /* Counts growth that has happened already (a passthrough writer's). */
 void f3_volume_account(struct f3_volume *v, int64_t bytes);
+/* Where files that nothing else is said of lie: F3_CLASS_MEMORY, or F3_CLASS_EPHEMERAL for the
+ * disk. */
+static inline enum f3_class f3_volume_place(const struct f3_volume *v)
+{
+	return v->placement.dflt == F3_CLASS_MEMORY ? F3_CLASS_MEMORY : F3_CLASS_EPHEMERAL;
+}
 /* Bytes left under quota and on the disk. */
 uint64_t f3_volume_left(struct f3_core *core, struct f3_volume *v, enum f3_class backing_class);
 /* Whether one more passthrough writer may start: (left - writers x reserve) > reserve. */

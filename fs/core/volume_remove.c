@@ -435,19 +435,25 @@ static void remove_store(const char *top, const char *below, uint32_t id)
 
 /* ---- Removing -------------------------------------------------------------------------------- */
 
-static int check_configured(struct f3_core *core, const char *name, struct f3_err *err)
+bool f3_volume_configured(struct f3_core *core, const char *name)
 {
 	const char *const *names;
 	size_t n = f3_conf_volumes(core->conf, &names);
 
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(names[i], name))
-			return f3_err_set(
-				err, -EPERM,
-				"volume %s is in the configuration and would be back after the "
-				"next start: take it out there and restart first",
-				name);
-	return 0;
+			return true;
+	return false;
+}
+
+static int check_configured(struct f3_core *core, const char *name, struct f3_err *err)
+{
+	if (!f3_volume_configured(core, name))
+		return 0;
+	return f3_err_set(err, -EPERM,
+			  "volume %s is in the configuration and would be back after the next "
+			  "start: take it out there and restart first",
+			  name);
 }
 
 /* The volume is out of the table and all ours. */

@@ -76,3 +76,15 @@ f3_eq "after a restart" "$(volumes)" data
 # The name can be taken again, and the objects are there.
 f3_ok ctl volume add photos "file://$F3_STORE/photos"
 f3_eq "the same objects" "$(cat "$F3_MNT/photos/a/b/f600")" 600
+
+# Taken out of the configuration a volume stays until somebody removes it.
+echo kept >"$F3_MNT/data/kept"
+sed -i '/^\[volume data\]$/d' "$F3_CONF"
+f3_volume memory - default-class=memory
+f3_restart
+f3_match "where they are from" "$(ctl volume list)" 'data .* before .*memory .* config .*photos .* f3ctl '
+f3_eq "left in memory" "$(ctl --json volume list |
+	jq '.volumes[] | select(.name == "memory") | .left_bytes <= 67108864')" true
+f3_eq "its file" "$(cat "$F3_MNT/data/kept")" kept
+f3_ok ctl volume remove --purge data
+f3_eq "without it" "$(volumes)" "memory photos"
