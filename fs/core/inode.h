@@ -101,6 +101,7 @@ struct f3_inode {
 	uint64_t dirty_counted;		/* in the volume's dirty bytes */
 	uint64_t checked_mono_ns;	/* agreed with the store then; 0: never */
 	/* directories */
+	_Atomic uint64_t names_epoch;	/* counts committed changes of its names (ns.h) */
 	uint64_t gone_mono_ns;		/* a name of it was last removed in the store by us */
 	uint64_t listed_mono_ns;	/* all names agreed with the store then */
 	uint32_t inherit_epoch;		/* `inherited` was worked out under this epoch of the core */

@@ -160,6 +160,10 @@ int f3_ns_change_end(struct f3_ns_change *ch, int r)
 {
 	if (!r)
 		r = f3_batch_commit(ch->b);
+	/* After the commit: whoever reads the new number sees the new names. */
+	for (unsigned i = 0; i < F3_NS_CHANGE_MAX; i++)
+		if (ch->inodes[i] && S_ISDIR(ch->inodes[i]->rec.mode))
+			atomic_fetch_add(&ch->inodes[i]->names_epoch, 1);
 	for (unsigned i = 0; r && i < F3_NS_CHANGE_MAX; i++) {
 		if (!ch->inodes[i])
 			continue;

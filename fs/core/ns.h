@@ -41,6 +41,19 @@ void f3_ns_change_begin(struct f3_ns_change *ch, struct f3_batch *b,
 			struct f3_inode *const inodes[F3_NS_CHANGE_MAX]);
 /* Commits, unless r says that it came to nothing. */
 int f3_ns_change_end(struct f3_ns_change *ch, int r);
+/*
+ * What was looked up in a directory before its names lock was taken is still so under the lock if
+ * the epoch that was read before the lookup is: then it need not be looked up again. Only where all
+ * changes of names go through here; the store's go through store_merge.c.
+ */
+static inline uint64_t f3_ns_epoch(const struct f3_inode *dir)
+{
+	return atomic_load(&dir->names_epoch);
+}
+static inline bool f3_ns_unchanged(const struct f3_inode *dir, uint64_t epoch)
+{
+	return !f3_ns_dir_in_store(dir) && f3_ns_epoch(dir) == epoch;
+}
 /* Within one: counts a name in or out and stamps the directory. */
 void f3_ns_dir_count(struct f3_inode *dir, int names, int subdirs, int64_t now_ns,
 		     struct f3_batch *b);

@@ -18,6 +18,8 @@
 #include "fs/core/stage.h"
 #include "fs/core/store_dir.h"
 
+#define EPOCH_NONE UINT64_MAX
+
 /* The name leads to this inode. Reference taken. */
 static int child_of(struct f3_core *core, uint64_t parent, const char *name, size_t len,
 		    struct f3_inode **ret_child)
@@ -91,7 +93,7 @@ bool f3_ns_drop_name(struct f3_inode *inode, int64_t now_ns, struct f3_batch *b)
 		return false;
 	}
 	inode->dead = true;
-	f3_batch_del_inode(b, inode->ino);
+	f3_batch_del_known_inode(b, &inode->rec);
 	return true;
 }
 
@@ -106,7 +108,7 @@ void f3_ns_reap(struct f3_core *core, struct f3_inode *inode)
 	mine = !inode->dead && !inode->opens && (inode->rec.flags & F3_INO_ORPHAN);
 	if (mine) {
 		inode->dead = true;
-		f3_batch_del_inode(b, inode->ino);
+		f3_batch_del_known_inode(b, &inode->rec);
 	}
 	f3_unlock(&inode->lock);
 	if (mine) {
@@ -117,9 +119,10 @@ void f3_ns_reap(struct f3_core *core, struct f3_inode *inode)
 	f3_batch_free(b);
 }
 
-/* The change itself, in one batch together with what the store is or was told. */
+/* The change itself, in one batch together with what the store is or was told. epoch: of dir before
+ * the name was found to lead to child; EPOCH_NONE: it was not looked up. */
 static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *name, size_t len,
-			struct f3_inode *child, struct f3_ns_told *told)
+			struct f3_inode *child, uint64_t epoch, struct f3_ns_told *told)
 {
 	bool is_dir = S_ISDIR(child->rec.mode), died = false;
 	/* A directory's own names are locked too: nothing may be made in it meanwhile. */
@@ -134,9 +137,11 @@ static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *
 	if (r)
 		return r;
 	f3_lock_many(locks, 2);
-	r = f3_meta_get_name(core->meta, dir->ino, name, len, &found);
-	if (!r && found.ino != child->ino)
-		r = -ESTALE;
+	if (!f3_ns_unchanged(dir, epoch)) {
+		r = f3_meta_get_name(core->meta, dir->ino, name, len, &found);
+		if (!r && found.ino != child->ino)
+			r = -ESTALE;
+	}
 	if (!r && is_dir)
 		r = f3_meta_dir_has_names(core->meta, child->ino) ? -ENOTEMPTY : 0;
 	if (!r)
@@ -230,7 +235,7 @@ static int remove_from_store(struct f3_core *core, struct f3_inode *dir, struct 
 }
 
 static int remove_child(struct f3_core *core, struct f3_inode *dir, const char *name, size_t len,
-			struct f3_inode *child, const struct f3_caller *who)
+			struct f3_inode *child, uint64_t epoch, const struct f3_caller *who)
 {
 	bool is_dir = S_ISDIR(child->rec.mode);
 	bool last = (is_dir || child->rec.nlink <= 1) && child->volume->store;
@@ -245,7 +250,7 @@ static int remove_child(struct f3_core *core, struct f3_inode *dir, const char *
 	if (last)
 		r = remove_from_store(core, dir, child, who, &told);
 	if (!r)
-		r = remove_local(core, dir, name, len, child, &told);
+		r = remove_local(core, dir, name, len, child, epoch, &told);
 	held = told.held;
 	f3_ns_told_done(core, &told, r);
 	if (r == -ENOTEMPTY && held)
@@ -269,7 +274,7 @@ void f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *i
 	if (!S_ISDIR(inode->rec.mode) && store_knows(inode) &&
 	    !removal_entry(core, inode, dir->ino, &told.e))
 		(void)f3_ns_tell(dir->volume, told.e, false, &told);
-	r = remove_local(core, dir, name, strlen(name), inode, &told);
+	r = remove_local(core, dir, name, strlen(name), inode, EPOCH_NONE, &told);
 	f3_ns_told_done(core, &told, r);
 	f3_stage_release(core, inode);
 }
@@ -278,17 +283,20 @@ static int remove_name(struct f3_core *core, uint64_t parent, const char *name, 
 		       const struct f3_caller *who)
 {
 	struct f3_inode *dir = NULL, *child = NULL;
+	uint64_t epoch = EPOCH_NONE;
 	size_t len;
 	int r = f3_ns_name_check(name, &len);
 
 	if (!r)
 		r = f3_ns_dir_get(core, parent, &dir);
 	if (!r)
+		epoch = f3_ns_epoch(dir);
+	if (!r)
 		r = child_of(core, parent, name, len, &child);
 	if (!r && is_dir != S_ISDIR(child->rec.mode))
 		r = is_dir ? -ENOTDIR : -EISDIR;
 	if (!r)
-		r = remove_child(core, dir, name, len, child, who);
+		r = remove_child(core, dir, name, len, child, epoch, who);
 	f3_inode_put(core, child);
 	f3_inode_put(core, dir);
 	return r;
@@ -332,7 +340,7 @@ int f3_ns_replay(struct f3_core *core, const struct f3_journal_entry *e)
 		*told.e = *e;
 		r = -ENOENT;
 		if (here && (e->type == F3_JOURNAL_DELETE || e->type == F3_JOURNAL_RMDIR))
-			r = remove_local(core, dir, name, strlen(name), inode, &told);
+			r = remove_local(core, dir, name, strlen(name), inode, EPOCH_NONE, &told);
 		else if (here)
 			r = f3_ns_rename_replayed(core, dir, name, inode, &told);
 		/* Nothing to change, or it cannot be changed any more: what the store shows counts. */

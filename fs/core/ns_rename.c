@@ -40,6 +40,7 @@ struct side {
 	const char *name;
 	size_t len;
 	struct f3_inode *inode; /* NULL: no such name */
+	uint64_t epoch; /* of the directory, before it was looked up */
 	bool in_store; /* an object or marker stands for it */
 	char key[F3_KEY_MAX + 1];
 };
@@ -65,6 +66,7 @@ static int side_init(struct f3_core *core, struct side *s, uint64_t parent, cons
 		r = f3_ns_dir_get(core, parent, &s->dir);
 	if (r)
 		return r;
+	s->epoch = f3_ns_epoch(s->dir);
 	r = f3_meta_get_name(core->meta, parent, name, s->len, &found);
 	if (r)
 		return r == -ENOENT ? 0 : r;
@@ -342,10 +344,13 @@ static void change_begin(struct renaming *rn, struct f3_batch *b, struct f3_ns_c
 static int still_so(struct renaming *rn, struct side *s)
 {
 	struct f3_meta_name found;
-	int r = f3_meta_get_name(rn->core->meta, s->dir->ino, s->name, s->len, &found);
+	int r;
 
 	if (s->dir->dead)
 		return -ENOENT;
+	if (f3_ns_unchanged(s->dir, s->epoch))
+		return 0;
+	r = f3_meta_get_name(rn->core->meta, s->dir->ino, s->name, s->len, &found);
 	if (r == -ENOENT)
 		return s->inode ? -ESTALE : 0;
 	return r ? r : s->inode && found.ino == s->inode->ino ? 0 : -ESTALE;
@@ -380,9 +385,23 @@ static int exchange_local(struct renaming *rn)
 	return r;
 }
 
+/* Within a change. */
+static void count_moved(struct renaming *rn, int64_t now_ns, struct f3_batch *b)
+{
+	int names = rn->to.inode ? 0 : 1, out = is_dir(&rn->from);
+	int in = out - is_dir(&rn->to);
+
+	if (rn->from.dir == rn->to.dir) {
+		f3_ns_dir_count(rn->to.dir, names - 1, in - out, now_ns, b);
+		return;
+	}
+	f3_ns_dir_count(rn->from.dir, -1, -out, now_ns, b);
+	f3_ns_dir_count(rn->to.dir, names, in, now_ns, b);
+}
+
 static int rename_local(struct renaming *rn)
 {
-	bool moving_dir = is_dir(&rn->from), replaced = false;
+	bool replaced = false;
 	struct f3_lock *locks[] = { f3_names_lock(rn->core, rn->from.dir->ino),
 				    f3_names_lock(rn->core, rn->to.dir->ino),
 				    is_dir(&rn->to) ? f3_names_lock(rn->core, rn->to.inode->ino) :
@@ -408,9 +427,7 @@ static int rename_local(struct renaming *rn)
 	if (!r) {
 		change_begin(rn, b, &change);
 		f3_batch_del_name(b, rn->from.dir->ino, rn->from.name, rn->from.len);
-		f3_ns_dir_count(rn->from.dir, -1, moving_dir ? -1 : 0, now, b);
-		f3_ns_dir_count(rn->to.dir, rn->to.inode ? 0 : 1,
-				(moving_dir ? 1 : 0) - (is_dir(&rn->to) ? 1 : 0), now, b);
+		count_moved(rn, now, b);
 		if (rn->to.inode) {
 			/* What it replaces in the store is what the next PUT is conditional on. */
 			if (rn->to.in_store && rn->to_store && !rn->moved.e)

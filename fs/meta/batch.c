@@ -373,3 +373,21 @@ void f3_batch_del_inode(struct f3_batch *b, uint64_t ino)
 	del_mark_if_there(b, F3_MARK_ORPHAN, ino);
 	del_mark_if_there(b, F3_MARK_DIRTY, ino);
 }
+
+void f3_batch_del_known_inode(struct f3_batch *b, const struct f3_inode_rec *rec)
+{
+	if (f3_class_in_store((enum f3_class)rec->class_) ||
+	    (rec->flags & (F3_INO_DIRTY | F3_INO_ATTR_DIRTY))) {
+		f3_batch_del_inode(b, rec->ino);
+		return;
+	}
+	f3_key_u64(new_key(b), rec->ino);
+	del(b, F3_CF_INODES);
+	if (rec->flags & F3_INO_HAS_XATTR)
+		del_all(b, F3_CF_XATTRS, rec->ino);
+	f3_batch_del_extents(b, rec->ino);
+	if (rec->state == F3_STATE_WRITING)
+		f3_batch_del_mark(b, F3_MARK_WRITER, rec->ino);
+	if (rec->flags & F3_INO_ORPHAN)
+		f3_batch_del_mark(b, F3_MARK_ORPHAN, rec->ino);
+}

@@ -122,6 +122,9 @@ void f3_batch_put_inode(struct f3_batch *b, const struct f3_inode_rec *rec);
 /* With its xattrs, extents and marks: those that are committed when it is called (nobody else
  * changes them meanwhile, and the batch has put none). */
 void f3_batch_del_inode(struct f3_batch *b, uint64_t ino);
+/* The same, where the record is at hand: of a local class it says which marks and xattrs there are;
+ * otherwise they are looked for. */
+void f3_batch_del_known_inode(struct f3_batch *b, const struct f3_inode_rec *rec);
 void f3_batch_put_name(struct f3_batch *b, uint64_t parent, const char *name, size_t len,
 		       uint64_t ino, uint8_t d_type);
 void f3_batch_del_name(struct f3_batch *b, uint64_t parent, const char *name, size_t len);

@@ -113,14 +113,16 @@ static void miss_name(unsigned long i)
 static void unlink_one(unsigned long i)
 {
 	struct f3_inode_rec dir = example(DIR_INO, S_IFDIR | 0755);
+	struct f3_inode_rec rec = example(first_ino + i, S_IFREG | 0644);
 	struct f3_batch *b;
 	char name[32];
 	int len = name_of(i, name);
 
+	rec.state = F3_STATE_WRITING; /* it has the mark */
 	check(f3_batch_new(meta, &b), "batch");
 	f3_batch_del_name(b, DIR_INO, name, (size_t)len);
 	f3_batch_put_inode(b, &dir);
-	f3_batch_del_inode(b, first_ino + i);
+	f3_batch_del_known_inode(b, &rec);
 	check(f3_batch_commit(b), "commit");
 	f3_batch_free(b);
 }
