@@ -16,7 +16,7 @@ program_fio()
 {
 	local engine=$1 size
 	shift
-	size=$(f3_by_weight 8M 512M)
+	size=$(f3_by_weight 8M 128M)
 	fio --output=fio.out --size="$size" --ioengine="$engine" --verify=crc32c --verify_fatal=1 \
 		--do_verify=1 --randseed=7 --fallocate=none "$@" \
 		--name=seq --rw=write --bs=64k \
@@ -42,14 +42,14 @@ f3_start
 for volume in e m; do
 	f3_same "$F3_MNT/$volume" program_fio psync
 	f3_same "$F3_MNT/$volume" program_fio mmap
-	f3_same "$F3_MNT/$volume" program_fio pvsync2 --fsync=16
-	for engine in libaio io_uring; do
-		if can_do $engine; then
-			f3_same "$F3_MNT/$volume" program_fio $engine --iodepth=16
-		else
-			echo "fio cannot do $engine here"
-		fi
-	done
+done
+f3_same "$F3_MNT/e" program_fio pvsync2 --fsync=64
+for engine in libaio io_uring; do
+	if can_do $engine; then
+		f3_same "$F3_MNT/e" program_fio $engine --iodepth=16
+	else
+		echo "fio cannot do $engine here"
+	fi
 done
 f3_same "$F3_MNT/e" program_fio psync --direct=1
 if can_do libaio; then

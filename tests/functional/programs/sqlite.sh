@@ -16,9 +16,9 @@ local_classes()
 {
 	f3_local
 	f3_start
-	f3_same "$F3_MNT/e" program_sqlite "$(f3_by_weight 25 1000)" normal delete truncate \
+	f3_same "$F3_MNT/e" program_sqlite "$(f3_by_weight 25 200)" normal delete truncate \
 		persist wal
-	f3_same "$F3_MNT/m" program_sqlite "$(f3_by_weight 25 1000)" full delete wal
+	f3_same "$F3_MNT/m" program_sqlite "$(f3_by_weight 25 200)" full delete wal
 	daemon_killed
 }
 
@@ -50,7 +50,7 @@ durable()
 {
 	f3_durable
 	f3_start
-	f3_same "$F3_MNT/d" program_sqlite "$(f3_by_weight 10 200)" full delete wal
+	f3_same "$F3_MNT/d" program_sqlite "$(f3_by_weight 10 50)" full delete wal
 	# The store has the database as a file that is whole.
 	f3_eq "the object" "$(sqlite "$F3_STORE/d/program_sqlite/delete.db" \
 		'PRAGMA integrity_check')" ok
