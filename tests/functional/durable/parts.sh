@@ -58,9 +58,9 @@ f3_ok cmp again "$F3_STORE/v/again"
 # 4 KiB in the middle of an object that is not here.
 f3_ok ctl evict "$v/big" >/dev/null
 copied=$(requests upload-part-copy)
-head -c 4096 /dev/urandom >patch
-dd if=patch of=data bs=4096 seek=12000 conv=notrunc status=none
-dd if=patch of="$v/big" bs=4096 seek=12000 conv=notrunc status=none || f3_bad "edit"
+head -c 4096 /dev/urandom >patch.bin
+dd if=patch.bin of=data bs=4096 seek=12000 conv=notrunc status=none
+dd if=patch.bin of="$v/big" bs=4096 seek=12000 conv=notrunc status=none || f3_bad "edit"
 f3_ok cmp data "$F3_STORE/v/big"
 [ "$(requests upload-part-copy)" -gt "${copied:-0}" ] || f3_bad "nothing was copied in the store"
 f3_ok cmp data "$v/big"
