@@ -13,6 +13,7 @@
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 17)
 
 #include <fuse_lowlevel.h>
+#include <sched.h>
 
 #include "fs/base/metric.h"
 #include "fs/core/file.h"
@@ -53,6 +54,7 @@ struct f3_fuse {
 	struct f3_loop *loop;
 	struct f3_sprint *sprint;	/* NULL: sprint_reason says why not */
 	const char *sprint_reason;
+	cpu_set_t home;			/* the daemon's CPUs when it began to serve */
 	struct f3_opens *opens;
 	struct f3_parked *parked;
 	struct f3_workq *notify;

@@ -4,10 +4,12 @@
  *
  * They are libfuse's, one a CPU and pinned there, so that a request is answered on the CPU it was
  * made on. What is left to do: while one program keeps such a thread busy it sprints
- * (fs/fuse/sprint.h), so that the program is not moved to another CPU when it is answered.
+ * (fs/fuse/sprint.h), so that the program is not moved to another CPU when it is answered. And
+ * threads that it starts, for a work queue say, are not pinned with it.
  */
 #include "config.h"
 
+#include "fs/base/thread.h"
 #include "fs/fuse/impl.h"
 #include "fs/fuse/sprint.h"
 
@@ -34,15 +36,16 @@ void f3_ring_saw(const struct f3_call *call)
 	static const struct f3_runner_ops ops = { .pending = NULL };
 	struct f3_fuse *f = call->f;
 
-	if (!f->uring || !f->sprint || !fuse_req_is_uring(call->req))
+	if (!f->uring || !fuse_req_is_uring(call->req))
 		return;
 	if (ring.f != f) {
-		struct f3_runner *runner = f3_runner_new(f->sprint, false, &ops, NULL);
-
-		if (!runner)
-			return;
-		ring = (struct ring){ .f = f, .runner = runner };
+		ring = (struct ring){ .f = f };
+		f3_thread_set_home(&f->home);
+		if (f->sprint)
+			ring.runner = f3_runner_new(f->sprint, false, &ops, NULL);
 	}
+	if (!ring.runner)
+		return;
 	if (ring.sprints) {
 		if (goes_on(call->who.pid)) {
 			f3_runner_served(ring.runner, call->who.pid, call->start_ns);

@@ -274,6 +274,10 @@ int f3_fuse_run(struct f3_fuse *f, void (*serving)(void *arg), void *arg)
 
 	f->serving = serving;
 	f->serving_arg = arg;
+	if (sched_getaffinity(0, sizeof(f->home), &f->home)) {
+		/* More CPUs than a cpu_set_t has room for: all of them. */
+		memset(&f->home, 0xff, sizeof(f->home));
+	}
 	if (f3_conf_u64(f->core->conf, "f3", NULL, "reader-affinity") != 0)
 		f->sprint_reason = "switched off by configuration";
 	else

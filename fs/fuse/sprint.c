@@ -259,13 +259,13 @@ static void end(struct f3_runner *r, enum why why)
 		/* The guard was quicker. Its hands are off this thread when the lock is free. */
 		f3_lock(&r->s->lock);
 		f3_unlock(&r->s->lock);
-		f3_thread_set_home(NULL);
-		return;
+	} else {
+		gave_back(r, give_back(r));
+		f3_count(&ends[why], 1);
+		atomic_store(&r->state, REST);
 	}
-	gave_back(r, give_back(r));
-	f3_thread_set_home(NULL);
-	f3_count(&ends[why], 1);
-	atomic_store(&r->state, REST);
+	if (r->follow)
+		f3_thread_set_home(NULL);
 }
 
 void f3_runner_end(struct f3_runner *r)
@@ -306,7 +306,8 @@ bool f3_runner_begin(struct f3_runner *r, pid_t client)
 	atomic_store(&r->not_before_ns, 0);
 	atomic_store(&r->state, SPRINT);
 	sem_post(&r->s->wake); /* before we can be starved */
-	f3_thread_set_home(&r->home);
+	if (r->follow)
+		f3_thread_set_home(&r->home);
 	if ((r->follow && !pin(r, cpu)) || set_policy(0, SCHED_IDLE)) {
 		/* A cpuset that has changed just now, or no right to. */
 		end(r, MIXED);

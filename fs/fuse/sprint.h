@@ -67,8 +67,8 @@ struct f3_runner_ops {
 	void (*ended)(void *arg);
 };
 
-/* One thread at a time is a runner. `follow`: it may be moved to the program's CPU. NULL: no
- * memory. Lives as long as `s`. */
+/* One thread at a time is a runner. `follow`: it is moved to the program's CPU; without, it is one
+ * that stays pinned and has told so (f3_thread_set_home). NULL: no memory. Lives as long as `s`. */
 struct f3_runner *f3_runner_new(struct f3_sprint *s, bool follow, const struct f3_runner_ops *ops,
 				void *arg);
 /* What a sprint saves is waking idle CPUs. Is there one? Costs microseconds. */
