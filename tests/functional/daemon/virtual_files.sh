@@ -15,10 +15,10 @@ f3_ok grep -q '^cache = ' "$F3_MNT/.config"
 f3_no 1 "Permission denied" user cat "$F3_MNT/.config"
 f3_no 1 "Permission denied" user cat "$F3_MNT/.accesslog"
 f3_no 0 '^data$' ls -A "$F3_MNT"
-for act in "chmod 777 F" "chown 1 F" "setfattr -n user.f3.class -v memory F" "setfattr -x user.a F" \
-	"rm -f F" "ln F $F3_MNT/data/l" "mv F $F3_MNT/data/l"; do
+for act in "chmod 777 @" "chown 1 @" "setfattr -n user.f3.class -v memory @" "setfattr -x user.a @" \
+	"rm -f @" "ln @ $F3_MNT/data/l" "mv @ $F3_MNT/data/l"; do
 	# shellcheck disable=SC2086 # words
-	f3_no 1 'Operation not permitted|Invalid cross-device' ${act//F/$F3_MNT/.stats}
+	f3_no 1 'Operation not permitted|Invalid cross-device' ${act//@/$F3_MNT/.stats}
 done
 f3_no 2 'Permission denied' sh -c ": >'$F3_MNT/.stats'"
 f3_eq "file system of .stats" "$(stat -f -c %T "$F3_MNT/.stats")" fuseblk
