@@ -13,7 +13,8 @@ f3_requires root fuse debug python3
 kills=${F3_KILLS:-8}
 # Files of the store only in the long loop.
 volumes="v m"
-[ -z "${F3_KILLS:-}" ] || volumes="v m w d"
+seconds=2
+[ -z "${F3_KILLS:-}" ] || volumes="v m w d" seconds=6
 RANDOM=${F3_SEED:-1}
 f3_volume v -
 f3_volume m - default-class=memory
@@ -60,7 +61,7 @@ begin()
 		mkdir -p "$F3_MNT/$dir/storm"
 		rm -f "manifest-$dir".*
 		F3_MANIFEST=manifest-$dir f3_storm "$F3_MNT/$dir/storm" "${args[@]}" --ops 100000 \
-			--seconds 6 --seed $round --may-die --keep >"storm-$dir.out" 2>&1 &
+			--seconds $seconds --seed $round --may-die --keep >"storm-$dir.out" 2>&1 &
 		loads+=($!)
 	done
 	for dir in wal delete; do
@@ -80,7 +81,8 @@ verify()
 				>verify.out 2>&1 ||
 				{ cat "storm-$dir.out" verify.out; f3_fail "round $round: $dir/storm"; }
 		fi
-		rm -rf "${F3_MNT:?}/$dir/storm"
+		# The next daemon may die before there is a load again.
+		rm -rf "${F3_MNT:?}/$dir/storm" "manifest-$dir".*
 	done
 	for dir in wal delete; do
 		[ -s $dir.acked ] || continue
