@@ -166,9 +166,9 @@ uint64_t f3_parked_count(struct f3_parked *p);
 /* Reads [off, off+size) of an open file and replies, now or when the bytes are there. */
 void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_t size,
 		  uint64_t off, uint64_t start_ns);
-/* Replies to a flush or fsync when the content of now is durable. */
+/* Replies to a flush or fsync, or to a write of so many bytes, when the content of now is durable. */
 void f3_park_commit(struct f3_fuse *f, fuse_req_t req, struct f3_inode *inode, enum f3_op op,
-		    uint64_t start_ns);
+		    size_t written, uint64_t start_ns);
 
 /* virtual.c: .stats .config .accesslog */
 #define F3_INO_STATS 2ull

@@ -68,6 +68,35 @@ static int64_t write_all(int fd, const char *data, size_t size, uint64_t off)
 	return (int64_t)done;
 }
 
+/* What close(), fsync() and a write with O_SYNC have to wait for. Replies, or has it replied to
+ * later; to a write that so many bytes are written. */
+static int commit(struct f3_call *call, struct f3_inode *inode, size_t written)
+{
+	struct f3_core *core = call->f->core;
+	enum f3_class class_;
+	int r = 0;
+
+	f3_lock(&inode->lock);
+	class_ = (enum f3_class)inode->rec.class_;
+	f3_unlock(&inode->lock);
+	if (call->op != F3_OP_FLUSH)
+		r = f3_file_sync(core, inode, call->op == F3_OP_FSYNC && call->flags != 0);
+	if (!r && inode->volume->store && f3_class_in_store(class_) &&
+	    f3_stage_needed(core, inode)) {
+		if (class_ == F3_CLASS_DURABLE) {
+			f3_park_commit(call->f, call->req, inode, call->op, written,
+				       call->start_ns);
+			return 0;
+		}
+		r = f3_stage_sync_local(core, inode);
+	}
+	if (!r && call->op == F3_OP_WRITE)
+		fuse_reply_write(call->req, written);
+	else if (!r)
+		fuse_reply_err(call->req, 0);
+	return r;
+}
+
 static int do_write(struct f3_call *call)
 {
 	struct f3_core *core = call->f->core;
@@ -98,11 +127,8 @@ static int do_write(struct f3_call *call)
 	if (n < 0)
 		return (int)n;
 	f3_count(&bytes_written, (uint64_t)n);
-	if (sync) {
-		r = f3_file_sync(core, inode, false);
-		if (r)
-			return r;
-	}
+	if (sync)
+		return commit(call, inode, (size_t)n);
 	fuse_reply_write(call->req, (size_t)n);
 	return 0;
 }
@@ -122,31 +148,6 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	f3_call_run(&call);
 }
 
-/* What close() and fsync() have to wait for. Replies, or has it replied to later. */
-static int commit(struct f3_call *call, struct f3_inode *inode)
-{
-	struct f3_core *core = call->f->core;
-	enum f3_class class_;
-	int r = 0;
-
-	f3_lock(&inode->lock);
-	class_ = (enum f3_class)inode->rec.class_;
-	f3_unlock(&inode->lock);
-	if (call->op == F3_OP_FSYNC)
-		r = f3_file_sync(core, inode, call->flags != 0);
-	if (!r && inode->volume->store && f3_class_in_store(class_) &&
-	    f3_stage_needed(core, inode)) {
-		if (class_ == F3_CLASS_DURABLE) {
-			f3_park_commit(call->f, call->req, inode, call->op, call->start_ns);
-			return 0;
-		}
-		r = f3_stage_sync_local(core, inode);
-	}
-	if (!r)
-		fuse_reply_err(call->req, 0);
-	return r;
-}
-
 static int do_flush(struct f3_call *call)
 {
 	struct f3_open *open = f3_open_find(call->f->opens, call->fh);
@@ -159,7 +160,7 @@ static int do_flush(struct f3_call *call)
 	}
 	if (!call->who.may_block)
 		return -F3_EWAIT;
-	return commit(call, open->inode);
+	return commit(call, open->inode, 0);
 }
 
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -180,7 +181,7 @@ static int do_fsync(struct f3_call *call)
 		return -EBADF;
 	if (!call->who.may_block)
 		return -F3_EWAIT;
-	return commit(call, open->inode);
+	return commit(call, open->inode, 0);
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

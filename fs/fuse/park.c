@@ -131,7 +131,10 @@ static void answer(struct parked *pk, int error)
 {
 	if (pk->number)
 		table_del(pk->f->parked, pk);
-	fuse_reply_err(pk->req, -error);
+	if (!error && pk->op == F3_OP_WRITE)
+		fuse_reply_write(pk->req, pk->size);
+	else
+		fuse_reply_err(pk->req, -error);
 	f3_op_finished(pk->f, pk->op, pk->start_ns, pk->inode->ino, NULL, &pk->who, error);
 	parked_put(pk);
 }
@@ -311,7 +314,7 @@ static void committed(struct f3_waiter *w, int result)
 }
 
 void f3_park_commit(struct f3_fuse *f, fuse_req_t req, struct f3_inode *inode, enum f3_op op,
-		    uint64_t start_ns)
+		    size_t written, uint64_t start_ns)
 {
 	struct parked *pk = parked_new(f, req, inode, op, start_ns);
 	int r;
@@ -321,6 +324,7 @@ void f3_park_commit(struct f3_fuse *f, fuse_req_t req, struct f3_inode *inode, e
 		return;
 	}
 	/* Not interruptible: an answer now would say that the commit failed. */
+	pk->size = written;
 	pk->w.fn = committed;
 	r = f3_stage_commit(f->core, inode, &pk->w);
 	if (r <= 0)
