@@ -125,7 +125,7 @@ program_git()
 	(
 		set -e
 		cd repo
-		some_files "$(f3_by_weight 400 4000)" 1
+		some_files "$(f3_by_weight 280 4000)" 1
 		git add .
 		git commit -q -m one
 		sed -i '1s/^/changed /' d00[0-4]/*.txt

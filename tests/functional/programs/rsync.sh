@@ -17,7 +17,9 @@ local_classes()
 	f3_local
 	f3_start
 	f3_same "$F3_MNT/e" program_rsync
-	f3_same "$F3_MNT/m" program_rsync
+	if f3_heavy; then
+		f3_same "$F3_MNT/m" program_rsync
+	fi
 }
 
 durable()
