@@ -17,9 +17,10 @@
 #define LOOK_NS (400 * F3_NS_PER_MS)
 /* A process no larger than this keeps what it has. */
 #define RESTING_BYTES (52ull << 20)
-#define RESTING_CACHE_BYTES (4ull << 20) /* of the database */
+/* Little: what stays lies scattered, and a page that holds one small piece is not given back. */
+#define RESTING_CACHE_BYTES (512ull << 10) /* of the database */
 #define RESTING_BUFFER_BYTES (1ull << 20) /* changes it has not written out */
-#define RESTING_INODE_BYTES (4ull << 20)
+#define RESTING_INODE_BYTES (256ull << 10)
 
 struct f3_rest {
 	struct f3_timer timer;
