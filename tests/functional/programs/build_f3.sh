@@ -19,9 +19,10 @@ program_build()
 	local targets=f3ctl
 	f3_heavy && targets='all check-programs'
 	eval "set -- $("$F3_BUILDDIR/config.status" --config)"
-	# Nothing in the objects that tells where they were made.
-	"$F3_SRCDIR/configure" "$@" --disable-werror CFLAGS='-O0 -g0' LDFLAGS=-Wl,--build-id=none \
-		>configure.out 2>&1 || {
+	# Where the sources are may be written there relative to that build. And nothing in the objects
+	# that tells where they were made.
+	"$F3_SRCDIR/configure" "$@" --srcdir="$F3_SRCDIR" --disable-werror CFLAGS='-O0 -g0' \
+		LDFLAGS=-Wl,--build-id=none >configure.out 2>&1 || {
 		tail -n 20 configure.out
 		return 1
 	}
