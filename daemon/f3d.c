@@ -19,11 +19,13 @@
 #include "daemon/control.h"
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
+#include "daemon/supervisor.h"
 #include "fs/base/conf.h"
 #include "fs/base/debug.h"
 #include "fs/base/log.h"
 #include "fs/base/thread.h"
 #include "fs/core/core.h"
+#include "fs/core/node.h"
 #include "fs/fuse/session.h"
 
 #define CONFIG_DEFAULT "/etc/f3/f3.conf"
@@ -206,7 +208,7 @@ static int load_config(struct f3_conf *conf, const struct args *args, struct f3_
 struct daemon {
 	const struct f3_conf *conf;
 	bool foreground, log_is_stderr, served;
-	int ready_fd; /* -1: nobody waits (any more) */
+	struct f3_worker *worker;
 	struct f3_core *core;
 	struct f3_fuse *fuse;
 	struct f3_control *control;
@@ -274,8 +276,7 @@ static void serving(void *arg)
 	}
 	f3_log_info("serving %s (process %ld)", f3_conf_str(d->conf, "f3", NULL, "mountpoint"),
 		    (long)getpid());
-	f3_notify_ready(d->ready_fd);
-	d->ready_fd = -1;
+	f3_worker_serving(d->worker);
 	d->served = true;
 }
 
@@ -291,6 +292,11 @@ static void raise_limits(void)
 
 static int serve(struct daemon *d, struct f3_err *err)
 {
+	const struct f3_fuse_given given = {
+		.fd = d->worker->fuse_fd,
+		.keep = d->worker->keep,
+		.takes_over = d->worker->takes_over,
+	};
 	sigset_t set;
 	int r;
 
@@ -302,11 +308,13 @@ static int serve(struct daemon *d, struct f3_err *err)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	raise_limits();
-	r = f3_core_start(d->conf, &d->core, err);
+	r = f3_core_start(d->conf, d->worker->lock_fd, &d->core, err);
+	if (!r)
+		r = f3_fuse_new(d->core, &given, &d->fuse, err);
+	if (!r)
+		r = f3_core_recover(d->core, err);
 	if (!r)
 		*err = (struct f3_err)F3_ERR_INIT; /* warnings have been logged */
-	if (!r)
-		r = f3_fuse_mount(d->core, &d->fuse, err);
 	if (!r)
 		r = f3_fuse_open_access_log(d->fuse, err);
 	if (!r)
@@ -319,7 +327,10 @@ static int serve(struct daemon *d, struct f3_err *err)
 			f3_err_set(err, r, "threads cannot be started: %s", strerror(-r));
 	}
 	if (!r) {
-		r = f3_fuse_run(d->fuse, serving, d);
+		f3_worker_ready(d->worker);
+		r = f3_fuse_mount(d->fuse, err);
+		if (!r)
+			r = f3_fuse_run(d->fuse, serving, d);
 		pthread_kill(d->signals, SIGTERM);
 		pthread_join(d->signals, NULL);
 		if (!r && d->serving_err.code) {
@@ -342,14 +353,49 @@ static int serve(struct daemon *d, struct f3_err *err)
 	return r;
 }
 
-static int run(struct f3_conf *conf, const struct args *args, struct f3_err *err)
+static int work(void *arg, struct f3_worker *worker)
 {
-	struct daemon d = { .conf = conf, .foreground = args->foreground, .ready_fd = -1 };
-	enum f3_log_level level = F3_LOG_INFO;
+	struct daemon *d = arg;
+	struct f3_err err = F3_ERR_INIT;
 	int r;
 
+	d->worker = worker;
+	r = serve(d, &err);
+	if (r) {
+		f3_worker_failed(worker, err.text);
+		if (!(d->foreground && d->log_is_stderr))
+			f3_log_error("%s", err.text);
+	}
+	f3_log_close();
+	return r ? 1 : 0;
+}
+
+static int supervise(struct daemon *d, int ready_fd, struct f3_err *err)
+{
+	const char *cache = f3_conf_str(d->conf, "f3", NULL, "cache");
+	const struct f3_supervisor s = {
+		.mountpoint = f3_conf_str(d->conf, "f3", NULL, "mountpoint"),
+		.run_dir = f3_conf_str(d->conf, "f3", NULL, "run-dir"),
+		.on_failure = (enum f3_on_failure)f3_conf_u64(d->conf, "f3", NULL, "on-failure"),
+		.give_up_ns = f3_conf_u64(d->conf, "f3", NULL, "failure-wait"),
+		.lock_fd = f3_node_lock(cache, err),
+		.ready_fd = ready_fd,
+		.tell_stderr = d->foreground,
+		.work = work,
+		.arg = d,
+	};
+
+	return s.lock_fd < 0 ? s.lock_fd : f3_supervise(&s);
+}
+
+static int run(struct f3_conf *conf, const struct args *args, struct f3_err *err)
+{
+	struct daemon d = { .conf = conf, .foreground = args->foreground };
+	enum f3_log_level level = F3_LOG_INFO;
+	int r, ready_fd = -1;
+
 	if (!args->foreground) {
-		r = f3_background(&d.ready_fd);
+		r = f3_background(&ready_fd);
 		if (r)
 			return r > 0 ? 0 : 1;
 	}
@@ -357,15 +403,16 @@ static int run(struct f3_conf *conf, const struct args *args, struct f3_err *err
 	f3_log_set_level(level);
 	r = open_logs(&d, err);
 	if (!r) {
-		r = serve(&d, err);
-		if (r && !(args->foreground && d.log_is_stderr))
+		r = supervise(&d, ready_fd, err);
+		if (r < 0 && !(args->foreground && d.log_is_stderr))
 			f3_log_error("%s", err->text);
 		f3_log_close();
 	}
-	if (r && d.ready_fd >= 0)
-		f3_notify_failed(d.ready_fd, err->text);
-	else if (r && args->foreground)
-		fprintf(stderr, "f3d: %s\n", err->text);
+	if (r < 0) {
+		f3_notify_failed(ready_fd, err->text);
+		if (args->foreground)
+			fprintf(stderr, "f3d: %s\n", err->text);
+	}
 	return r ? 1 : 0;
 }
 

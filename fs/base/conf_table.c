@@ -273,6 +273,26 @@ const struct f3_conf_opt f3_conf_table[] = {
 	},
 	{
 		.section = "f3",
+		.key = "on-failure",
+		.type = F3_CONF_ENUM,
+		.dflt = "eio",
+		.choices = "eio|abort",
+		.help = "what becomes of calls when the daemon does not come back",
+		.more = "While the daemon is started again, calls wait. After failure-wait without one: eio "
+			"answers them with EIO until there is one again; abort gives the mount up, and "
+			"programs that use it get ENOTCONN.",
+	},
+	{
+		.section = "f3",
+		.key = "failure-wait",
+		.type = F3_CONF_DURATION,
+		.dflt = "60s",
+		.arg = "TIME",
+		.help = "how long calls wait for a daemon that died, before on-failure",
+		.min = 100 * MS,
+	},
+	{
+		.section = "f3",
 		.key = "allow-other",
 		.type = F3_CONF_BOOL,
 		.dflt = "yes",

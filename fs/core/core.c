@@ -222,17 +222,21 @@ static int read_paths(struct f3_core *core, struct f3_err *err)
 	return 0;
 }
 
-int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct f3_err *err)
+int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_core,
+		  struct f3_err *err)
 {
 	struct f3_core *core = calloc(1, sizeof(*core));
 	uint64_t limit = f3_conf_u64(conf, "f3", NULL, "memory-limit");
 	struct rlimit limits;
 	int r;
 
-	if (!core)
+	if (!core) {
+		if (lock_fd >= 0)
+			close(lock_fd);
 		return f3_err_set(err, -ENOMEM, "out of memory");
+	}
 	core->conf = conf;
-	core->lock_fd = -1;
+	core->lock_fd = lock_fd;
 	core->inherit_epoch = 1;
 	for (size_t i = 0; i < F3_NAME_LOCKS; i++)
 		f3_lock_init(&core->names[i], F3_RANK_NAMES);
@@ -241,7 +245,7 @@ int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct 
 		core->fd_files = limits.rlim_cur / 2 > UINT32_MAX ? UINT32_MAX :
 								    (uint32_t)(limits.rlim_cur / 2);
 	r = read_paths(core, err);
-	if (!r) {
+	if (!r && core->lock_fd < 0) {
 		core->lock_fd = f3_node_lock(core->cache_dir, err);
 		r = core->lock_fd < 0 ? core->lock_fd : 0;
 	}
@@ -272,21 +276,26 @@ int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct 
 	}
 	if (!r)
 		r = f3_volumes_start(core, err);
-	/* First what was told to wait for its turn, then what the files themselves still need. */
-	if (!r)
-		r = f3_journal_load(core, err);
-	if (!r)
-		r = f3_file_recover(core, err);
-	if (!r)
-		r = f3_rest_new(core, &core->rest);
-	if (!r)
-		f3_journal_go(core);
 	if (r) {
 		f3_core_stop(core);
 		return r;
 	}
 	*ret_core = core;
 	return 0;
+}
+
+int f3_core_recover(struct f3_core *core, struct f3_err *err)
+{
+	/* First what was told to wait for its turn, then what the files themselves still need. */
+	int r = f3_journal_load(core, err);
+
+	if (!r)
+		r = f3_file_recover(core, err);
+	if (!r)
+		r = f3_rest_new(core, &core->rest);
+	if (!r)
+		f3_journal_go(core);
+	return r;
 }
 
 void f3_core_set_kernel(struct f3_core *core, const struct f3_kernel_ops *ops)

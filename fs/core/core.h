@@ -104,7 +104,13 @@ struct f3_core {
 
 /* Brings everything up from the configuration: cache directory and its lock, node identity,
  * database, volumes, recovery of what the last run left (writers, orphans, journal). */
-int f3_core_start(const struct f3_conf *conf, struct f3_core **ret_core, struct f3_err *err);
+/* lock_fd: of f3_node_lock, taken over also on failure; -1: it is taken here. Nothing of the last
+ * run is gone on with before f3_core_recover. */
+int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_core,
+		  struct f3_err *err);
+/* Goes on where the last run ended. What the kernel has open is told before it
+ * (f3_file_restore). */
+int f3_core_recover(struct f3_core *core, struct f3_err *err);
 /* Before the first request; they stay for good. */
 void f3_core_set_kernel(struct f3_core *core, const struct f3_kernel_ops *ops);
 /* Seals what is open, stops transfers, closes the database cleanly. */

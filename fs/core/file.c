@@ -428,6 +428,37 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 	return r;
 }
 
+int f3_file_restore(struct f3_core *core, const struct f3_open_kept *kept,
+		    struct f3_inode **ret_inode)
+{
+	struct f3_inode *inode;
+	int r = f3_inode_get(core, kept->ino, &inode);
+
+	if (r)
+		return r;
+	f3_lock(&inode->lock);
+	if (!inode->volume || !S_ISREG(inode->rec.mode) ||
+	    (inode->opens && inode->backing_id != kept->backing_id)) {
+		f3_unlock(&inode->lock);
+		f3_inode_put(core, inode);
+		return -ENOENT;
+	}
+	inode->mode = kept->backing_id ? F3_MODE_PASSTHROUGH : F3_MODE_CACHED;
+	inode->mode_reason = kept->backing_id ? NULL : "opened so before a restart of the daemon";
+	inode->backing_id = kept->backing_id;
+	inode->touched = true;
+	if (inode->opens++ == 0)
+		core->open_files++;
+	inode->writers += kept->writer;
+	if (kept->native) {
+		inode->passthrough_writers++;
+		inode->volume->passthrough_writers++;
+	}
+	f3_unlock(&inode->lock);
+	*ret_inode = inode;
+	return 0;
+}
+
 static void mapping_gone(void *arg, unsigned events)
 {
 	struct f3_inode *inode = arg;

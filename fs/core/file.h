@@ -155,6 +155,15 @@ void f3_file_gone(struct f3_core *core, struct f3_file_gone *gone);
 /* The state turned FAILED: keeps the bytes, says so once in the log and a metric. */
 void f3_file_fail(struct f3_core *core, struct f3_inode *inode, int error, const char *what);
 
+/* An open of the last run that the kernel still has; before f3_core_recover. -ENOENT: there is no
+ * such file any more. */
+struct f3_open_kept {
+	uint64_t ino;
+	bool writer, native;
+	int backing_id;		/* > 0: passthrough; 0: through the daemon */
+};
+int f3_file_restore(struct f3_core *core, const struct f3_open_kept *kept,
+		    struct f3_inode **ret_inode);
 /* What a restart finds marked: seal writers, reap orphans. */
 int f3_file_recover(struct f3_core *core, struct f3_err *err);
 /* The number of the clone a commit reads, made of the number of the content. */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/fuse.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,19 @@
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
 #include "fs/fuse/impl.h"
+
+/* The kernel sets it in the number of a request that it sends again (linux/fuse.h since 6.9). */
+#define UNIQUE_RESEND (UINT64_C(1) << 63)
+
+/* libfuse keeps a request's number to itself. */
+static __thread uint64_t current_unique;
+
+void f3_request_begins(const void *request)
+{
+	const struct fuse_in_header *in = request;
+
+	current_unique = in->unique;
+}
 
 static const char *const op_names[F3_OP_MAX] = {
 	"lookup",          "getattr",  "setattr",   "readlink",    "mknod",     "mkdir",
@@ -75,6 +89,8 @@ void f3_call_init(struct f3_call *call, fuse_req_t req, enum f3_op op, int (*fn)
 	call->op = op;
 	call->fn = fn;
 	call->start_ns = f3_clock_mono_ns();
+	call->unique = current_unique & ~UNIQUE_RESEND;
+	call->again = (current_unique & UNIQUE_RESEND) != 0;
 	call->who = (struct f3_caller){
 		.uid = ctx->uid,
 		.gid = ctx->gid,

@@ -18,6 +18,7 @@
 #include "fs/base/metric.h"
 #include "fs/core/file.h"
 #include "fs/core/namespace.h"
+#include "fs/fuse/keep.h"
 #include "fs/fuse/session.h"
 
 #define F3_FUSE_MAX_IO (1u << 20)
@@ -40,7 +41,7 @@ struct f3_open {
 	bool writer, native;
 	pid_t opener;			/* process that opened it, where close() has something to say */
 	struct f3_virtual *virt;
-	uint64_t slot;
+	uint32_t slot;
 	struct f3_open *next_free;
 };
 
@@ -56,15 +57,16 @@ struct f3_fuse {
 	const char *sprint_reason;
 	cpu_set_t home;			/* the daemon's CPUs when it began to serve */
 	struct f3_opens *opens;
+	struct f3_keep *keep;
+	struct f3_lock ids_lock;	/* backing ids in the keep */
 	struct f3_parked *parked;
 	struct f3_workq *notify;
 	char mountpoint[4096];
 	unsigned threads;
 	bool passthrough, uring, mounted;
+	bool not_served;		/* mounted by us, and nobody has seen it work */
 	const char *passthrough_reason;
 	_Atomic bool stopping;
-	void (*serving)(void *arg);	/* given to f3_fuse_run */
-	void *serving_arg;
 	uint64_t slow_ns;		/* log operations slower than this; 0: none */
 };
 
@@ -76,6 +78,8 @@ struct f3_call {
 	enum f3_op op;
 	uint64_t start_ns;
 	struct f3_caller who;
+	uint64_t unique;		/* the request's number; 0: never asked again */
+	bool again;			/* the daemon that had it died before it answered */
 	uint64_t ino, ino2;
 	const char *name, *name2;
 	const void *value;
@@ -130,6 +134,9 @@ static inline double f3_attr_seconds(const struct f3_entry *e)
 }
 void f3_entry_param(const struct f3_entry *e, struct fuse_entry_param *ret);
 
+/* Notes the number of the request that is processed next on this thread. */
+void f3_request_begins(const void *request);
+
 /* loop.c: reads and answers requests until the session ends. */
 struct f3_loop;
 int f3_loop_new(struct f3_fuse *f, struct f3_loop **ret_l);
@@ -142,11 +149,19 @@ void f3_loop_stop(struct f3_loop *l);
 void f3_ring_saw(const struct f3_call *call);
 
 /* opens.c */
-int f3_opens_new(struct f3_opens **ret_o);
+int f3_opens_new(struct f3_keep *keep, struct f3_opens **ret_o);
 void f3_opens_free(struct f3_opens *o);
 struct f3_open *f3_open_new(struct f3_opens *o);	/* NULL: no memory */
 struct f3_open *f3_open_find(struct f3_opens *o, uint64_t fh);
+/* Before the kernel is told its number. */
+void f3_open_keep(struct f3_opens *o, const struct f3_open *open, uint64_t unique,
+		  const struct f3_open_plan *plan, uint64_t ino);
 void f3_open_drop(struct f3_opens *o, struct f3_open *open);
+/* What the last daemon had open. Once, before anything is opened. */
+int f3_opens_restore(struct f3_fuse *f, struct f3_err *err);
+/* The description that a request opened which is asked again; NULL: it got not so far. */
+struct f3_open *f3_open_of_request(struct f3_opens *o, uint64_t unique,
+				   struct f3_open_plan *ret_plan);
 uint64_t f3_opens_count(struct f3_opens *o);
 
 /* ops_name.c, ops_attr.c, ops_open.c, ops_data.c: tables of handlers. */
@@ -158,6 +173,8 @@ void f3_ops_data(struct fuse_lowlevel_ops *ops);
 /* notify.c: invalidations, on a thread of their own. */
 int f3_notify_start(struct f3_fuse *f);
 void f3_notify_ops(struct f3_fuse *f, struct f3_kernel_ops *ret_ops);
+/* Takes a registered backing file back. */
+void f3_backing_id_close(struct f3_fuse *f, int id);
 
 /* park.c: reads that wait. */
 int f3_parked_new(struct f3_parked **ret_p);

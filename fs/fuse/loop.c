@@ -252,6 +252,7 @@ static void *serve(void *arg)
 			/* Pauses are the guard's business here, hence no time. */
 			f3_stream_saw(&stream, head.pid, head.bulk, 0);
 			if (stream.familiar && f3_runner_sprints(l->runner)) {
+				f3_request_begins(buf.mem);
 				fuse_session_process_buf(se, &buf);
 				f3_runner_served(l->runner, head.pid, now);
 				continue;
@@ -263,6 +264,7 @@ static void *serve(void *arg)
 			if (turn == SPRINT)
 				stream = (struct f3_stream){ head.pid, F3_STREAM_MAX, 0 };
 		}
+		f3_request_begins(buf.mem);
 		fuse_session_process_buf(se, &buf);
 		if (turn == FORGETS)
 			gather_forgets(l);

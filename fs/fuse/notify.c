@@ -74,21 +74,43 @@ static void inval_entry(void *arg, uint64_t parent, const char *name, size_t len
 	queue(arg, parent, name, len);
 }
 
+static void close_id(struct f3_fuse *f, int id)
+{
+	uint32_t backing = (uint32_t)id;
+
+	ioctl(fuse_session_fd(f->se), DEV_IOC_BACKING_CLOSE, &backing);
+}
+
 static int backing_open(void *arg, int fd)
 {
 	struct f3_fuse *f = arg;
 	struct backing_map map = { .fd = fd };
 	int id = ioctl(fuse_session_fd(f->se), DEV_IOC_BACKING_OPEN, &map);
+	int r;
 
-	return id > 0 ? id : id == 0 ? -EINVAL : -errno;
+	if (id <= 0)
+		return id ? -errno : -EINVAL;
+	f3_lock(&f->ids_lock);
+	r = f3_keep_add_id(f->keep, (uint32_t)id);
+	f3_unlock(&f->ids_lock);
+	if (r) {
+		close_id(f, id);
+		return r;
+	}
+	return id;
 }
 
 static void backing_close(void *arg, int id)
 {
-	struct f3_fuse *f = arg;
-	uint32_t backing = (uint32_t)id;
+	f3_backing_id_close(arg, id);
+}
 
-	ioctl(fuse_session_fd(f->se), DEV_IOC_BACKING_CLOSE, &backing);
+void f3_backing_id_close(struct f3_fuse *f, int id)
+{
+	close_id(f, id);
+	f3_lock(&f->ids_lock);
+	f3_keep_del_id(f->keep, (uint32_t)id);
+	f3_unlock(&f->ids_lock);
 }
 
 int f3_notify_start(struct f3_fuse *f)

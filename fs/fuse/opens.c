@@ -3,32 +3,37 @@
  * opens: the table of open file descriptions.
  *
  * Slots live in chunks that never move, so a number is found without a lock; the lock is for
- * taking and giving back slots.
+ * taking and giving back slots. What the next daemon has to know of a description is in the keep,
+ * in the slot of the same number.
  */
 #include "config.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
+#include "fs/base/log.h"
 #include "fs/fuse/impl.h"
 
 #define CHUNK 1024u
-#define CHUNKS 4096u /* four million open file descriptions */
+#define CHUNKS (F3_KEEP_OPENS / CHUNK)
 
 struct f3_opens {
 	struct f3_lock lock;
+	struct f3_keep *keep;
 	struct f3_open *chunks[CHUNKS];
 	_Atomic unsigned n_chunks;
 	struct f3_open *free;
 	_Atomic uint64_t count;
 };
 
-int f3_opens_new(struct f3_opens **ret_o)
+int f3_opens_new(struct f3_keep *keep, struct f3_opens **ret_o)
 {
 	struct f3_opens *o = calloc(1, sizeof(*o));
 
 	if (!o)
 		return -ENOMEM;
+	o->keep = keep;
 	f3_lock_init(&o->lock, F3_RANK_QUEUE);
 	*ret_o = o;
 	return 0;
@@ -44,6 +49,7 @@ void f3_opens_free(struct f3_opens *o)
 	free(o);
 }
 
+/* Lock held. */
 static bool add_chunk(struct f3_opens *o)
 {
 	unsigned n = o->n_chunks;
@@ -56,7 +62,9 @@ static bool add_chunk(struct f3_opens *o)
 		return false;
 	o->chunks[n] = chunk;
 	for (unsigned i = CHUNK; i-- > 0;) {
-		chunk[i].slot = (uint64_t)n * CHUNK + i + 1;
+		chunk[i].slot = n * CHUNK + i;
+		if (atomic_load(&f3_keep_open(o->keep, chunk[i].slot)->fh))
+			continue; /* of the last daemon: it is restored, or stays unused */
 		chunk[i].next_free = o->free;
 		o->free = &chunk[i];
 	}
@@ -69,29 +77,56 @@ struct f3_open *f3_open_new(struct f3_opens *o)
 	struct f3_open *open = NULL;
 
 	f3_lock(&o->lock);
-	if (o->free || add_chunk(o)) {
+	while (!o->free && add_chunk(o))
+		;
+	if (o->free) {
+		uint32_t slot = o->free->slot;
+
 		open = o->free;
 		o->free = open->next_free;
-		*open = (struct f3_open){ .fh = open->slot, .slot = open->slot };
+		*open = (struct f3_open){
+			.fh = f3_kept_next_fh(f3_keep_open(o->keep, slot), slot),
+			.slot = slot,
+		};
+		f3_keep_use_slot(o->keep, slot);
 		o->count++;
 	}
 	f3_unlock(&o->lock);
 	return open;
 }
 
+static struct f3_open *at_slot(struct f3_opens *o, uint32_t slot)
+{
+	return slot / CHUNK < o->n_chunks ? &o->chunks[slot / CHUNK][slot % CHUNK] : NULL;
+}
+
 struct f3_open *f3_open_find(struct f3_opens *o, uint64_t fh)
 {
-	uint64_t slot = fh - 1;
-	struct f3_open *open;
+	struct f3_open *open = fh ? at_slot(o, f3_kept_slot(fh)) : NULL;
 
-	if (!fh || slot / CHUNK >= o->n_chunks)
-		return NULL;
-	open = &o->chunks[slot / CHUNK][slot % CHUNK];
-	return open->fh == fh ? open : NULL;
+	return open && open->fh == fh ? open : NULL;
+}
+
+void f3_open_keep(struct f3_opens *o, const struct f3_open *open, uint64_t unique,
+		  const struct f3_open_plan *plan, uint64_t ino)
+{
+	struct f3_kept_open *kept = f3_keep_open(o->keep, open->slot);
+
+	kept->ino = ino;
+	kept->unique = unique;
+	kept->times_used = (uint32_t)(open->fh >> 32);
+	kept->open_flags = (uint32_t)open->flags;
+	kept->flags = (open->writer ? F3_KEPT_WRITER : 0u) | (open->native ? F3_KEPT_NATIVE : 0u) |
+		      (plan->direct_io ? F3_KEPT_DIRECT : 0u) |
+		      (plan->noflush ? F3_KEPT_NOFLUSH : 0u);
+	kept->opener = (uint32_t)open->opener;
+	kept->backing_id = plan->mode == F3_MODE_PASSTHROUGH ? (uint32_t)plan->backing_id : 0;
+	atomic_store_explicit(&kept->fh, open->fh, memory_order_release);
 }
 
 void f3_open_drop(struct f3_opens *o, struct f3_open *open)
 {
+	atomic_store_explicit(&f3_keep_open(o->keep, open->slot)->fh, 0, memory_order_release);
 	f3_lock(&o->lock);
 	open->fh = 0;
 	open->inode = NULL;
@@ -104,4 +139,130 @@ void f3_open_drop(struct f3_opens *o, struct f3_open *open)
 uint64_t f3_opens_count(struct f3_opens *o)
 {
 	return o->count;
+}
+
+/* ---- Those of the last daemon ----------------------------------------------------------------- */
+
+struct restoring {
+	struct f3_fuse *f;
+	uint32_t *ids; /* backing ids in use, of as many descriptions at most */
+	size_t n;
+};
+
+static int restore_one(void *arg, struct f3_kept_open *kept, uint32_t slot)
+{
+	struct restoring *all = arg;
+	struct f3_fuse *f = all->f;
+	const struct f3_open_kept was = {
+		.ino = kept->ino,
+		.writer = (kept->flags & F3_KEPT_WRITER) != 0,
+		.native = (kept->flags & F3_KEPT_NATIVE) != 0,
+		.backing_id = (int)kept->backing_id,
+	};
+	struct f3_open *open;
+	int r = 0;
+
+	while (!at_slot(f->opens, slot) && add_chunk(f->opens))
+		;
+	open = at_slot(f->opens, slot);
+	if (!open)
+		return -ENOMEM;
+	open->flags = (int)kept->open_flags;
+	open->writer = was.writer;
+	open->native = was.native;
+	open->opener = (pid_t)kept->opener;
+	if (f3_virtual_is(kept->ino))
+		r = f3_virtual_open(f, kept->ino, &open->virt);
+	else
+		r = f3_file_restore(f->core, &was, &open->inode);
+	/* Its number stays good, and whoever uses it is told. */
+	if (r)
+		f3_log_error("inode %" PRIu64
+			     " was open and is not there any more (%s): its user gets EBADF",
+			     kept->ino, f3_errno_name(r));
+	open->fh = atomic_load(&kept->fh);
+	f->opens->count++;
+	if (kept->backing_id)
+		all->ids[all->n++] = kept->backing_id;
+	return 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Backing files registered for what nobody has open: those of the stock, and of files that were
+ * open once. */
+static void drop_id(void *arg, uint32_t id)
+{
+	struct restoring *all = arg;
+
+	if (!bsearch(&id, all->ids, all->n, sizeof(id), compare_ids))
+		f3_backing_id_close(all->f, (int)id);
+}
+
+static int count_one(void *arg, struct f3_kept_open *kept, uint32_t slot)
+{
+	(void)kept;
+	(void)slot;
+	++*(size_t *)arg;
+	return 0;
+}
+
+int f3_opens_restore(struct f3_fuse *f, struct f3_err *err)
+{
+	struct restoring all = { .f = f };
+	size_t n = 1;
+	int r = f3_keep_each_open(f->keep, count_one, &n);
+
+	if (!r) {
+		all.ids = calloc(n, sizeof(*all.ids));
+		r = all.ids ? f3_keep_each_open(f->keep, restore_one, &all) : -ENOMEM;
+	}
+	if (!r) {
+		qsort(all.ids, all.n, sizeof(*all.ids), compare_ids);
+		f3_keep_each_id(f->keep, drop_id, &all);
+		if (f->opens->count)
+			f3_log_info("%" PRIu64 " open files go on", (uint64_t)f->opens->count);
+	}
+	free(all.ids);
+	return r ? f3_err_set(err, r, "what was open cannot be restored: %s",
+			      r == -EINVAL ? "the saved state is damaged" : f3_errno_name(r)) :
+		   0;
+}
+
+struct of_request {
+	uint64_t unique;
+	struct f3_kept_open *kept;
+};
+
+static int is_of_request(void *arg, struct f3_kept_open *kept, uint32_t slot)
+{
+	struct of_request *of = arg;
+
+	(void)slot;
+	if (kept->unique != of->unique)
+		return 0;
+	of->kept = kept;
+	return 1;
+}
+
+struct f3_open *f3_open_of_request(struct f3_opens *o, uint64_t unique,
+				   struct f3_open_plan *ret_plan)
+{
+	struct of_request of = { .unique = unique };
+
+	if (f3_keep_each_open(o->keep, is_of_request, &of) != 1)
+		return NULL;
+	*ret_plan = (struct f3_open_plan){
+		.mode = of.kept->backing_id ? F3_MODE_PASSTHROUGH : F3_MODE_CACHED,
+		.backing_id = (int)of.kept->backing_id,
+		.direct_io = (of.kept->flags & F3_KEPT_DIRECT) != 0,
+		.native = (of.kept->flags & F3_KEPT_NATIVE) != 0,
+		.noflush = (of.kept->flags & F3_KEPT_NOFLUSH) != 0,
+	};
+	return f3_open_find(o, atomic_load(&of.kept->fh));
 }

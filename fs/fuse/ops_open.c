@@ -58,20 +58,23 @@ static void tell_kernel(const struct f3_open_plan *plan, struct fuse_file_info *
 	fi->parallel_direct_writes = 1;
 }
 
-static void remember(struct f3_open *open, struct f3_inode *inode, int flags,
-		     const struct f3_open_plan *plan, const struct f3_caller *who)
+/* writer: counted so by the core until the first close, whatever the flags. */
+static void remember(struct f3_call *call, struct f3_open *open, struct f3_inode *inode, bool writer,
+		     const struct f3_open_plan *plan)
 {
 	open->inode = inode;
-	open->flags = flags;
-	open->writer = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+	open->flags = call->flags;
+	open->writer = writer;
 	open->native = plan->native;
 	if (!plan->noflush)
-		open->opener = f3_process_of(who->pid);
+		open->opener = f3_process_of(call->who.pid);
+	f3_open_keep(call->f->opens, open, call->unique, plan, inode->ino);
 }
 
 static int open_virtual(struct f3_call *call)
 {
 	struct fuse_file_info fi = { .flags = call->flags, .direct_io = 1, .noflush = 1 };
+	const struct f3_open_plan plan = { .direct_io = true, .noflush = true };
 	struct f3_open *open;
 	int r;
 
@@ -86,6 +89,7 @@ static int open_virtual(struct f3_call *call)
 		return r;
 	}
 	fi.fh = open->fh;
+	f3_open_keep(call->f->opens, open, call->unique, &plan, call->ino);
 	if (fuse_reply_open(call->req, &fi)) {
 		f3_virtual_close(open->virt);
 		f3_open_drop(call->f->opens, open);
@@ -113,7 +117,8 @@ static int do_open(struct f3_call *call)
 		goto fail;
 	if (call->kill_priv)
 		(void)f3_file_kill_priv(core, inode, &call->who);
-	remember(open, inode, call->flags, &plan, &call->who);
+	remember(call, open, inode,
+		 (call->flags & O_ACCMODE) != O_RDONLY || (call->flags & O_TRUNC), &plan);
 	tell_kernel(&plan, &fi);
 	fi.fh = open->fh;
 	/* The program was interrupted while it waited: nobody will release this open. */
@@ -160,8 +165,7 @@ static int do_create(struct f3_call *call)
 		f3_open_drop(call->f->opens, open);
 		return r;
 	}
-	remember(open, inode, call->flags, &plan, &call->who);
-	open->writer = true; /* whatever the flags: counted so by the core until the first close */
+	remember(call, open, inode, true, &plan);
 	tell_kernel(&plan, &fi);
 	fi.fh = open->fh;
 	f3_entry_param(&e, &param);
@@ -205,12 +209,15 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct f3_open was;
 
 	(void)ino;
-	fuse_reply_err(req, 0);
-	if (!open)
+	if (!open) {
+		fuse_reply_err(req, 0);
 		return;
+	}
 	was = *open;
 	inode = was.inode;
+	/* Out of the keep before the answer: the kernel asks a second time only without one. */
 	f3_open_drop(f->opens, open);
+	fuse_reply_err(req, 0);
 	if (was.virt)
 		f3_virtual_close(was.virt);
 	if (inode) {

@@ -20,6 +20,7 @@
 #include "fs/base/log.h"
 #include "fs/core/volume.h"
 #include "fs/fuse/impl.h"
+#include "fs/fuse/refuse.h"
 #include "fs/fuse/sprint.h"
 
 /* One reader for the kernel's requests that may be queued in the background; the default of 12
@@ -101,7 +102,6 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->time_gran = 1;
 	f3_notify_ops(f, &kernel);
 	f3_core_set_kernel(f->core, &kernel);
-	f->serving(f->serving_arg);
 }
 
 static bool uring_enabled_in_kernel(void)
@@ -205,8 +205,7 @@ static int make_session(struct f3_fuse *f, struct f3_err *err)
 	f3_ops_open(&ops);
 	f3_ops_data(&ops);
 	n = snprintf(options, sizeof(options),
-		     "-ofsname=f3,subtype=f3,default_permissions,max_read=%u%s%s", F3_FUSE_MAX_IO,
-		     f3_conf_u64(f->core->conf, "f3", NULL, "allow-other") ? ",allow_other" : "",
+		     "-ofsname=f3,subtype=f3,max_read=%u%s", F3_FUSE_MAX_IO,
 		     f->uring ? ",io_uring" : "");
 	if (n >= (int)sizeof(options) || fuse_opt_add_arg(&args, "f3d") ||
 	    fuse_opt_add_arg(&args, options))
@@ -220,20 +219,36 @@ static int make_session(struct f3_fuse *f, struct f3_err *err)
 	return r;
 }
 
-int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *err)
+static int init_parts(struct f3_fuse *f)
+{
+	int r = f3_loop_new(f, &f->loop);
+
+	if (!r)
+		r = f3_opens_new(f->keep, &f->opens);
+	if (!r)
+		r = f3_parked_new(&f->parked);
+	return r ? r : f3_notify_start(f);
+}
+
+int f3_fuse_new(struct f3_core *core, const struct f3_fuse_given *given, struct f3_fuse **ret_f,
+		struct f3_err *err)
 {
 	const char *mountpoint = f3_conf_str(core->conf, "f3", NULL, "mountpoint");
 	struct f3_fuse *f = calloc(1, sizeof(*f));
+	char fd_path[32];
 	int r;
 
 	if (!f)
 		return f3_err_set(err, -ENOMEM, "out of memory");
 	f->core = core;
+	f->keep = given->keep;
+	f->mounted = given->takes_over;
 	f->slow_ns = f3_conf_u64(core->conf, "f3", NULL, "slow-operation");
 	f->threads = (unsigned)f3_conf_u64(core->conf, "f3", NULL, "threads");
+	f3_lock_init(&f->ids_lock, F3_RANK_QUEUE);
 	if (!mountpoint || snprintf(f->mountpoint, sizeof(f->mountpoint), "%s", mountpoint) >=
 				   (int)sizeof(f->mountpoint)) {
-		free(f);
+		f3_fuse_free(f);
 		return f3_err_set(err, -EINVAL, "no mountpoint is given");
 	}
 	f->uring = f3_conf_u64(core->conf, "f3", NULL, "transport") == 1 && may_use_uring();
@@ -242,38 +257,83 @@ int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *e
 	f3_data_register_metrics();
 	f3_sprint_register_metrics();
 	warn_request_timeouts();
-	r = check_mountpoint(f->mountpoint, err);
-	if (!r) {
-		r = f3_loop_new(f, &f->loop);
-		if (!r)
-			r = f3_opens_new(&f->opens);
-		if (!r)
-			r = f3_parked_new(&f->parked);
-		if (!r)
-			r = f3_notify_start(f);
-		if (r)
-			f3_err_set(err, r, "out of memory");
-	}
+	r = init_parts(f);
+	if (r)
+		f3_err_set(err, r, "out of memory");
 	if (!r)
 		r = make_session(f, err);
-	if (!r && fuse_session_mount(f->se, f->mountpoint))
-		r = f3_err_set(err, -EIO, "%s cannot be mounted (is /dev/fuse there, are we root?)",
-			       f->mountpoint);
+	snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", given->fd);
+	if (!r && fuse_session_mount(f->se, fd_path))
+		r = f3_err_set(err, -EIO, "libfuse refused the descriptor %d of /dev/fuse",
+			       given->fd);
+	if (!r && given->takes_over)
+		r = f3_opens_restore(f, err);
 	if (r) {
+		f->mounted = false; /* whoever tries next finds it as it was */
 		f3_fuse_free(f);
 		return r;
 	}
-	f->mounted = true;
 	*ret_f = f;
 	return 0;
 }
 
-int f3_fuse_run(struct f3_fuse *f, void (*serving)(void *arg), void *arg)
+int f3_fuse_mount(struct f3_fuse *f, struct f3_err *err)
+{
+	char options[256];
+	int r;
+
+	if (f->mounted)
+		return 0;
+	r = check_mountpoint(f->mountpoint, err);
+	if (r)
+		return r;
+	snprintf(options, sizeof(options),
+		 "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions,max_read=%u%s",
+		 fuse_session_fd(f->se), (unsigned)getuid(), (unsigned)getgid(), F3_FUSE_MAX_IO,
+		 f3_conf_u64(f->core->conf, "f3", NULL, "allow-other") ? ",allow_other" : "");
+	if (mount("f3", f->mountpoint, "fuse.f3", MS_NOSUID | MS_NODEV, options))
+		return f3_err_set(err, -errno, "%s cannot be mounted (are we root?): %s",
+				  f->mountpoint, strerror(errno));
+	f->mounted = f->not_served = true;
+	return 0;
+}
+
+/* The kernel sends INIT once in a mount's life. */
+static int take_init(struct f3_fuse *f)
+{
+	struct fuse_buf buf = { .mem = NULL };
+	struct fuse_buf saved = { .mem = NULL };
+	const void *init = f3_keep_init(f->keep, &saved.size);
+	int n;
+
+	if (init) {
+		/* libfuse answers it; the kernel does not know the number any more. */
+		saved.mem = malloc(saved.size);
+		if (!saved.mem)
+			return -ENOMEM;
+		memcpy(saved.mem, init, saved.size);
+		fuse_session_process_buf(f->se, &saved);
+		free(saved.mem);
+		return f3_fuse_resend(fuse_session_fd(f->se));
+	}
+	do {
+		n = fuse_session_receive_buf(f->se, &buf);
+	} while (n == -EINTR || n == -EAGAIN);
+	if (n > 0) {
+		n = f3_keep_set_init(f->keep, buf.mem, (size_t)n);
+		if (!n)
+			fuse_session_process_buf(f->se, &buf);
+	} else {
+		n = n ? n : -ENODEV;
+	}
+	free(buf.mem);
+	return n;
+}
+
+static int start_sprints(struct f3_fuse *f)
 {
 	int r = 0;
 
-	f->serving = serving;
-	f->serving_arg = arg;
 	if (sched_getaffinity(0, sizeof(f->home), &f->home)) {
 		/* More CPUs than a cpu_set_t has room for: all of them. */
 		memset(&f->home, 0xff, sizeof(f->home));
@@ -282,11 +342,24 @@ int f3_fuse_run(struct f3_fuse *f, void (*serving)(void *arg), void *arg)
 		f->sprint_reason = "switched off by configuration";
 	else
 		r = f3_sprint_new(&f->sprint, &f->sprint_reason);
-	if (r)
-		return r;
-	if (f->sprint_reason)
+	if (!r && f->sprint_reason)
 		f3_log_info("readers stay away from the CPUs of programs: %s", f->sprint_reason);
-	r = f3_loop_run(f->loop);
+	return r;
+}
+
+int f3_fuse_run(struct f3_fuse *f, void (*serving)(void *arg), void *arg)
+{
+	int r = start_sprints(f);
+
+	if (!r)
+		r = take_init(f);
+	if (r == -ENODEV) {
+		r = 0; /* unmounted already */
+	} else if (!r) {
+		f->not_served = false;
+		serving(arg);
+		r = f3_loop_run(f->loop);
+	}
 	f->stopping = true;
 	return r;
 }
@@ -313,11 +386,10 @@ void f3_fuse_free(struct f3_fuse *f)
 	f->stopping = true;
 	f3_workq_free(f->notify);
 	f3_sprint_stop(f->sprint);
-	if (f->se) {
-		if (f->mounted)
-			fuse_session_unmount(f->se);
+	if (f->not_served)
+		umount2(f->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+	if (f->se)
 		fuse_session_destroy(f->se);
-	}
 	f3_parked_free(f->parked);
 	f3_opens_free(f->opens);
 	f3_loop_free(f->loop);

@@ -12,6 +12,14 @@
 #include "fs/core/core.h"
 
 struct f3_fuse;
+struct f3_keep;
+
+/* What the process that outlives us lends. */
+struct f3_fuse_given {
+	int fd;				/* of /dev/fuse */
+	struct f3_keep *keep;
+	bool takes_over;		/* it is mounted, and served until now by somebody else */
+};
 
 struct f3_fuse_info {
 	const char *transport;		/* "classic", "io_uring" */
@@ -24,10 +32,13 @@ struct f3_fuse_info {
 	uint64_t parked;		/* reads waiting for bytes now */
 };
 
-/* Mounts at the configured mountpoint. err names it and what to do. */
-int f3_fuse_mount(struct f3_core *core, struct f3_fuse **ret_f, struct f3_err *err);
-/* Serves until unmounted or stopped. `serving` is called once, on a thread of the mount, when the
- * kernel's offer was taken and requests are answered from now on. 0 or -errno. */
+/* Takes over what is open (before f3_core_recover). err names the mountpoint and what to do. */
+int f3_fuse_new(struct f3_core *core, const struct f3_fuse_given *given, struct f3_fuse **ret_f,
+		struct f3_err *err);
+/* Mounts at the configured mountpoint, unless that was done. */
+int f3_fuse_mount(struct f3_fuse *f, struct f3_err *err);
+/* Serves until unmounted or stopped. `serving` is called once, when the kernel's offer was taken
+ * and requests are answered from now on. 0 or -errno. */
 int f3_fuse_run(struct f3_fuse *f, void (*serving)(void *arg), void *arg);
 /* Makes f3_fuse_run return soon. Any thread. */
 void f3_fuse_stop(struct f3_fuse *f);

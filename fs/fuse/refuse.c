@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "fs/fuse/refuse.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The kernel wants room for its largest request: F3_FUSE_MAX_IO and the headers. */
+#define BUFFER_BYTES ((1u << 20) + 65536u)
+/* linux/fuse.h since 6.9 */
+#define NOTIFY_RESEND 7
+
+int f3_fuse_resend(int fd)
+{
+	const struct fuse_out_header out = { .len = sizeof(out), .error = NOTIFY_RESEND };
+
+	return write(fd, &out, sizeof(out)) == (ssize_t)sizeof(out) ? 0 : -errno;
+}
+
+static int answer(int fd, uint64_t unique, int error)
+{
+	const struct fuse_out_header out = {
+		.len = sizeof(out),
+		.error = error,
+		.unique = unique,
+	};
+
+	/* ENOENT: whoever asked has gone. */
+	if (write(fd, &out, sizeof(out)) < 0 && errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+/* The kernel sends a release once, whatever it is answered. */
+static void released(struct f3_keep *keep, const void *request, size_t size)
+{
+	const struct fuse_in_header *in = request;
+	const struct fuse_release_in *release = (const void *)(in + 1);
+	struct f3_kept_open *o;
+
+	if (size < sizeof(*in) + sizeof(*release))
+		return;
+	o = f3_keep_open(keep, f3_kept_slot(release->fh));
+	if (o && atomic_load(&o->fh) == release->fh)
+		atomic_store(&o->fh, 0);
+}
+
+int f3_refuse_one(int fd, struct f3_keep *keep)
+{
+	static _Alignas(16) char request[BUFFER_BYTES];
+	const struct fuse_in_header *in = (const void *)request;
+	ssize_t n = read(fd, request, sizeof(request));
+
+	if (n < 0)
+		return errno == EINTR || errno == ENOENT ? 0 : -errno;
+	if ((size_t)n < sizeof(*in))
+		return -EIO;
+	switch (in->opcode) {
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_INTERRUPT:
+		return 0;
+	case FUSE_RELEASE:
+		released(keep, request, (size_t)n);
+		return answer(fd, in->unique, 0);
+	case FUSE_RELEASEDIR:
+	case FUSE_DESTROY:
+		return answer(fd, in->unique, 0);
+	default:
+		return answer(fd, in->unique, -EIO);
+	}
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * refuse: answers every request with EIO, for a mount whose daemon does not come back.
+ *
+ * A program that waits for an answer to a request somebody has read cannot even be killed, so
+ * somebody has to answer. This does with one buffer and no allocation, and keeps no state but what
+ * it takes out of the keep: descriptions that are closed meanwhile.
+ *
+ * One thread. f3_refuse_one does not block on a non-blocking descriptor.
+ */
+#ifndef F3_FUSE_REFUSE_H
+#define F3_FUSE_REFUSE_H
+
+#include "fs/fuse/keep.h"
+
+/* Has the kernel send again what a dead daemon had read and not answered (FUSE_NOTIFY_RESEND,
+ * Linux 6.9). 0 or -errno. */
+int f3_fuse_resend(int fd);
+/* Reads one request and answers it. 0, -EAGAIN: none is there; -ENODEV: the mount is gone; -errno. */
+int f3_refuse_one(int fd, struct f3_keep *keep);
+
+#endif
