@@ -49,6 +49,7 @@ struct f3_control {
 	struct f3_core *core;
 	struct f3_fuse *fuse;
 	uint64_t started_mono_ns;
+	const struct f3_supervised *supervised;
 	int dir_fd, lock_fd, listen_fd, event_fd, spare_fd;
 	bool published, accepting;
 	_Atomic bool stopping;
@@ -190,6 +191,7 @@ static void handle(struct f3_connection *conn, const char *text, size_t len)
 	struct f3_verb v = { .core = conn->c->core,
 			     .fuse = conn->c->fuse,
 			     .started_mono_ns = conn->c->started_mono_ns,
+			     .supervised = conn->c->supervised,
 			     .request = request,
 			     .answer = json_object(),
 			     .err = F3_ERR_INIT,
@@ -519,7 +521,8 @@ static int make_socket(struct f3_control *c, const char *dir, struct f3_err *err
 	return 0;
 }
 
-int f3_control_start(struct f3_core *core, struct f3_fuse *fuse, struct f3_control **ret_c,
+int f3_control_start(struct f3_core *core, struct f3_fuse *fuse,
+		     const struct f3_supervised *supervised, struct f3_control **ret_c,
 		     struct f3_err *err)
 {
 	const char *dir = f3_conf_str(core->conf, "f3", NULL, "run-dir");
@@ -530,6 +533,7 @@ int f3_control_start(struct f3_core *core, struct f3_fuse *fuse, struct f3_contr
 		return f3_err_set(err, -ENOMEM, "out of memory");
 	c->core = core;
 	c->fuse = fuse;
+	c->supervised = supervised;
 	c->dir_fd = c->lock_fd = c->listen_fd = -1;
 	pthread_mutex_init(&c->lock, NULL);
 	read_ids(core->conf, "control-uid", c->uids, &c->n_uids);

@@ -318,7 +318,7 @@ static int serve(struct daemon *d, struct f3_err *err)
 	if (!r)
 		r = f3_fuse_open_access_log(d->fuse, err);
 	if (!r)
-		r = f3_control_start(d->core, d->fuse, &d->control, err);
+		r = f3_control_start(d->core, d->fuse, &d->worker->about, &d->control, err);
 	if (!r)
 		r = f3_metrics_start(d->core, d->fuse, &d->metrics, err);
 	if (!r) {
@@ -380,6 +380,7 @@ static int supervise(struct daemon *d, int ready_fd, struct f3_err *err)
 		.give_up_ns = f3_conf_u64(d->conf, "f3", NULL, "failure-wait"),
 		.lock_fd = f3_node_lock(cache, err),
 		.ready_fd = ready_fd,
+		.restart = f3_conf_u64(d->conf, "f3", NULL, "restart") != 0,
 		.tell_stderr = d->foreground,
 		.work = work,
 		.arg = d,

@@ -50,7 +50,7 @@ struct supervision {
 
 static const char *const state_names[] = { "starting", "serving", "waiting", "refusing", "ending" };
 
-static void death_text(int status, char *out, size_t size)
+void f3_death_text(int status, char *out, size_t size)
 {
 	if (!status)
 		snprintf(out, size, "none");
@@ -72,7 +72,7 @@ static void write_state(struct supervision *u)
 	file = fopen(temporary, "we");
 	if (!file)
 		return;
-	death_text(u->next.about.last_status, death, sizeof(death));
+	f3_death_text(u->next.about.last_status, death, sizeof(death));
 	fprintf(file,
 		"{\"supervisor_pid\": %ld, \"pid\": %ld, \"state\": \"%s\", \"restarts\": %u, "
 		"\"last_death\": \"%s\"}\n",
@@ -178,7 +178,13 @@ static void worker_ended(struct supervision *u, int status)
 	u->next.about.last_death_real_ns = f3_clock_real_ns();
 	u->next.about.restarts++;
 	u->next.takes_over = u->served;
-	death_text(status, death, sizeof(death));
+	f3_death_text(status, death, sizeof(death));
+	if (!u->s->restart) {
+		f3_log_error("the daemon died: %s%s%s", death, u->reason[0] ? ": " : "", u->reason);
+		u->exit_code = 1;
+		enter(u, ENDING);
+		return;
+	}
 	if (!u->served || u->stop) {
 		snprintf(u->reason, sizeof(u->reason), "the daemon died at its %s: %s",
 			 u->stop ? "stop" : "start", death);
@@ -202,6 +208,7 @@ static bool hear(struct supervision *u)
 {
 	char text[F3_ERR_TEXT_MAX + 1];
 	ssize_t n = recv(u->from_worker, text, sizeof(text) - 1, MSG_DONTWAIT);
+	bool first;
 
 	if (n <= 0)
 		return false; /* its end is told by SIGCHLD */
@@ -215,12 +222,13 @@ static bool hear(struct supervision *u)
 		if (u->served)
 			f3_log_info("%s is served again after %.3f s", u->s->mountpoint,
 				    (double)(f3_clock_mono_ns() - u->since_ns) / 1e9);
-		else
-			f3_notify_ready(u->s->ready_fd);
+		first = !u->served;
 		u->served = true;
 		u->reason[0] = '\0';
 		u->since_ns = f3_clock_mono_ns();
 		enter(u, SERVING);
+		if (first)
+			f3_notify_ready(u->s->ready_fd);
 		break;
 	case 'E':
 		snprintf(u->reason, sizeof(u->reason), "%s", text + 1);
@@ -269,7 +277,7 @@ static void too_long(struct supervision *u)
 {
 	char death[96];
 
-	death_text(u->next.about.last_status, death, sizeof(death));
+	f3_death_text(u->next.about.last_status, death, sizeof(death));
 	if (u->s->on_failure == F3_ON_FAILURE_ABORT || f3_fuse_resend(u->next.fuse_fd)) {
 		f3_log_error("%s could not be served for %.0f"
 			     " s (the daemon's last death: %s): it is given up, programs that "

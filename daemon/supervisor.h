@@ -33,7 +33,7 @@ enum f3_on_failure { F3_ON_FAILURE_EIO, F3_ON_FAILURE_ABORT };
 
 /* What the supervisor knows and the worker shows. */
 struct f3_supervised {
-	pid_t supervisor;		/* 0: there is none (any more) */
+	_Atomic pid_t supervisor;	/* 0: there is none (any more) */
 	unsigned restarts;
 	int last_status;		/* of wait(2), of the last worker that died; 0: none */
 	int64_t last_death_real_ns;
@@ -47,6 +47,7 @@ struct f3_supervisor {
 	enum f3_on_failure on_failure;
 	uint64_t give_up_ns;		/* without a daemon so long: on_failure */
 	int ready_fd;			/* of f3_background; -1 */
+	bool restart;			/* no: the mount ends with the first worker */
 	bool tell_stderr;		/* why it could not start: in the foreground */
 	/* The work: in the child. Its return value is the exit code. */
 	int (*work)(void *arg, struct f3_worker *worker);
@@ -65,6 +66,9 @@ struct f3_worker {
 
 /* Runs workers until the mount is gone or cannot be kept. The exit code of the program. */
 int f3_supervise(const struct f3_supervisor *s);
+
+/* How a process ended, from wait(2)'s status, in words; "none" for 0. */
+void f3_death_text(int status, char *out, size_t size);
 
 /* Asks for the requests and waits until they are this process's. */
 void f3_worker_ready(struct f3_worker *w);

@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "daemon/supervisor.h"
 #include "daemon/wire.h"
 #include "fs/core/core.h"
 #include "fs/core/inode.h"
@@ -25,6 +26,7 @@ struct f3_verb {
 	struct f3_core *core;
 	struct f3_fuse *fuse;
 	uint64_t started_mono_ns;	/* when the daemon began to serve */
+	const struct f3_supervised *supervised;
 	const json_t *request;
 	json_t *answer;			/* the last line */
 	struct f3_err err;

@@ -148,7 +148,14 @@ static int status(struct f3_verb *v)
 	f3_itable_stats(core, &inodes, &inode_bytes);
 	json_object_set_new(a, "version", json_string(PACKAGE_VERSION));
 	json_object_set_new(a, "pid", json_integer(getpid()));
-	json_object_set_new(a, "supervisor_pid", json_null());
+	json_object_set_new(a, "supervisor_pid", json_integer(v->supervised->supervisor));
+	json_object_set_new(a, "restarts", count(v->supervised->restarts));
+	if (v->supervised->last_status) {
+		char death[96];
+
+		f3_death_text(v->supervised->last_status, death, sizeof(death));
+		json_object_set_new(a, "last_death", json_string(death));
+	}
 	json_object_set_new(a, "uptime_s",
 			    json_real((double)(f3_clock_mono_ns() - v->started_mono_ns) / 1e9));
 	f3_wire_set_name(a, "node", core->node_name, strlen(core->node_name));

@@ -316,7 +316,6 @@ static const struct {
 	const char *reason;
 } later[] = {
 	{ "cluster", NULL, "several nodes are not in this build yet" },
-	{ "f3", "on-failure", "a mount that outlives its daemon is not in this build yet" },
 	{ "volume", "namespace", "views are not in this build yet" },
 	{ "volume", "endpoint", "s3:// volumes are not in this build yet" },
 	{ "volume", "region", "s3:// volumes are not in this build yet" },

@@ -273,6 +273,14 @@ const struct f3_conf_opt f3_conf_table[] = {
 	},
 	{
 		.section = "f3",
+		.key = "restart",
+		.type = F3_CONF_BOOL,
+		.dflt = "yes",
+		.help = "start the daemon again when it dies; the mount stays",
+		.more = "With no, the mount ends with it: programs that use it get ENOTCONN.",
+	},
+	{
+		.section = "f3",
 		.key = "on-failure",
 		.type = F3_CONF_ENUM,
 		.dflt = "eio",

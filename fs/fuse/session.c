@@ -370,6 +370,8 @@ void f3_fuse_stop(struct f3_fuse *f)
 {
 	if (atomic_exchange(&f->stopping, true))
 		return;
+	if (!f->mounted)
+		return;
 	if (umount2(f->mountpoint, UMOUNT_NOFOLLOW) && errno == EBUSY) {
 		f3_log_warn(
 			"%s is in use: programs that have files open there get ENOTCONN from now on",

@@ -10,7 +10,7 @@
 #
 # and works below $F3_MNT/data. Everything lies in $F3_TEST_TMP: config file F3_CONF, mountpoint
 # F3_MNT, cache directory F3_CACHE, run directory F3_RUN, directory for file:// volumes F3_STORE,
-# the daemon's log F3_LOG. F3_PID is the daemon. What is still there at the end of the test is
+# the daemon's log F3_LOG. F3_PID serves the mount, F3_SUPERVISOR keeps it. What is still there at the end of the test is
 # stopped and unmounted, and a daemon that does not stop cleanly (a sanitizer's finding, say)
 # fails the test. Nothing here waits by sleeping: the daemon says when it serves (ready_run), and
 # its end is waited for. A second daemon: F3_NAME=b f3_dirs, see there.
@@ -189,7 +189,10 @@ f3_launch()
 	rm "$pipe"
 	read -r -u "$f3_said" said
 	case $said in
-	"ready "*) F3_PID=${said#ready } ;;
+	"ready "*)
+		F3_SUPERVISOR=${said#ready }
+		read -r F3_PID <"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children"
+		;;
 	*)
 		f3_wait
 		return
@@ -214,6 +217,7 @@ f3_wait()
 	rc=$?
 	exec {f3_said}<&-
 	F3_PID=
+	F3_SUPERVISOR=
 	F3_CHILD=
 	return $rc
 }
@@ -222,7 +226,7 @@ f3_wait()
 f3_stop()
 {
 	local rc
-	kill -TERM "$F3_PID"
+	kill -TERM "$F3_SUPERVISOR"
 	f3_wait
 	rc=$?
 	if [ $rc -ne 0 ]; then
@@ -233,10 +237,10 @@ f3_stop()
 	return $rc
 }
 
-# kill -9, and the dead mount is taken away.
+# kill -9 of both its processes, and the dead mount is taken away.
 f3_kill()
 {
-	kill -KILL "$F3_PID"
+	kill -KILL "$F3_SUPERVISOR" "$F3_PID"
 	f3_wait
 	umount -l "$F3_MNT" 2>/dev/null
 	return 0

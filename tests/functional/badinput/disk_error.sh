@@ -22,7 +22,7 @@ f3_no 1 'Input/output error|Read-only' sh -c "head -c 1M /dev/zero >>'$d/f2'; sy
 f3_eq "it still answers" "$(ctl --json status | jq .pid)" "$F3_PID"
 f3_ok ls "$F3_MNT" >/dev/null
 exec {fd}>&-
-kill -TERM "$F3_PID"
+kill -TERM "$F3_SUPERVISOR"
 f3_wait
 rc=$?
 [ $rc -le 1 ] || f3_bad "f3d ended with $rc"

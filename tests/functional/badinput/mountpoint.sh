@@ -19,7 +19,7 @@ f3_start
 echo first >"$F3_MNT/data/x"
 bad "$F3_MNT is in use" "$F3_MNT"
 f3_eq "the first goes on" "$(cat "$F3_MNT/data/x")" first
-kill -KILL "$F3_PID"
+kill -KILL "$F3_SUPERVISOR" "$F3_PID"
 f3_wait
 bad "$F3_MNT is a mount whose daemon is gone: umount -l" "$F3_MNT"
 umount -l "$F3_MNT"

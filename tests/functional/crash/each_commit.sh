@@ -9,6 +9,8 @@
 # shellcheck source=tests/functional/suites.sh
 . "$F3_SRCDIR/tests/functional/suites.sh"
 f3_requires root fuse debug
+# With the daemon the mount goes, too: what is looked at is what a start finds.
+f3_set restart=no
 f3_volume v -
 f3_volume m - default-class=memory
 

@@ -10,6 +10,8 @@
 # shellcheck source=tests/functional/suites.sh
 . "$F3_SRCDIR/tests/functional/suites.sh"
 f3_requires root fuse debug python3
+# With the daemon the mount goes, too: what is looked at is what a start finds.
+f3_set restart=no
 kills=${F3_KILLS:-8}
 # Files of the store only in the long loop.
 volumes="v m"
@@ -106,7 +108,7 @@ for ((round = 1; round <= kills; round++)); do
 		# At any moment.
 		begin
 		f3_until 30 enough $((RANDOM % 3000))
-		kill -KILL "$F3_PID"
+		kill -KILL "$F3_SUPERVISOR" "$F3_PID"
 		f3_crashed
 	else
 		# At a step, perhaps one of starting; or when the load ends without it.
@@ -115,7 +117,7 @@ for ((round = 1; round <= kills; round++)); do
 		if F3_DEBUG_POINTS="${point%=*}=exit@$((RANDOM % ${point#*=} + 1))" f3_launch; then
 			begin
 			wait "${loads[@]}"
-			kill -KILL "$F3_PID" 2>/dev/null
+			kill -KILL "$F3_SUPERVISOR" "$F3_PID" 2>/dev/null
 			f3_crashed
 		else
 			umount -l "$F3_MNT" 2>/dev/null

@@ -36,7 +36,7 @@ f3_match "a line" "$(grep create "$access")" \
 	"^[0-9]{4}\.[0-9]{2}\.[0-9]{2} [0-9:]{8}\.[0-9]{6} \[uid:0,gid:0,pid:[0-9]+\] create \([0-9]+,one\): OK"
 mv "$log" "$log.1"
 mv "$access" "$access.1"
-kill -HUP "$F3_PID"
+kill -HUP "$F3_SUPERVISOR"
 reopened() { grep -q 'logs opened again' "$log"; }
 f3_until 10 reopened || f3_bad "the log was not opened again"
 echo two >"$F3_MNT/data/"$'tw\no'

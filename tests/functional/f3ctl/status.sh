@@ -17,7 +17,7 @@ for key in version pid supervisor_pid uptime_s mountpoint volumes cache dirty_by
 	transport passthrough passthrough_reason opens journal database; do
 	has "has(\"$key\")"
 done
-has ".ok and .pid == $F3_PID and .supervisor_pid == null and .peers == []"
+has ".ok and .pid == $F3_PID and .supervisor_pid == $F3_SUPERVISOR and .peers == []"
 has ".mountpoint == \"$F3_MNT\" and .transport == \"classic\" and .passthrough"
 has '.cache.limit_bytes == 1073741824 and .memory.limit_bytes <= 134217728'
 has '[.volumes[].name] == ["data", "photos"]'
