@@ -154,7 +154,8 @@ void f3_opens_free(struct f3_opens *o);
 struct f3_open *f3_open_new(struct f3_opens *o);	/* NULL: no memory */
 struct f3_open *f3_open_find(struct f3_opens *o, uint64_t fh);
 /* Before the kernel is told its number. */
-void f3_open_keep(struct f3_opens *o, const struct f3_open *open, uint64_t unique,
+struct f3_call;
+void f3_open_keep(const struct f3_call *call, const struct f3_open *open,
 		  const struct f3_open_plan *plan, uint64_t ino);
 void f3_open_drop(struct f3_opens *o, struct f3_open *open);
 /* What the last daemon had open. Once, before anything is opened. */

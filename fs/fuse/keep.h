@@ -46,7 +46,8 @@ struct f3_kept_open {
 	uint32_t flags;		/* F3_KEPT_* */
 	uint32_t opener;	/* process, 0: not noted */
 	uint32_t backing_id;	/* 0: the pages are the kernel's own */
-	uint32_t unused[5];
+	uint32_t uid;		/* who opened it */
+	uint32_t unused[4];
 };
 
 struct f3_keep;

@@ -107,13 +107,14 @@ struct f3_open *f3_open_find(struct f3_opens *o, uint64_t fh)
 	return open && open->fh == fh ? open : NULL;
 }
 
-void f3_open_keep(struct f3_opens *o, const struct f3_open *open, uint64_t unique,
+void f3_open_keep(const struct f3_call *call, const struct f3_open *open,
 		  const struct f3_open_plan *plan, uint64_t ino)
 {
-	struct f3_kept_open *kept = f3_keep_open(o->keep, open->slot);
+	struct f3_kept_open *kept = f3_keep_open(call->f->keep, open->slot);
 
 	kept->ino = ino;
-	kept->unique = unique;
+	kept->unique = call->unique;
+	kept->uid = (uint32_t)call->who.uid;
 	kept->times_used = (uint32_t)(open->fh >> 32);
 	kept->open_flags = (uint32_t)open->flags;
 	kept->flags = (open->writer ? F3_KEPT_WRITER : 0u) | (open->native ? F3_KEPT_NATIVE : 0u) |
@@ -172,7 +173,7 @@ static int restore_one(void *arg, struct f3_kept_open *kept, uint32_t slot)
 	open->native = was.native;
 	open->opener = (pid_t)kept->opener;
 	if (f3_virtual_is(kept->ino))
-		r = f3_virtual_open(f, kept->ino, &open->virt);
+		r = f3_virtual_open(f, kept->ino, (uid_t)kept->uid, &open->virt);
 	else
 		r = f3_file_restore(f->core, &was, &open->inode);
 	/* Its number stays good, and whoever uses it is told. */

@@ -68,7 +68,7 @@ static void remember(struct f3_call *call, struct f3_open *open, struct f3_inode
 	open->native = plan->native;
 	if (!plan->noflush)
 		open->opener = f3_process_of(call->who.pid);
-	f3_open_keep(call->f->opens, open, call->unique, plan, inode->ino);
+	f3_open_keep(call, open, plan, inode->ino);
 }
 
 static int open_virtual(struct f3_call *call)
@@ -89,7 +89,7 @@ static int open_virtual(struct f3_call *call)
 		return r;
 	}
 	fi.fh = open->fh;
-	f3_open_keep(call->f->opens, open, call->unique, &plan, call->ino);
+	f3_open_keep(call, open, &plan, call->ino);
 	if (fuse_reply_open(call->req, &fi)) {
 		f3_virtual_close(open->virt);
 		f3_open_drop(call->f->opens, open);
