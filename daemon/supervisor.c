@@ -40,6 +40,7 @@ struct supervision {
 	pid_t worker;
 	bool served, refusing, stop;
 	uint64_t since_ns;   /* it serves since, or nobody does */
+	uint64_t patience_ns; /* until then a worker has to serve */
 	uint64_t pause_ns;   /* before the next is started */
 	uint64_t restart_ns; /* when */
 	int exit_code;
@@ -136,6 +137,7 @@ static int start_worker(struct supervision *u)
 	close(fds[1]);
 	u->worker = pid;
 	u->from_worker = fds[0];
+	u->reason[0] = '\0';
 	return 0;
 }
 
@@ -196,6 +198,7 @@ static void worker_ended(struct supervision *u, int status)
 		if (now_ns - u->since_ns >= GOOD_RUN_NS)
 			u->pause_ns = 0;
 		u->since_ns = now_ns;
+		u->patience_ns = now_ns + u->s->give_up_ns;
 	}
 	f3_log_error("the daemon died: %s%s%s; it is started again, calls on %s wait", death,
 		     u->reason[0] ? ": " : "", u->reason, u->s->mountpoint);
@@ -216,6 +219,7 @@ static bool hear(struct supervision *u)
 	switch (text[0]) {
 	case 'R':
 		u->refusing = false;
+		u->patience_ns = f3_clock_mono_ns() + u->s->give_up_ns;
 		tell_worker(u, 'G');
 		break;
 	case 'S':
@@ -306,8 +310,7 @@ static void look_at_clock(struct supervision *u)
 	uint64_t now_ns = f3_clock_mono_ns();
 	int r;
 
-	if (!u->refusing && u->served && u->state != SERVING &&
-	    now_ns - u->since_ns >= u->s->give_up_ns) {
+	if (!u->refusing && u->served && u->state != SERVING && now_ns >= u->patience_ns) {
 		if (u->worker)
 			kill(u->worker, SIGKILL); /* it had its time; its end comes as a signal */
 		too_long(u);
@@ -331,9 +334,8 @@ static int wait_ms(const struct supervision *u)
 
 	if (!u->worker)
 		until_ns = u->restart_ns;
-	if (!u->refusing && u->served && u->state != SERVING &&
-	    u->since_ns + u->s->give_up_ns < until_ns)
-		until_ns = u->since_ns + u->s->give_up_ns;
+	if (!u->refusing && u->served && u->state != SERVING && u->patience_ns < until_ns)
+		until_ns = u->patience_ns;
 	if (until_ns == UINT64_MAX)
 		return -1;
 	return until_ns <= now_ns ? 0 : (int)((until_ns - now_ns) / F3_NS_PER_MS) + 1;

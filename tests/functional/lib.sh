@@ -191,7 +191,7 @@ f3_launch()
 	case $said in
 	"ready "*)
 		F3_SUPERVISOR=${said#ready }
-		read -r F3_PID <"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children"
+		F3_PID=$(($(<"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children")))
 		;;
 	*)
 		f3_wait

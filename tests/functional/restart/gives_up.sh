@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# A daemon that cannot be started again: calls wait for failure-wait, then get EIO until there is
+# one again (on-failure=eio), or the mount is given up (abort). And restart=no.
+# shellcheck source=tests/functional/lib.sh
+. "$F3_SRCDIR/tests/functional/lib.sh"
+f3_requires root fuse jq
+f3_volume data -
+f3_set failure-wait=1s
+
+break_database() { mv "$F3_CACHE/db/CURRENT" "$F3_TEST_TMP/CURRENT"; echo nonsense >"$F3_CACHE/db/CURRENT"; }
+mend_database() { mv "$F3_TEST_TMP/CURRENT" "$F3_CACHE/db/CURRENT"; }
+
+f3_set on-failure=eio
+f3_start
+echo kept >"$F3_MNT/data/file"
+exec 5<"$F3_MNT/data/file"
+break_database
+kill -KILL "$F3_PID"
+f3_match "a call that waited" "$(stat "$F3_MNT/data/new" 2>&1)" 'Input/output error'
+f3_match "the next" "$(cat "$F3_MNT/data/new2" 2>&1)" 'Input/output error'
+f3_match "why" "$(cat "$F3_LOG")" 'could not be served for 1 s .*calls get EIO until it is back'
+f3_eq "state" "$(jq -r .state "$F3_RUN/supervisor.json")" refusing
+f3_eq "the native reader goes on" "$(head -c 4 <&5)" kept
+exec 5<&-
+mend_database
+back() { [ "$(cat "$F3_MNT/data/file" 2>/dev/null)" = kept ]; }
+f3_until 30 back || f3_bad "it did not come back"
+F3_PID=$(($(<"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children")))
+f3_eq "closed while nobody served" "$(ctl --json status | jq .opens.now)" 0
+f3_stop
+
+f3_set on-failure=abort
+f3_start
+break_database
+kill -KILL "$F3_PID"
+f3_match "a call that waited" "$(stat "$F3_MNT/data/new" 2>&1)" 'not connected|abort|No such file'
+f3_wait
+f3_eq "exit code" $? 1
+f3_unmounted "$F3_MNT"
+mend_database
+
+f3_set restart=no
+f3_start
+kill -KILL "$F3_PID"
+f3_wait
+f3_eq "exit code" $? 1
+f3_match "the mount" "$(stat "$F3_MNT/data" 2>&1)" 'not connected'
+umount -l "$F3_MNT"
+f3_start
+f3_eq "all is there" "$(cat "$F3_MNT/data/file")" kept
