@@ -20,6 +20,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/core/answered.h"
 #include "fs/core/evict.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
@@ -287,8 +288,12 @@ int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_
 int f3_core_recover(struct f3_core *core, struct f3_err *err)
 {
 	/* First what was told to wait for its turn, then what the files themselves still need. */
-	int r = f3_journal_load(core, err);
+	int r = f3_answered_load(core);
 
+	if (r)
+		return f3_err_set(err, r, "the requests of the last run cannot be read: %s",
+				  strerror(-r));
+	r = f3_journal_load(core, err);
 	if (!r)
 		r = f3_file_recover(core, err);
 	if (!r)
@@ -364,6 +369,7 @@ void f3_core_stop(struct f3_core *core)
 	release_memory_dir(core);
 	if (core->meta)
 		sync_cache(core);
+	f3_answered_free(core);
 	f3_meta_close(core->meta);
 	f3_budget_free(core->budget);
 	for (size_t i = 0; i < F3_NAME_LOCKS; i++)

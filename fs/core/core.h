@@ -38,6 +38,7 @@ struct f3_caller {
 	pid_t pid;		/* a thread id, as the kernel gives it; 0: the daemon itself */
 	mode_t umask;
 	bool may_block;
+	uint64_t unique;	/* the request's number; 0: it is never asked again */
 };
 
 /* What core needs from the layer that talks to the kernel; all NULL until it is mounted. The
@@ -52,6 +53,7 @@ struct f3_kernel_ops {
 	void *arg;
 };
 
+struct f3_answered;
 struct f3_itable;
 struct f3_rest;
 struct f3_sealer;
@@ -76,6 +78,8 @@ struct f3_core {
 	struct f3_journal_run *journal;
 	struct f3_evict *evict;
 	struct f3_kernel_ops kernel;
+	uint64_t mount_id;	/* random; the same for all daemons of one mount */
+	struct f3_answered *answered;	/* NULL: not loaded */
 	_Atomic uint32_t inherit_epoch;	/* counts changes of what directories hand down */
 	struct f3_lock names[F3_NAME_LOCKS];	/* by directory inode number */
 	struct f3_core_options {	/* from the configuration, read on hot paths */

@@ -234,6 +234,21 @@ void f3_ns_fill_new_entry(struct f3_core *core, const struct f3_inode *dir, stru
 	ret_e->entry_ttl_ns = f3_ns_name_ttl(core, dir);
 }
 
+int f3_ns_entry(struct f3_core *core, uint64_t parent, uint64_t ino, struct f3_entry *ret_e)
+{
+	struct f3_inode *dir, *inode;
+	int r = f3_inode_get(core, parent, &dir);
+
+	if (r)
+		return r;
+	r = f3_inode_get(core, ino, &inode);
+	if (!r)
+		f3_ns_fill_entry(core, dir, inode, ret_e);
+	f3_inode_put(core, dir);
+	f3_inode_put(core, r ? NULL : inode);
+	return r;
+}
+
 int f3_ns_tell(struct f3_volume *v, struct f3_journal_entry *entry, bool durable,
 	       struct f3_ns_told *told)
 {

@@ -15,6 +15,7 @@
 #include "fs/base/clock.h"
 #include "fs/base/debug.h"
 #include "fs/core/acl.h"
+#include "fs/core/answered.h"
 #include "fs/core/evict.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/ns.h"
@@ -32,6 +33,7 @@ struct making {
 	struct f3_batch *b;
 	struct f3_ns_told told; /* what the store is told after it */
 	bool charged;
+	const struct f3_caller *who;
 };
 
 static int inherit_acl(struct making *mk, mode_t umask_)
@@ -81,6 +83,7 @@ static int making_init(struct making *mk, struct f3_core *core, uint64_t parent,
 	memset(mk, 0, sizeof(*mk));
 	mk->core = core;
 	mk->name = name;
+	mk->who = who;
 	f3_buf_init(&mk->acl, F3_XATTR_VALUE_MAX);
 	f3_buf_init(&mk->dflt, F3_XATTR_VALUE_MAX);
 	r = name ? f3_ns_name_check(name, &mk->len) : 0;
@@ -175,6 +178,7 @@ static int making_commit(struct making *mk, struct f3_inode **ret_inode)
 	f3_ns_change_begin(&change, mk->b, (struct f3_inode *[4]){ mk->name ? mk->dir : NULL });
 	if (mk->name)
 		f3_ns_dir_count(mk->dir, 1, is_dir, inode->rec.ctime_ns, mk->b);
+	f3_answered_put(mk->core, mk->who, inode->ino, mk->b);
 	r = f3_ns_change_end(&change, 0);
 	mk->charged = false;
 	if (r) {
@@ -406,6 +410,7 @@ int f3_ns_link(struct f3_core *core, uint64_t ino, uint64_t parent, const char *
 		f3_batch_put_inode(b, &inode->rec);
 		f3_batch_put_name(b, parent, name, len, ino, f3_ns_dtype(inode->rec.mode));
 		f3_ns_dir_count(dir, 1, 0, now, b);
+		f3_answered_put(core, who, ino, b);
 	}
 	r = f3_ns_change_end(&change, r);
 	f3_unlock(lock);

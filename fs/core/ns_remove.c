@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fs/base/clock.h"
+#include "fs/core/answered.h"
 #include "fs/core/extents.h"
 #include "fs/core/fill.h"
 #include "fs/core/journal_run.h"
@@ -122,7 +123,8 @@ void f3_ns_reap(struct f3_core *core, struct f3_inode *inode)
 /* The change itself, in one batch together with what the store is or was told. epoch: of dir before
  * the name was found to lead to child; EPOCH_NONE: it was not looked up. */
 static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *name, size_t len,
-			struct f3_inode *child, uint64_t epoch, struct f3_ns_told *told)
+			struct f3_inode *child, uint64_t epoch,
+			const struct f3_caller *who, struct f3_ns_told *told)
 {
 	bool is_dir = S_ISDIR(child->rec.mode), died = false;
 	/* A directory's own names are locked too: nothing may be made in it meanwhile. */
@@ -151,6 +153,7 @@ static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *
 		f3_batch_del_name(b, dir->ino, name, len);
 		f3_ns_dir_count(dir, -1, is_dir ? -1 : 0, now, b);
 		died = f3_ns_drop_name(child, now, b);
+		f3_answered_put(core, who, 0, b);
 		r = f3_ns_change_end(&change, 0);
 	}
 	f3_unlock_many(locks, 2);
@@ -250,7 +253,7 @@ static int remove_child(struct f3_core *core, struct f3_inode *dir, const char *
 	if (last)
 		r = remove_from_store(core, dir, child, who, &told);
 	if (!r)
-		r = remove_local(core, dir, name, len, child, epoch, &told);
+		r = remove_local(core, dir, name, len, child, epoch, who, &told);
 	held = told.held;
 	f3_ns_told_done(core, &told, r);
 	if (r == -ENOTEMPTY && held)
@@ -274,7 +277,7 @@ void f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *i
 	if (!S_ISDIR(inode->rec.mode) && store_knows(inode) &&
 	    !removal_entry(core, inode, dir->ino, &told.e))
 		(void)f3_ns_tell(dir->volume, told.e, false, &told);
-	r = remove_local(core, dir, name, strlen(name), inode, EPOCH_NONE, &told);
+	r = remove_local(core, dir, name, strlen(name), inode, EPOCH_NONE, NULL, &told);
 	f3_ns_told_done(core, &told, r);
 	f3_stage_release(core, inode);
 }
@@ -340,7 +343,7 @@ int f3_ns_replay(struct f3_core *core, const struct f3_journal_entry *e)
 		*told.e = *e;
 		r = -ENOENT;
 		if (here && (e->type == F3_JOURNAL_DELETE || e->type == F3_JOURNAL_RMDIR))
-			r = remove_local(core, dir, name, strlen(name), inode, EPOCH_NONE, &told);
+			r = remove_local(core, dir, name, strlen(name), inode, EPOCH_NONE, NULL, &told);
 		else if (here)
 			r = f3_ns_rename_replayed(core, dir, name, inode, &told);
 		/* Nothing to change, or it cannot be changed any more: what the store shows counts. */

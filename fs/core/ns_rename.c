@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "fs/base/clock.h"
+#include "fs/core/answered.h"
 #include "fs/core/escape.h"
 #include "fs/core/fill.h"
 #include "fs/core/journal_run.h"
@@ -378,6 +379,7 @@ static int exchange_local(struct renaming *rn)
 		put_name_of(&rn->from, rn->to.inode, b, now);
 		f3_ns_dir_count(rn->from.dir, 0, moved, now, b);
 		f3_ns_dir_count(rn->to.dir, 0, -moved, now, b);
+		f3_answered_put(rn->core, rn->who, 0, b);
 		r = f3_ns_change_end(&change, 0);
 	}
 	f3_unlock_many(locks, 2);
@@ -445,6 +447,7 @@ static int rename_local(struct renaming *rn)
 			}
 		}
 		put_name_of(&rn->to, rn->from.inode, b, now);
+		f3_answered_put(rn->core, rn->who, 0, b);
 		r = f3_ns_change_end(&change, 0);
 	}
 	f3_unlock_many(locks, 3);

@@ -13,6 +13,7 @@
 #include "fs/base/clock.h"
 #include "fs/base/process.h"
 #include "fs/core/acl.h"
+#include "fs/core/answered.h"
 #include "fs/core/authority.h"
 #include "fs/core/move.h"
 #include "fs/core/ns.h"
@@ -190,7 +191,7 @@ static int put_acl_locked(struct f3_core *core, struct f3_inode *inode, const ch
 }
 
 static int change(struct f3_core *core, struct f3_inode *inode, const char *name, const void *value,
-		  size_t size, int flags, bool kill_sgid)
+		  size_t size, int flags, bool kill_sgid, const struct f3_caller *who)
 {
 	struct f3_inode_rec was;
 	struct f3_batch *b;
@@ -206,6 +207,7 @@ static int change(struct f3_core *core, struct f3_inode *inode, const char *name
 		inode->rec.ctime_ns = f3_clock_file_ns();
 		f3_stage_attr_mark(inode, b);
 		f3_batch_put_inode(b, &inode->rec);
+		f3_answered_put(core, who, 0, b);
 		r = f3_batch_commit(b);
 	}
 	if (r)
@@ -314,7 +316,7 @@ int f3_xattr_set(struct f3_core *core, uint64_t ino, const char *name, const voi
 			    -EPERM :
 			    set_own(core, inode, name + strlen(OWN), value, size, flags, who);
 	else
-		r = change(core, inode, name, value, size, flags, kill_sgid);
+		r = change(core, inode, name, value, size, flags, kill_sgid, who);
 	f3_inode_put(core, inode);
 	return r;
 }
@@ -483,7 +485,7 @@ int f3_xattr_remove(struct f3_core *core, uint64_t ino, const char *name,
 		r = !is_owner(inode, who) ? -EPERM :
 					    remove_own(core, inode, name + strlen(OWN), who);
 	else
-		r = change(core, inode, name, NULL, 0, 0, false);
+		r = change(core, inode, name, NULL, 0, 0, false, who);
 	f3_inode_put(core, inode);
 	return r;
 }

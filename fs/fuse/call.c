@@ -13,6 +13,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/core/answered.h"
 #include "fs/fuse/impl.h"
 
 /* The kernel sets it in the number of a request that it sends again (linux/fuse.h since 6.9). */
@@ -89,14 +90,14 @@ void f3_call_init(struct f3_call *call, fuse_req_t req, enum f3_op op, int (*fn)
 	call->op = op;
 	call->fn = fn;
 	call->start_ns = f3_clock_mono_ns();
-	call->unique = current_unique & ~UNIQUE_RESEND;
-	call->again = (current_unique & UNIQUE_RESEND) != 0;
 	call->who = (struct f3_caller){
 		.uid = ctx->uid,
 		.gid = ctx->gid,
 		.pid = ctx->pid,
 		.umask = ctx->umask,
+		.unique = current_unique & ~UNIQUE_RESEND,
 	};
+	call->again = (current_unique & UNIQUE_RESEND) != 0;
 	f3_ring_saw(call);
 }
 
@@ -142,10 +143,36 @@ static struct f3_call *call_dup(const struct f3_call *call)
 	return copy;
 }
 
+/* What it was answered, or would have been. */
+static int answer_again(struct f3_call *call)
+{
+	struct fuse_entry_param param;
+	struct f3_entry e;
+	int r;
+
+	if (!call->answered_ino) {
+		fuse_reply_err(call->req, 0);
+		return 0;
+	}
+	r = f3_ns_entry(call->f->core, call->op == F3_OP_LINK ? call->ino2 : call->ino,
+			call->answered_ino, &e);
+	if (r)
+		return r;
+	f3_entry_param(&e, &param);
+	fuse_reply_entry(call->req, &param);
+	return 0;
+}
+
 void f3_call_run(struct f3_call *call)
 {
 	struct f3_call *copy;
-	int r = call->fn(call);
+	int r;
+
+	if (call->again &&
+	    f3_answered_find(call->f->core, call->who.unique, &call->answered_ino) &&
+	    call->op != F3_OP_CREATE && call->op != F3_OP_TMPFILE)
+		call->fn = answer_again;
+	r = call->fn(call);
 
 	if (r != -F3_EWAIT) {
 		finish(call, r);

@@ -78,8 +78,8 @@ struct f3_call {
 	enum f3_op op;
 	uint64_t start_ns;
 	struct f3_caller who;
-	uint64_t unique;		/* the request's number; 0: never asked again */
 	bool again;			/* the daemon that had it died before it answered */
+	uint64_t answered_ino;		/* it had carried it out, and this came of it; 0: it had not */
 	uint64_t ino, ino2;
 	const char *name, *name2;
 	const void *value;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ struct head {
 	uint32_t format;
 	uint32_t opens, ids; /* slots */
 	uint32_t open_bytes;
+	uint64_t id;
 	_Atomic uint32_t slots_used;
 	_Atomic uint32_t init_bytes;
 	uint8_t init[F3_KEEP_INIT_MAX];
@@ -68,6 +70,8 @@ int f3_keep_new(struct f3_keep **ret_k)
 		r = -errno;
 	if (!r)
 		r = map(k);
+	if (!r && getrandom(&k->head->id, sizeof(k->head->id), 0) != sizeof(k->head->id))
+		r = errno ? -errno : -EIO;
 	if (r) {
 		f3_keep_free(k);
 		return r;
@@ -152,6 +156,11 @@ void f3_keep_free(struct f3_keep *k)
 int f3_keep_fd(const struct f3_keep *k)
 {
 	return k->fd;
+}
+
+uint64_t f3_keep_id(const struct f3_keep *k)
+{
+	return k->head->id;
 }
 
 int f3_keep_set_init(struct f3_keep *k, const void *request, size_t size)

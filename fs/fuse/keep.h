@@ -60,6 +60,8 @@ int f3_keep_adopt(int fd, struct f3_keep **ret_k, struct f3_err *err);
 void f3_keep_free(struct f3_keep *k);
 int f3_keep_fd(const struct f3_keep *k);
 
+/* Random, of this keep alone. */
+uint64_t f3_keep_id(const struct f3_keep *k);
 /* The INIT request as the kernel sent it. 0, or -EMSGSIZE. */
 int f3_keep_set_init(struct f3_keep *k, const void *request, size_t size);
 /* NULL: none came yet. */

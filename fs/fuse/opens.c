@@ -113,7 +113,7 @@ void f3_open_keep(const struct f3_call *call, const struct f3_open *open,
 	struct f3_kept_open *kept = f3_keep_open(call->f->keep, open->slot);
 
 	kept->ino = ino;
-	kept->unique = call->unique;
+	kept->unique = call->who.unique;
 	kept->uid = (uint32_t)call->who.uid;
 	kept->times_used = (uint32_t)(open->fh >> 32);
 	kept->open_flags = (uint32_t)open->flags;

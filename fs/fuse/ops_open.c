@@ -97,6 +97,12 @@ static int open_virtual(struct f3_call *call)
 	return 0;
 }
 
+/* The daemon before had opened it. False: not so far. */
+static struct f3_open *opened_before(struct f3_call *call, struct f3_open_plan *ret_plan)
+{
+	return call->again ? f3_open_of_request(call->f->opens, call->who.unique, ret_plan) : NULL;
+}
+
 static int do_open(struct f3_call *call)
 {
 	struct fuse_file_info fi = { .flags = call->flags };
@@ -108,6 +114,13 @@ static int do_open(struct f3_call *call)
 
 	if (f3_virtual_is(call->ino))
 		return open_virtual(call);
+	open = opened_before(call, &plan);
+	if (open) {
+		tell_kernel(&plan, &fi);
+		fi.fh = open->fh;
+		fuse_reply_open(call->req, &fi);
+		return 0;
+	}
 	r = f3_inode_get(core, call->ino, &inode);
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
@@ -146,17 +159,71 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	f3_call_run(&call);
 }
 
+static void reply_created(struct f3_call *call, struct f3_open *open, const struct f3_entry *e,
+			  const struct f3_open_plan *plan)
+{
+	struct fuse_file_info fi = { .flags = call->flags, .fh = open->fh };
+	struct f3_inode *inode = open->inode;
+	struct fuse_entry_param param;
+	bool native = open->native;
+
+	tell_kernel(plan, &fi);
+	f3_entry_param(e, &param);
+	/* The program was interrupted while it waited: nobody will release this open. */
+	if (fuse_reply_create(call->req, &param, &fi) == -ENOENT) {
+		f3_file_release(call->f->core, inode, true, native);
+		f3_open_drop(call->f->opens, open);
+		f3_inode_put(call->f->core, inode);
+	}
+}
+
+/* The daemon before had made it, and perhaps opened it. */
+static int create_again(struct f3_call *call)
+{
+	struct f3_core *core = call->f->core;
+	struct f3_open_plan plan;
+	struct f3_open *open = opened_before(call, &plan);
+	struct f3_inode *inode;
+	struct f3_entry e;
+	int r = f3_ns_entry(core, call->ino, call->answered_ino, &e);
+
+	if (r)
+		return r;
+	if (open && open->inode) {
+		reply_created(call, open, &e, &plan);
+		return 0;
+	}
+	r = f3_inode_get(core, call->answered_ino, &inode);
+	if (r)
+		return r;
+	open = f3_open_new(call->f->opens);
+	/* Whoever makes a file may write to it, whatever its mode says. */
+	r = open ? f3_file_open(core, inode, (call->flags & ~(O_TRUNC | O_ACCMODE)) | O_RDWR,
+				&call->who, &plan) :
+		   -ENOMEM;
+	if (r) {
+		if (open)
+			f3_open_drop(call->f->opens, open);
+		f3_inode_put(core, inode);
+		return r;
+	}
+	remember(call, open, inode, true, &plan);
+	reply_created(call, open, &e, &plan);
+	return 0;
+}
+
 static int do_create(struct f3_call *call)
 {
-	struct fuse_file_info fi = { .flags = call->flags };
 	struct f3_core *core = call->f->core;
-	struct fuse_entry_param param;
 	struct f3_open_plan plan;
 	struct f3_inode *inode;
 	struct f3_entry e;
-	struct f3_open *open = f3_open_new(call->f->opens);
+	struct f3_open *open;
 	int r;
 
+	if (call->answered_ino)
+		return create_again(call);
+	open = f3_open_new(call->f->opens);
 	if (!open)
 		return -ENOMEM;
 	r = f3_ns_create(core, call->ino, call->name, (mode_t)call->mode, call->flags, &call->who,
@@ -166,14 +233,7 @@ static int do_create(struct f3_call *call)
 		return r;
 	}
 	remember(call, open, inode, true, &plan);
-	tell_kernel(&plan, &fi);
-	fi.fh = open->fh;
-	f3_entry_param(&e, &param);
-	if (fuse_reply_create(call->req, &param, &fi) == -ENOENT) {
-		f3_file_release(core, inode, true, open->native);
-		f3_open_drop(call->f->opens, open);
-		f3_inode_put(core, inode);
-	}
+	reply_created(call, open, &e, &plan);
 	return 0;
 }
 

@@ -242,6 +242,7 @@ int f3_fuse_new(struct f3_core *core, const struct f3_fuse_given *given, struct 
 		return f3_err_set(err, -ENOMEM, "out of memory");
 	f->core = core;
 	f->keep = given->keep;
+	core->mount_id = f3_keep_id(given->keep);
 	f->mounted = given->takes_over;
 	f->slow_ns = f3_conf_u64(core->conf, "f3", NULL, "slow-operation");
 	f->threads = (unsigned)f3_conf_u64(core->conf, "f3", NULL, "threads");

@@ -304,6 +304,17 @@ void f3_batch_del_volume(struct f3_batch *b, uint32_t id)
 	del(b, F3_CF_META);
 }
 
+void f3_batch_put_answer(struct f3_batch *b, uint32_t slot, const struct f3_meta_answer *a)
+{
+	f3_buf_put_u8(new_key(b), 'r');
+	f3_buf_put_u32(&b->key, slot);
+	new_versioned_value(b);
+	f3_buf_put_u64(&b->value, a->mount_id);
+	f3_buf_put_u64(&b->value, a->unique);
+	f3_buf_put_u64(&b->value, a->ino);
+	put(b, F3_CF_META);
+}
+
 /* ---- All of one inode ----------------------------------------------------------------------- */
 
 struct del_ctx {

@@ -11,6 +11,8 @@
  *   meta         text                                  format, node, incarnation, counters
  *   meta         "w" ino:u64, "o" ino:u64, "d" ino:u64 marks: writer, orphan, dirty
  *   meta         "v" id:u32                            volume records
+ *   meta         "r" slot:u32                          requests carried out: u8 version,
+ *                                                      u64 mount, u64 number, u64 ino
  *
  * All integers big-endian, so one directory, one file's xattrs, one file's extents are each one
  * range. The cookie of a name is 63 bits of its hash keyed by a random seed of the database

@@ -111,6 +111,13 @@ int f3_meta_each_volume(struct f3_meta *m, int (*fn)(void *arg, const struct f3_
 			void *arg);
 int f3_meta_new_volume_id(struct f3_meta *m, uint32_t *ret_id);
 
+/* A request that was carried out, of one mount (fs/core/answered.h). */
+struct f3_meta_answer {
+	uint64_t mount_id, unique, ino;
+};
+int f3_meta_each_answer(struct f3_meta *m, int (*fn)(void *arg, const struct f3_meta_answer *a),
+			void *arg);
+
 /* Batches. Puts keep the first error; commit returns it. */
 struct f3_batch;
 int f3_batch_new(struct f3_meta *m, struct f3_batch **ret_b);
@@ -139,6 +146,7 @@ void f3_batch_put_journal(struct f3_batch *b, const struct f3_journal_entry *e);
 void f3_batch_del_journal(struct f3_batch *b, uint64_t seq);
 void f3_batch_put_volume(struct f3_batch *b, const struct f3_volume_rec *v);
 void f3_batch_del_volume(struct f3_batch *b, uint32_t id);
+void f3_batch_put_answer(struct f3_batch *b, uint32_t slot, const struct f3_meta_answer *a);
 
 /* Group commit of the log: everything committed before the call is on the disk after it. */
 int f3_meta_sync(struct f3_meta *m);

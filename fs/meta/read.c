@@ -346,6 +346,7 @@ struct each {
 	int (*inode)(void *arg, const struct f3_inode_rec *rec);
 	int (*mark)(void *arg, uint64_t ino);
 	int (*volume)(void *arg, const struct f3_volume_rec *v);
+	int (*answer)(void *arg, const struct f3_meta_answer *a);
 };
 
 static int each_xattr(void *arg, const uint8_t *key, size_t klen, const uint8_t *value, size_t vlen)
@@ -525,4 +526,32 @@ int f3_meta_each_volume(struct f3_meta *m, int (*fn)(void *arg, const struct f3_
 	struct each e = { .arg = arg, .volume = fn };
 
 	return scan_letter(m, 'v', each_volume, &e);
+}
+
+static int each_answer(void *arg, const uint8_t *key, size_t klen, const uint8_t *value,
+		       size_t vlen)
+{
+	const struct each *e = arg;
+	struct f3_meta_answer a;
+	struct f3_rd rd;
+
+	(void)key;
+	(void)klen;
+	f3_rd_init(&rd, value, vlen);
+	if (f3_rd_u8(&rd) != F3_META_VALUE_VERSION && !rd.error)
+		return 0; /* of a version that this one does not go on for */
+	a.mount_id = f3_rd_u64(&rd);
+	a.unique = f3_rd_u64(&rd);
+	a.ino = f3_rd_u64(&rd);
+	if (rd.error || rd.left)
+		return -EIO;
+	return e->answer(e->arg, &a);
+}
+
+int f3_meta_each_answer(struct f3_meta *m, int (*fn)(void *arg, const struct f3_meta_answer *a),
+			void *arg)
+{
+	struct each e = { .arg = arg, .answer = fn };
+
+	return scan_letter(m, 'r', each_answer, &e);
 }
