@@ -269,6 +269,7 @@ static void *wait_signals(void *arg)
 static void serving(void *arg)
 {
 	struct daemon *d = arg;
+	struct f3_fuse_info info;
 
 	if (f3_control_serve(d->control, &d->serving_err)) {
 		pthread_kill(d->signals, SIGTERM);
@@ -276,7 +277,8 @@ static void serving(void *arg)
 	}
 	f3_log_info("serving %s (process %ld)", f3_conf_str(d->conf, "f3", NULL, "mountpoint"),
 		    (long)getpid());
-	f3_worker_serving(d->worker);
+	f3_fuse_info(d->fuse, &info);
+	f3_worker_serving(d->worker, !strcmp(info.transport, "io_uring"));
 	d->served = true;
 }
 

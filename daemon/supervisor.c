@@ -39,6 +39,7 @@ struct supervision {
 	int from_worker; /* -1: none runs */
 	pid_t worker;
 	bool served, refusing, stop;
+	bool mount_stays; /* the kernel sends again what a dead worker had read */
 	uint64_t since_ns;   /* it serves since, or nobody does */
 	uint64_t patience_ns; /* until then a worker has to serve */
 	uint64_t pause_ns;   /* before the next is started */
@@ -162,6 +163,28 @@ static void give_up_mount(struct supervision *u)
 		(void)umount2(u->s->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
+/* With the io_uring transport nobody answers what was under way: programs are better told so. */
+static int another_mount(struct supervision *u)
+{
+	struct f3_keep *keep;
+	int fd, r = f3_keep_new(&keep);
+
+	if (r)
+		return r;
+	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fd < 0) {
+		r = -errno;
+		f3_keep_free(keep);
+		return r;
+	}
+	give_up_mount(u);
+	close(u->next.fuse_fd);
+	f3_keep_free(u->next.keep);
+	u->next.fuse_fd = fd;
+	u->next.keep = keep;
+	return 0;
+}
+
 static void worker_ended(struct supervision *u, int status)
 {
 	uint64_t now_ns = f3_clock_mono_ns();
@@ -179,7 +202,6 @@ static void worker_ended(struct supervision *u, int status)
 	u->next.about.last_status = status;
 	u->next.about.last_death_real_ns = f3_clock_real_ns();
 	u->next.about.restarts++;
-	u->next.takes_over = u->served;
 	f3_death_text(status, death, sizeof(death));
 	if (!u->s->restart) {
 		f3_log_error("the daemon died: %s%s%s", death, u->reason[0] ? ": " : "", u->reason);
@@ -187,6 +209,17 @@ static void worker_ended(struct supervision *u, int status)
 		enter(u, ENDING);
 		return;
 	}
+	if (u->served && !u->mount_stays) {
+		int r = another_mount(u);
+
+		if (r) {
+			f3_log_error("/dev/fuse: %s", strerror(-r));
+			u->exit_code = 1;
+			enter(u, ENDING);
+			return;
+		}
+	}
+	u->next.takes_over = u->served && u->mount_stays;
 	if (!u->served || u->stop) {
 		snprintf(u->reason, sizeof(u->reason), "the daemon died at its %s: %s",
 			 u->stop ? "stop" : "start", death);
@@ -200,8 +233,9 @@ static void worker_ended(struct supervision *u, int status)
 		u->since_ns = now_ns;
 		u->patience_ns = now_ns + u->s->give_up_ns;
 	}
-	f3_log_error("the daemon died: %s%s%s; it is started again, calls on %s wait", death,
-		     u->reason[0] ? ": " : "", u->reason, u->s->mountpoint);
+	f3_log_error("the daemon died: %s%s%s; it is started again, %s %s", death,
+		     u->reason[0] ? ": " : "", u->reason,
+		     u->mount_stays ? "calls wait on" : "for new users of", u->s->mountpoint);
 	pause_before_next(u, now_ns);
 	enter(u, u->refusing ? REFUSING : WAITING);
 }
@@ -228,6 +262,7 @@ static bool hear(struct supervision *u)
 				    (double)(f3_clock_mono_ns() - u->since_ns) / 1e9);
 		first = !u->served;
 		u->served = true;
+		u->mount_stays = text[1] != 'u';
 		u->reason[0] = '\0';
 		u->since_ns = f3_clock_mono_ns();
 		enter(u, SERVING);
@@ -433,9 +468,9 @@ void f3_worker_ready(struct f3_worker *w)
 		;
 }
 
-void f3_worker_serving(struct f3_worker *w)
+void f3_worker_serving(struct f3_worker *w, bool uring)
 {
-	tell(w, "S");
+	tell(w, uring ? "Su" : "S");
 }
 
 void f3_worker_failed(struct f3_worker *w, const char *reason)

@@ -12,7 +12,8 @@
  *   REFUSING   too long without one: requests get EIO (on-failure = eio), workers are still tried
  *   ENDING     asked to stop, or the mount is gone
  *
- * A worker's messages, one datagram each, first byte: R ready to take over, S serving, E it cannot
+ * A worker's messages, one datagram each, first byte: R ready to take over, S serving (Su: by
+ * io_uring, where the kernel sends nothing again and a death ends the mount), E it cannot
  * (with the reason). The supervisor's: G go, the requests are yours. A worker that ends with 0 has
  * unmounted.
  *
@@ -72,7 +73,8 @@ void f3_death_text(int status, char *out, size_t size);
 
 /* Asks for the requests and waits until they are this process's. */
 void f3_worker_ready(struct f3_worker *w);
-void f3_worker_serving(struct f3_worker *w);
+/* uring: requests come by io_uring. */
+void f3_worker_serving(struct f3_worker *w, bool uring);
 void f3_worker_failed(struct f3_worker *w, const char *reason);
 
 #endif
