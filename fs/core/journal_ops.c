@@ -298,12 +298,14 @@ static void renamed(struct f3_inode *inode, const void *arg)
 static int rename_inside(struct f3_journal_call *call, struct f3_obj_info *ret_info)
 {
 	struct f3_journal_entry *e = call->e;
+	struct f3_obj_gen gen = gen_of(e);
 	struct f3_obj_op op;
 	int r;
 
 	f3_object_op_init(&op, F3_OBJ_RENAME);
 	op.key = e->key;
 	op.key2 = e->key2;
+	op.gen = e->type == F3_JOURNAL_RENAME ? &gen : NULL;
 	op.cond = e->flags & F3_JOURNAL_EXCLUSIVE ? F3_OBJ_ABSENT : F3_OBJ_ANY;
 	op.etag2 = e->etag[0] && e->type == F3_JOURNAL_RENAME ? e->etag : NULL;
 	r = run(call, &op);
@@ -406,8 +408,9 @@ static int know_source(struct f3_journal_call *call)
 	return 0;
 }
 
-/* Another file may have replaced the renamed one before the store had heard of that: its first PUT
- * is conditional on the object it replaces, which is another one (has another etag) from now on. */
+/* Another file may have replaced the renamed one before the store had heard of that, and goes on as
+ * the same (take_over in ns_rename.c): its first PUT is conditional on the object, which has another
+ * etag from now on. If it has moved on, its own entry finds the object by its mark. */
 static int pass_on(struct f3_journal_call *call, const struct f3_obj_info *info)
 {
 	const struct f3_journal_entry *e = call->e;
@@ -431,8 +434,7 @@ static int pass_on(struct f3_journal_call *call, const struct f3_obj_info *info)
 		r = f3_inode_get(call->core, found.ino, &inode);
 	if (inode) {
 		f3_lock(&inode->lock);
-		/* One that had an object itself is renamed itself. */
-		if (f3_file_in_store(&inode->rec) && inode->rec.etag[0] && !inode->rec.attempt) {
+		if (f3_file_in_store(&inode->rec) && f3_id_equal(&inode->rec.id, &e->id)) {
 			renamed(inode, info);
 			f3_batch_put_inode(b, &inode->rec);
 			r = f3_batch_commit(b);

@@ -214,23 +214,23 @@ static int store_dir_rename(struct renaming *rn)
 	return r ? r : move_key(rn, F3_JOURNAL_RENAME_DIR, inode->rec.class_ == F3_CLASS_DURABLE);
 }
 
-/* The target's object will be replaced by a PUT that is conditional on it: if an answer about it was
- * lost, on what is there. Commits of both are held. */
-static int ask_target(struct renaming *rn)
+/* An answer was lost about the object of a file whose commits are held: is it there? What the journal
+ * has still to say of it would make another thing of the answer. */
+static int ask(struct renaming *rn, const struct side *s)
 {
-	struct f3_inode *inode = rn->to.inode;
+	struct f3_inode *inode = s->inode;
 	struct f3_obj_op op;
 	bool ours, unsure;
 	int r;
 
-	if (!rn->to.in_store)
+	if (!s->in_store)
 		return 0;
 	f3_lock(&inode->lock);
 	unsure = inode->maybe_stored;
 	f3_unlock(&inode->lock);
-	if (!unsure)
+	if (!unsure || f3_journal_covers(inode->volume, inode->ino, s->key))
 		return 0;
-	r = f3_store_head(inode->volume, &op, rn->to.key);
+	r = f3_store_head(inode->volume, &op, s->key);
 	f3_lock(&inode->lock);
 	ours = !r && !op.info.is_dir && op.info.have_gen &&
 	       f3_id_equal(&op.info.gen.id, &inode->rec.id);
@@ -247,20 +247,23 @@ static int ask_target(struct renaming *rn)
 }
 
 /* A file of the store, to a name in the store. Its commits are held. The object it has goes to the
- * new key; what was not up yet follows there. */
+ * new key; what was not up yet follows there. If it has none, what it replaces is replaced by a PUT
+ * that is conditional on it. */
 static int object_rename(struct renaming *rn)
 {
 	struct f3_inode *inode = rn->from.inode;
 	bool stored, known;
-	int r;
+	int r = ask(rn, &rn->from);
 
+	if (r)
+		return r;
 	f3_lock(&inode->lock);
 	rn->resend = f3_stage_dirty(rn->core, inode);
 	stored = f3_stage_stored(inode);
 	known = inode->rec.etag[0];
 	f3_unlock(&inode->lock);
 	if (!stored)
-		return ask_target(rn);
+		return ask(rn, &rn->to);
 	r = move_key(rn, F3_JOURNAL_RENAME, rn->place.class_ == F3_CLASS_DURABLE);
 	if (r == -ENOENT && !known) {
 		/* It was not there after all. */
@@ -268,7 +271,7 @@ static int object_rename(struct renaming *rn)
 		f3_lock(&inode->lock);
 		inode->maybe_stored = false;
 		f3_unlock(&inode->lock);
-		r = ask_target(rn);
+		r = ask(rn, &rn->to);
 	}
 	return r;
 }
@@ -322,7 +325,7 @@ static int before(struct renaming *rn)
 		if (r)
 			return r;
 	}
-	return rn->to_store ? ask_target(rn) : drop_target(rn);
+	return rn->to_store ? ask(rn, &rn->to) : drop_target(rn);
 }
 
 /* Within a change. */
@@ -401,6 +404,25 @@ static void count_moved(struct renaming *rn, int64_t now_ns, struct f3_batch *b)
 	f3_ns_dir_count(rn->to.dir, names, in, now_ns, b);
 }
 
+/* What it replaces in the store is what its first PUT is conditional on. Until then that is its own
+ * object, which may have to be renamed or to go: so it goes on as the file that the object's mark
+ * speaks of. Within a change. */
+static void take_over(struct f3_inode *inode, const struct f3_inode *gone)
+{
+	struct f3_inode_rec *rec = &inode->rec;
+
+	if (!f3_stage_stored(gone))
+		return;
+	memcpy(rec->etag, gone->rec.etag, sizeof(rec->etag));
+	rec->id = gone->rec.id;
+	rec->attempt = gone->rec.attempt;
+	if (rec->generation <= gone->rec.generation)
+		rec->generation = gone->rec.generation + 1;
+	if (inode->attempts < gone->attempts)
+		inode->attempts = gone->attempts;
+	inode->maybe_stored = gone->maybe_stored;
+}
+
 static int rename_local(struct renaming *rn)
 {
 	bool replaced = false;
@@ -408,7 +430,6 @@ static int rename_local(struct renaming *rn)
 				    f3_names_lock(rn->core, rn->to.dir->ino),
 				    is_dir(&rn->to) ? f3_names_lock(rn->core, rn->to.inode->ino) :
 						      NULL };
-	char etag[F3_ETAG_MAX + 1] = "";
 	int64_t now = f3_clock_file_ns();
 	struct f3_ns_change change;
 	struct f3_batch *b;
@@ -430,22 +451,20 @@ static int rename_local(struct renaming *rn)
 		change_begin(rn, b, &change);
 		f3_batch_del_name(b, rn->from.dir->ino, rn->from.name, rn->from.len);
 		count_moved(rn, now, b);
-		if (rn->to.inode) {
-			/* What it replaces in the store is what the next PUT is conditional on. */
-			if (rn->to.in_store && rn->to_store && !rn->moved.e)
-				memcpy(etag, rn->to.inode->rec.etag, sizeof(etag));
-			replaced = f3_ns_drop_name(rn->to.inode, now, b);
-		}
 		if (rn->to_store) {
 			struct f3_inode_rec *rec = &rn->from.inode->rec;
 
 			if (!rn->moved.e)
-				memcpy(rec->etag, etag, sizeof(rec->etag));
+				rec->etag[0] = '\0';
+			if (!rn->moved.e && rn->to.inode && rn->to.in_store)
+				take_over(rn->from.inode, rn->to.inode);
 			if (rn->from.in_store) {
 				rec->class_ = (uint8_t)rn->place.class_;
 				rec->class_source = (uint8_t)rn->place.source;
 			}
 		}
+		if (rn->to.inode)
+			replaced = f3_ns_drop_name(rn->to.inode, now, b);
 		put_name_of(&rn->to, rn->from.inode, b, now);
 		f3_answered_put(rn->core, rn->who, 0, b);
 		r = f3_ns_change_end(&change, 0);

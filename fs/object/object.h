@@ -54,7 +54,8 @@ enum f3_obj_type {
 	F3_OBJ_DELETE,		/* key, condition (etag) */
 	F3_OBJ_COPY,		/* key -> key2, attributes replaced if given, conditions on both */
 	/* key -> key2 inside the store, an object or a directory with all below it; its gen goes
-	 * with it. Condition on key2 (a directory that is there must be empty), etag2 on key.
+	 * with it, except that an object of another file than the op's gen (if given) is marked
+	 * with that one where it can be. Condition on key2 (a directory that is there must be empty), etag2 on key.
 	 * -EOPNOTSUPP unless caps.rename: there it is COPY and DELETE. */
 	F3_OBJ_RENAME,
 	F3_OBJ_SET_ATTR,	/* key: attributes only, condition (etag) */

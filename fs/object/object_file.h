@@ -152,6 +152,10 @@ int f3_objfile_apply_link(const struct f3_objfile_root *root, int dir_fd, const 
 void f3_objfile_info(const struct f3_objfile_root *root, int fd, const struct stat *st,
 		  struct f3_buf *xattrs, struct f3_obj_info *ret_info);
 /* The info of the operation's result, xattrs in op->heap. 0 or -ENOMEM. */
+/* Marks what lies there already with the generation, unless it is of the same file. fd: -1 for a
+ * symbolic link. Best effort. */
+void f3_objfile_mark(const struct f3_objfile_root *root, int fd, const struct stat *st,
+		     const struct f3_obj_gen *gen);
 int f3_objfile_result(struct f3_objfile_job *job, int fd, const struct stat *st);
 /* The file is gone: so is its sidecar, if it had one. */
 void f3_objfile_forget(const struct f3_objfile_root *root, const struct stat *st);

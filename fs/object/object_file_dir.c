@@ -142,6 +142,20 @@ static int check_target(const struct f3_obj_op *op, const struct stat *to)
 	return strcmp(etag, op->etag) ? -ESTALE : 0;
 }
 
+/* Renamed, it is the file's whose gen the operation has, and an answer that is lost can be told from
+ * none. What cannot be marked is renamed all the same. */
+static void mark(struct f3_objfile_job *job, int dir_fd, const char *name, const struct stat *st)
+{
+	int fd = -1;
+
+	if (S_ISREG(st->st_mode))
+		fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0 || S_ISLNK(st->st_mode))
+		f3_objfile_mark(job->root, fd, st, job->op->gen);
+	if (fd >= 0)
+		close(fd);
+}
+
 static int move(struct f3_objfile_job *job, int from_dir, const char *from, int to_dir,
 		const char *to)
 {
@@ -160,6 +174,8 @@ static int move(struct f3_objfile_job *job, int from_dir, const char *from, int 
 	r = have || errno == ENOENT ? check_target(op, have ? &old : NULL) : -errno;
 	if (r < 0)
 		return r;
+	if (op->gen)
+		mark(job, from_dir, from, &st);
 	if (op->cond == F3_OBJ_ABSENT)
 		return f3_objfile_rename_new(from_dir, from, to_dir, to);
 	if (renameat(from_dir, from, to_dir, to) < 0)

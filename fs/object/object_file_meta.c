@@ -605,6 +605,37 @@ int f3_objfile_apply(const struct f3_objfile_root *root, int fd, bool fresh,
 	return r;
 }
 
+void f3_objfile_mark(const struct f3_objfile_root *root, int fd, const struct stat *st,
+		     const struct f3_obj_gen *gen)
+{
+	struct f3_obj_info info = { .size = 0 };
+	char text[F3_OBJ_GEN_TEXT];
+	bool beside = fd < 0 || !root->xattrs, have_claim = false;
+	struct claim claim;
+	struct f3_buf buf;
+	ssize_t n;
+
+	if (beside) {
+		sidecar_read(root, st, &info, &claim, &have_claim);
+	} else {
+		n = fgetxattr(fd, XATTR_GEN, text, sizeof(text) - 1);
+		text[n < 0 ? 0 : n] = 0;
+		info.have_gen = !f3_obj_gen_parse(text, &info.gen);
+	}
+	if (info.have_gen && f3_id_equal(&info.gen.id, &gen->id))
+		return;
+	f3_obj_gen_format(gen, text);
+	if (!beside) {
+		(void)fsetxattr(fd, XATTR_GEN, text, strlen(text), 0);
+		return;
+	}
+	f3_buf_init(&buf, CLAIM_MAX);
+	if (have_claim)
+		put_claim(&buf, &claim);
+	(void)sidecar_write(root, st, text, &buf);
+	f3_buf_done(&buf);
+}
+
 int f3_objfile_apply_link(const struct f3_objfile_root *root, int dir_fd, const char *name,
 			  const struct f3_obj_attr *attr, const struct f3_obj_gen *gen,
 			  struct stat *ret_st)

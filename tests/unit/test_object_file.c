@@ -488,6 +488,48 @@ KIND_TEST(renames)
 }
 KIND_END
 
+static int rename_as(uint8_t file, const char *key, const char *key2, struct f3_obj_info *ret_info)
+{
+	struct f3_obj_gen gen = { .id.b[0] = file, .generation = 3, .attempt = 1 };
+	struct f3_obj_op op;
+	int r;
+
+	f3_object_op_init(&op, F3_OBJ_RENAME);
+	op.key = key;
+	op.key2 = key2;
+	op.gen = &gen;
+	r = f3_object_run(unit_s, &op);
+	*ret_info = op.info;
+	ret_info->attr.xattrs = NULL;
+	f3_object_op_done(&op);
+	return r;
+}
+
+/* It is the file's that it is renamed for; nothing else of it changes. */
+KIND_TEST(renamed_for_another)
+{
+	const struct f3_obj_attr attr = { .have_mtime = true, .mtime_ns = 1234567890123456789 };
+	struct f3_obj_info was, now, head;
+
+	ck_assert_int_eq(unit_put_info(&was, .key = "a", .text = "A", .attr = &attr), 0);
+	ck_assert_int_eq(rename_as(was.gen.id.b[0], "a", "b", &now), 0);
+	ck_assert(now.have_gen && f3_obj_gen_equal(&now.gen, &was.gen));
+	ck_assert_int_eq(rename_as(1, "b", "c", &now), 0);
+	ck_assert(now.have_gen && now.gen.id.b[0] == 1 && now.gen.generation == 3);
+	ck_assert_int_eq(now.attr.mtime_ns, attr.mtime_ns);
+	ck_assert_int_eq(unit_head("c", &head), 0);
+	ck_assert_str_eq(head.etag, now.etag);
+	ck_assert_str_eq(unit_text("c"), "A");
+
+	/* made by others: without a mark, and what can only be marked beside */
+	ck_assert_int_eq(symlink("somewhere", unit_path("link")), 0);
+	ck_assert_int_eq(rename_as(2, "link", "link2", &now), 0);
+	ck_assert(now.have_gen && now.gen.id.b[0] == 2);
+	ck_assert_int_eq(unit_head("link2", &head), 0);
+	ck_assert(head.have_gen && head.gen.id.b[0] == 2 && S_ISLNK(head.attr.mode));
+}
+KIND_END
+
 /* ---- The store as such ---- */
 
 START_TEST(urls)
@@ -624,6 +666,7 @@ int main(void)
 	tcase_add_loop_test(tc, copies, 0, UNIT_KINDS);
 	tcase_add_loop_test(tc, directories, 0, UNIT_KINDS);
 	tcase_add_loop_test(tc, renames, 0, UNIT_KINDS);
+	tcase_add_loop_test(tc, renamed_for_another, 0, UNIT_KINDS);
 	tcase_add_loop_test(tc, open_again, 0, UNIT_KINDS);
 	tcase_add_loop_test(tc, two_stores, 0, UNIT_KINDS);
 	tcase_add_test(tc, urls);
