@@ -40,9 +40,9 @@ struct supervision {
 	pid_t worker;
 	bool served, refusing, stop;
 	bool mount_stays; /* the kernel sends again what a dead worker had read */
-	uint64_t since_ns;   /* it serves since, or nobody does */
+	uint64_t since_ns; /* it serves since, or nobody does */
 	uint64_t patience_ns; /* until then a worker has to serve */
-	uint64_t pause_ns;   /* before the next is started */
+	uint64_t pause_ns; /* before the next is started */
 	uint64_t restart_ns; /* when */
 	int exit_code;
 	char reason[F3_ERR_TEXT_MAX];
@@ -57,7 +57,8 @@ void f3_death_text(int status, char *out, size_t size)
 	if (!status)
 		snprintf(out, size, "none");
 	else if (WIFSIGNALED(status))
-		snprintf(out, size, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(out, size, "signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(out, size, "exit code %d", WEXITSTATUS(status));
 }
@@ -68,7 +69,8 @@ static void write_state(struct supervision *u)
 	char path[PATH_MAX], temporary[PATH_MAX], death[96];
 	FILE *file;
 
-	if (snprintf(path, sizeof(path), "%s/supervisor.json", u->s->run_dir) >= (int)sizeof(path) ||
+	if (snprintf(path, sizeof(path), "%s/supervisor.json", u->s->run_dir) >=
+		    (int)sizeof(path) ||
 	    snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
 		return;
 	file = fopen(temporary, "we");
@@ -228,10 +230,13 @@ static void worker_ended(struct supervision *u, int status)
 		return;
 	}
 	if (served) {
-		if (now_ns - u->since_ns >= GOOD_RUN_NS)
+		/* One that dies soon and again, of the request that waits for it perhaps, does not
+		 * use up the callers' patience anew. */
+		if (now_ns - u->since_ns >= GOOD_RUN_NS) {
 			u->pause_ns = 0;
+			u->patience_ns = now_ns + u->s->give_up_ns;
+		}
 		u->since_ns = now_ns;
-		u->patience_ns = now_ns + u->s->give_up_ns;
 	}
 	f3_log_error("the daemon died: %s%s%s; it is started again, %s %s", death,
 		     u->reason[0] ? ": " : "", u->reason,
@@ -262,6 +267,8 @@ static bool hear(struct supervision *u)
 				    (double)(f3_clock_mono_ns() - u->since_ns) / 1e9);
 		first = !u->served;
 		u->served = true;
+		if (first)
+			u->patience_ns = f3_clock_mono_ns() + u->s->give_up_ns;
 		u->mount_stays = text[1] != 'u';
 		u->reason[0] = '\0';
 		u->since_ns = f3_clock_mono_ns();

@@ -54,7 +54,7 @@ static int compare(const void *a, const void *b)
 int f3_answered_load(struct f3_core *core)
 {
 	struct loading l = { .core = core };
-	struct f3_answered *fit;
+	void *fit;
 	int r;
 
 	l.all = malloc(sizeof(*l.all) + F3_ANSWERS * sizeof(l.all->v[0]));
@@ -68,7 +68,9 @@ int f3_answered_load(struct f3_core *core)
 	}
 	qsort(l.all->v, l.all->n, sizeof(l.all->v[0]), compare);
 	fit = realloc(l.all, sizeof(*l.all) + l.all->n * sizeof(l.all->v[0]));
-	core->answered = fit ? fit : l.all;
+	if (fit)
+		l.all = fit;
+	core->answered = l.all;
 	return 0;
 }
 

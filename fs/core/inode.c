@@ -11,6 +11,7 @@
 #include "fs/core/escape.h"
 #include "fs/core/file.h"
 #include "fs/core/rest.h"
+#include "fs/core/sealer.h"
 #include "fs/core/volume.h"
 
 #include "fs/core/fill.h"
@@ -100,7 +101,9 @@ static void drop_dead(struct f3_core *core, struct f3_inode *inode)
 	f3_volume_account(inode->volume, -(int64_t)f3_file_charge(&inode->rec));
 	f3_unlock(&inode->lock);
 	f3_volume_uncharge(inode->volume, 0, 1);
-	f3_file_gone(core, &gone);
+	if (core->stopping || !core->sealer ||
+	    !f3_sealer_push_gone(core->sealer, inode->volume, &gone))
+		f3_file_gone(core, &gone);
 }
 
 /* No lock, no reference left. */

@@ -123,8 +123,8 @@ void f3_ns_reap(struct f3_core *core, struct f3_inode *inode)
 /* The change itself, in one batch together with what the store is or was told. epoch: of dir before
  * the name was found to lead to child; EPOCH_NONE: it was not looked up. */
 static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *name, size_t len,
-			struct f3_inode *child, uint64_t epoch,
-			const struct f3_caller *who, struct f3_ns_told *told)
+			struct f3_inode *child, uint64_t epoch, const struct f3_caller *who,
+			struct f3_ns_told *told)
 {
 	bool is_dir = S_ISDIR(child->rec.mode), died = false;
 	/* A directory's own names are locked too: nothing may be made in it meanwhile. */
@@ -343,7 +343,8 @@ int f3_ns_replay(struct f3_core *core, const struct f3_journal_entry *e)
 		*told.e = *e;
 		r = -ENOENT;
 		if (here && (e->type == F3_JOURNAL_DELETE || e->type == F3_JOURNAL_RMDIR))
-			r = remove_local(core, dir, name, strlen(name), inode, EPOCH_NONE, NULL, &told);
+			r = remove_local(core, dir, name, strlen(name), inode, EPOCH_NONE, NULL,
+					 &told);
 		else if (here)
 			r = f3_ns_rename_replayed(core, dir, name, inode, &told);
 		/* Nothing to change, or it cannot be changed any more: what the store shows counts. */

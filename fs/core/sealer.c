@@ -8,9 +8,17 @@
 #include <stdlib.h>
 
 #include "fs/base/clock.h"
-#include "fs/core/file.h"
+#include "fs/core/volume.h"
 
 #define SEALER_DELAY_NS (2 * F3_NS_PER_MS)
+
+#define GONE_MAX 16384u /* more than that has whoever removes files wait for it */
+
+struct gone {
+	struct f3_file_gone gone;
+	struct f3_volume *volume; /* referenced: it has the store */
+	struct gone *next;
+};
 
 struct f3_sealer {
 	struct f3_core *core;
@@ -18,17 +26,23 @@ struct f3_sealer {
 	struct f3_timer timer;
 	struct f3_lock lock;
 	struct f3_inode *first, **last;
+	struct gone *gone;
+	unsigned n_gone;
 	bool armed;
 };
 
-static void seal_all(struct f3_sealer *s)
+static void do_all(struct f3_sealer *s)
 {
 	struct f3_inode *inode;
+	struct gone *gone;
 
 	f3_lock(&s->lock);
 	inode = s->first;
 	s->first = NULL;
 	s->last = &s->first;
+	gone = s->gone;
+	s->gone = NULL;
+	s->n_gone = 0;
 	s->armed = false;
 	f3_unlock(&s->lock);
 	while (inode) {
@@ -39,13 +53,21 @@ static void seal_all(struct f3_sealer *s)
 		f3_inode_put(s->core, inode);
 		inode = next;
 	}
+	while (gone) {
+		struct gone *next = gone->next;
+
+		f3_file_gone(s->core, &gone->gone);
+		f3_volume_put(gone->volume);
+		free(gone);
+		gone = next;
+	}
 }
 
 static void timer_work(struct f3_work *work)
 {
 	struct f3_timer *timer = (struct f3_timer *)work;
 
-	seal_all((struct f3_sealer *)((char *)timer - offsetof(struct f3_sealer, timer)));
+	do_all((struct f3_sealer *)((char *)timer - offsetof(struct f3_sealer, timer)));
 }
 
 int f3_sealer_new(struct f3_core *core, struct f3_sealer **ret_s)
@@ -74,9 +96,16 @@ void f3_sealer_free(struct f3_sealer *s)
 		return;
 	f3_timer_cancel(&s->timer);
 	f3_workq_free(s->q);
-	seal_all(s);
+	do_all(s);
 	f3_lock_done(&s->lock);
 	free(s);
+}
+
+/* Lock held. */
+static void arm(struct f3_sealer *s)
+{
+	if (!s->armed)
+		s->armed = !f3_timer_arm(&s->timer, f3_clock_mono_ns() + SEALER_DELAY_NS);
 }
 
 void f3_sealer_push(struct f3_sealer *s, struct f3_inode *inode)
@@ -88,7 +117,36 @@ void f3_sealer_push(struct f3_sealer *s, struct f3_inode *inode)
 	inode->seal_next = NULL;
 	*s->last = inode;
 	s->last = &inode->seal_next;
-	if (!s->armed)
-		s->armed = !f3_timer_arm(&s->timer, f3_clock_mono_ns() + SEALER_DELAY_NS);
+	arm(s);
 	f3_unlock(&s->lock);
+}
+
+bool f3_sealer_push_gone(struct f3_sealer *s, struct f3_volume *v, const struct f3_file_gone *gone)
+{
+	struct gone *g = malloc(sizeof(*g));
+	bool fits;
+
+	if (!g)
+		return false;
+	g->gone = *gone;
+	g->volume = v;
+	f3_lock(&s->lock);
+	fits = s->n_gone < GONE_MAX;
+	if (fits) {
+		f3_volume_ref(v);
+		g->next = s->gone;
+		s->gone = g;
+		s->n_gone++;
+		arm(s);
+	}
+	f3_unlock(&s->lock);
+	if (!fits)
+		free(g);
+	return fits;
+}
+
+void f3_sealer_settle(struct f3_sealer *s)
+{
+	do_all(s);
+	f3_workq_drain(s->q);
 }

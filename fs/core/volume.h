@@ -52,6 +52,11 @@ void f3_volumes_stop(struct f3_core *core);
 /* By number or name; reference taken, NULL if there is none. */
 struct f3_volume *f3_volume_get(struct f3_core *core, uint32_t id);
 struct f3_volume *f3_volume_find(struct f3_core *core, const char *name);
+/* One more reference, for who has one. */
+static inline void f3_volume_ref(struct f3_volume *v)
+{
+	v->refs++;
+}
 void f3_volume_put(struct f3_volume *v);
 /* fn with a reference and no lock; in order of names. */
 void f3_volume_each(struct f3_core *core, void (*fn)(void *arg, struct f3_volume *v), void *arg);

@@ -27,6 +27,7 @@
 #include "fs/base/log.h"
 #include "fs/core/evict.h"
 #include "fs/core/inode.h"
+#include "fs/core/sealer.h"
 #include "fs/core/volume_impl.h"
 
 #define BATCH_NAMES 256u
@@ -152,6 +153,7 @@ static int let_go(struct f3_core *core, struct f3_volume *v, struct f3_err *err)
 	free_ = f3_itable_drop_volume(core, v);
 	/* Its files made ahead are made on this queue. */
 	f3_workq_drain(core->transfer);
+	f3_sealer_settle(core->sealer);
 	if (free_ && v->refs == 1)
 		return 0;
 	put_back(core->volumes, v);

@@ -168,8 +168,7 @@ void f3_call_run(struct f3_call *call)
 	struct f3_call *copy;
 	int r;
 
-	if (call->again &&
-	    f3_answered_find(call->f->core, call->who.unique, &call->answered_ino) &&
+	if (call->again && f3_answered_find(call->f->core, call->who.unique, &call->answered_ino) &&
 	    call->op != F3_OP_CREATE && call->op != F3_OP_TMPFILE)
 		call->fn = answer_again;
 	r = call->fn(call);

@@ -39,8 +39,8 @@ struct f3_keep {
 _Static_assert(sizeof(struct head) <= HEAD_BYTES, "the head fits its page");
 _Static_assert(sizeof(struct f3_kept_open) == 64, "a cache line each");
 
-#define KEEP_BYTES                                                                                 \
-	(HEAD_BYTES + (size_t)F3_KEEP_OPENS * sizeof(struct f3_kept_open) +                        \
+#define KEEP_BYTES                                                          \
+	(HEAD_BYTES + (size_t)F3_KEEP_OPENS * sizeof(struct f3_kept_open) + \
 	 (size_t)F3_KEEP_IDS * sizeof(uint32_t))
 
 /* Pages are taken when they are first written. */
@@ -208,8 +208,8 @@ static bool sound(const struct f3_kept_open *o, uint32_t slot)
 	       !(o->flags & ~(uint32_t)F3_KEPT_FLAGS);
 }
 
-int f3_keep_each_open(struct f3_keep *k, int (*fn)(void *arg, struct f3_kept_open *o, uint32_t slot),
-		      void *arg)
+int f3_keep_each_open(struct f3_keep *k,
+		      int (*fn)(void *arg, struct f3_kept_open *o, uint32_t slot), void *arg)
 {
 	uint32_t used = atomic_load(&k->head->slots_used);
 	int r = 0;

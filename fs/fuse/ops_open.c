@@ -59,8 +59,8 @@ static void tell_kernel(const struct f3_open_plan *plan, struct fuse_file_info *
 }
 
 /* writer: counted so by the core until the first close, whatever the flags. */
-static void remember(struct f3_call *call, struct f3_open *open, struct f3_inode *inode, bool writer,
-		     const struct f3_open_plan *plan)
+static void remember(struct f3_call *call, struct f3_open *open, struct f3_inode *inode,
+		     bool writer, const struct f3_open_plan *plan)
 {
 	open->inode = inode;
 	open->flags = call->flags;

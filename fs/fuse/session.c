@@ -204,9 +204,8 @@ static int make_session(struct f3_fuse *f, struct f3_err *err)
 	f3_ops_attr(&ops);
 	f3_ops_open(&ops);
 	f3_ops_data(&ops);
-	n = snprintf(options, sizeof(options),
-		     "-ofsname=f3,subtype=f3,max_read=%u%s", F3_FUSE_MAX_IO,
-		     f->uring ? ",io_uring" : "");
+	n = snprintf(options, sizeof(options), "-ofsname=f3,subtype=f3,max_read=%u%s",
+		     F3_FUSE_MAX_IO, f->uring ? ",io_uring" : "");
 	if (n >= (int)sizeof(options) || fuse_opt_add_arg(&args, "f3d") ||
 	    fuse_opt_add_arg(&args, options))
 		r = f3_err_set(err, -ENOMEM, "out of memory");

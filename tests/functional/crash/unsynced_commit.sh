@@ -18,6 +18,7 @@ other_boot()
 		f3_skip "the boot id cannot be replaced"
 }
 
+f3_set restart=no
 f3_volume d "file://$F3_STORE/d" default-class=durable
 f3_start
 mkdir "$F3_MNT/d/dir"

@@ -33,7 +33,7 @@ quiet()
 f3_ok "$F3_BUILDDIR/tests/bench/fsbench" --procs 2 --count $((files / 2)) --seconds 3600 --keep \
 	create-write-close "$F3_MNT/data" >made
 within "$files files made"
-# shellcheck disable=SC2012 # -l is what asks for the attributes
+# shellcheck disable=SC2010,SC2012 # -l is what asks for the attributes
 f3_eq "files listed" "$(ls -lR "$F3_MNT/data" | grep -c '^-')" "$files"
 within "$files files listed"
 echo "at most $(kib VmHWM) KiB resident, $(kib VmRSS) now"

@@ -9,6 +9,7 @@
 # shellcheck source=tests/functional/suites.sh
 . "$F3_SRCDIR/tests/functional/suites.sh"
 f3_requires root fuse debug jq
+f3_set failure-wait=10m
 f3_volume v -
 f3_volume m - default-class=memory
 

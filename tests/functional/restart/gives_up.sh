@@ -31,6 +31,15 @@ F3_PID=$(($(<"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children")))
 f3_eq "closed while nobody served" "$(ctl --json status | jq .opens.now)" 0
 f3_stop
 
+# A request that every daemon dies of is answered in the end, and the mount goes on.
+if F3_DEBUG_POINTS="none=exit" f3d --version >/dev/null 2>&1; then
+	F3_DEBUG_POINTS="create.taken=exit" f3_start
+	f3_match "what kills it" "$(: 2>&1 >"$F3_MNT/data/poison")" 'Input/output error'
+	f3_until 30 back || f3_bad "it did not come back"
+	F3_PID=$(($(<"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children")))
+	f3_stop
+fi
+
 f3_set on-failure=abort
 f3_start
 break_database

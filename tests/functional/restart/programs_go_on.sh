@@ -79,7 +79,7 @@ for _ in 1 2; do
 	echo >&"$out"
 done
 read -r said <&"$in"
-f3_eq "the program" "$said" done
+f3_eq "the program" "$said" "done"
 f3_eq "native" "$(cat "$d/e/native")" "before after"
 f3_eq "memory" "$(cat "$d/m/memory")" "before after"
 f3_eq "appended" "$(cat "$d/m/append")" 12
