@@ -278,6 +278,8 @@ static void serving(void *arg)
 	f3_log_info("serving %s (process %ld)", f3_conf_str(d->conf, "f3", NULL, "mountpoint"),
 		    (long)getpid());
 	f3_fuse_info(d->fuse, &info);
+	if (!d->foreground)
+		f3_leave_stderr();
 	f3_worker_serving(d->worker, !strcmp(info.transport, "io_uring"));
 	d->served = true;
 }

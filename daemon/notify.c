@@ -90,19 +90,22 @@ int f3_background(int *ret_fd)
 	return 0;
 }
 
-void f3_notify_ready(int fd)
+void f3_leave_stderr(void)
 {
-	int null;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	tell_systemd("READY=1");
-	if (fd < 0)
-		return;
-	/* stderr stays until now, so that early failures are seen. */
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null >= 0) {
 		dup2(null, STDERR_FILENO);
 		close(null);
 	}
+}
+
+void f3_notify_ready(int fd)
+{
+	tell_systemd("READY=1");
+	if (fd < 0)
+		return;
+	f3_leave_stderr();
 	while (write(fd, "ok", 2) < 0 && errno == EINTR)
 		;
 	close(fd);

@@ -11,6 +11,9 @@
 /* Goes to the background. In the daemon: 0 and *ret_fd for the functions below. In the parent,
  * once the daemon has said how it went: 1 it serves, -1 it failed (the reason is on stderr). */
 int f3_background(int *ret_fd);
+/* A daemon in the background keeps the stderr it was started with until it serves, so that early
+ * failures are seen. */
+void f3_leave_stderr(void);
 /* fd may be -1 (foreground). */
 void f3_notify_ready(int fd);
 void f3_notify_failed(int fd, const char *reason);

@@ -109,6 +109,9 @@ static void child(struct supervision *u, int fd)
 	int code;
 
 	close(u->signals);
+	/* Who started us waits for its end. */
+	if (u->s->ready_fd >= 0)
+		close(u->s->ready_fd);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	w.supervisor_fd = fd;

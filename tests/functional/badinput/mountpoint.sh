@@ -40,8 +40,8 @@ exec {fd}<&-
 f3d -c "$F3_CONF" -o "log=$F3_LOG" || f3_bad "in the background: $?"
 f3_eq "served at once" "$(cat "$F3_MNT/data/x")" first
 f3_eq "its own session" "$(ps -o sid= -p "$(ctl --json status | jq .pid)" | tr -d ' ')" \
-	"$(ctl --json status | jq .pid)"
-pid=$(ctl --json status | jq .pid)
+	"$(ctl --json status | jq .supervisor_pid)"
+pid=$(ctl --json status | jq .supervisor_pid)
 umount "$F3_MNT"
 gone() { ! kill -0 "$pid"; }
 f3_until 30 gone || f3_bad "it did not end"
