@@ -18,7 +18,7 @@ first=$F3_PID
 mkdir "$F3_TEST_TMP/mnt2"
 f3_no 1 "run directory $F3_RUN is in use" f3d -f -c "$F3_CONF" -o "cache=$F3_TEST_TMP/cache2" \
 	-o "memory-dir=$F3_TEST_TMP/memory2" "$F3_TEST_TMP/mnt2"
-f3_no 1 "cache directory $F3_CACHE is in use by another f3d \(process $first\)" f3d -f -c "$F3_CONF" \
+f3_no 1 "cache directory $F3_CACHE is in use by another f3d \(process $F3_SUPERVISOR\)" f3d -f -c "$F3_CONF" \
 	-o "run-dir=$F3_TEST_TMP/run2" "$F3_TEST_TMP/mnt2"
 f3_unmounted "$F3_TEST_TMP/mnt2"
 f3_eq "the first goes on" "$(ctl --json status | jq .pid)" "$first"
