@@ -10,7 +10,7 @@ f3_requires root fuse
 files=100000
 [ -z "${F3_HEAVY:-}" ] || files=1000000
 limit_mib=128
-f3_set memory-limit=${limit_mib}M
+f3_set memory-limit=${limit_mib}M cache-size=20G
 f3_volume data -
 f3_start
 
