@@ -292,7 +292,8 @@ int f3_fuse_mount(struct f3_fuse *f, struct f3_err *err)
 		 fuse_session_fd(f->se), (unsigned)getuid(), (unsigned)getgid(), F3_FUSE_MAX_IO,
 		 f3_conf_u64(f->core->conf, "f3", NULL, "allow-other") ? ",allow_other" : "");
 	if (mount("f3", f->mountpoint, "fuse.f3", MS_NOSUID | MS_NODEV, options))
-		return f3_err_set(err, -errno, "%s cannot be mounted (is /dev/fuse FUSE's, are we root?): %s",
+		return f3_err_set(err, -errno,
+				  "%s cannot be mounted (is /dev/fuse FUSE's, are we root?): %s",
 				  f->mountpoint, strerror(errno));
 	f->mounted = f->not_served = true;
 	return 0;
