@@ -209,12 +209,24 @@ f3_start()
 	fi
 }
 
-# Waits for the daemon's end; its exit code.
+# Is the process with all its threads at its end, reaped or not? What it had open is closed then.
+f3_gone()
+{
+	local state
+	read -r state 2>/dev/null <"/proc/$1/stat" || return 0
+	state=${state##*) }
+	[ "${state%% *}" = Z ] || return 1
+	set -- "/proc/$1/task/"*
+	[ $# -le 1 ]
+}
+
+# Waits for the end of the daemon, both its processes; the supervisor's exit code.
 f3_wait()
 {
 	local rc
 	wait "$F3_CHILD"
 	rc=$?
+	[ -z "$F3_PID" ] || f3_until 60 f3_gone "$F3_PID" || f3_bad "process $F3_PID does not end"
 	exec {f3_said}<&-
 	F3_PID=
 	F3_SUPERVISOR=

@@ -10,8 +10,7 @@ grep -q "^\"$F3_BUILDDIR/f3d\"" helper || f3_fail "cannot tell which f3d mount.f
 chmod +x helper
 f3_set "log=$F3_LOG"
 f3_volume data -
-gone() { ! kill -0 "$1"; }
-ended() { f3_until 30 gone "$1" || f3_bad "the daemon did not end with its mount"; }
+ended() { f3_until 30 f3_gone "$1" || f3_bad "the daemon did not end with its mount"; }
 
 f3_ok ./helper "$F3_CONF" "$F3_MNT" -o rw,nosuid,noexec,_netdev
 pid=$(ctl --json status | jq .pid)

@@ -115,7 +115,7 @@ daemon_crash()
 	f3_kill
 	kill -QUIT "$server"
 	wait $bench
-	f3_until 120 gone "$server" || f3_bad "the server does not end"
+	f3_until 120 f3_gone "$server" || f3_bad "the server does not end"
 	f3_start
 	rm -f "$data/postmaster.pid"
 	start "$data"
@@ -123,11 +123,6 @@ daemon_crash()
 	[ "$rows" -gt "$((before + 100))" ] || f3_bad "transactions are gone"
 	f3_ok stop "$data" fast
 	f3_ok as_postgres pg_checksums --check -D "$data" >/dev/null
-}
-
-gone()
-{
-	! kill -0 "$1"
 }
 
 f3_local

@@ -62,6 +62,7 @@ all_on()
 		if stress "$dir" "$(f3_by_weight 2 20)" $group; then
 			echo "once, together: $group"
 		else
+			cat stress.out
 			f3_bad "together, not alone: $group"
 		fi
 	done
