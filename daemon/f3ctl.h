@@ -64,6 +64,8 @@ typedef int f3ctl_line_fn(void *arg, const char *key, json_t *value);
  * 0 and the last line, which the caller frees; else an exit code, after saying why (with --json
  * the line itself goes to stdout). */
 int f3ctl_ask(struct f3ctl *ctl, json_t *request, f3ctl_line_fn *fn, void *arg, json_t **ret_answer);
+/* 0, also where there is a connection already, or -errno; says nothing. */
+int f3ctl_connect(struct f3ctl *ctl);
 /* {"op": op}; NULL without memory, which f3ctl_ask takes for -ENOMEM. */
 json_t *f3ctl_request(const char *op);
 void f3ctl_close(struct f3ctl *ctl);

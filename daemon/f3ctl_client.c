@@ -52,22 +52,31 @@ static int connect_to(const char *path)
 	return r ? r : fd;
 }
 
-static int open_connection(struct f3ctl *ctl)
+int f3ctl_connect(struct f3ctl *ctl)
 {
 	int fd;
 
 	if (ctl->fd >= 0)
-		return F3CTL_OK;
+		return 0;
 	fd = connect_to(ctl->socket_path);
-	if (fd == -EACCES || fd == -EPERM)
-		return f3ctl_fail(ctl,
-				  "%s: %s (root may, and who control-uid or control-gid names)",
-				  ctl->socket_path, strerror(-fd));
 	if (fd < 0)
-		return f3ctl_fail(ctl, "no f3d answers at %s: %s", ctl->socket_path, strerror(-fd));
+		return fd;
 	ctl->fd = fd;
 	f3_buf_init(&ctl->in, F3_WIRE_ANSWER_MAX);
 	ctl->in_at = 0;
+	return 0;
+}
+
+static int open_connection(struct f3ctl *ctl)
+{
+	int r = f3ctl_connect(ctl);
+
+	if (r == -EACCES || r == -EPERM)
+		return f3ctl_fail(ctl,
+				  "%s: %s (root may, and who control-uid or control-gid names)",
+				  ctl->socket_path, strerror(-r));
+	if (r)
+		return f3ctl_fail(ctl, "no f3d answers at %s: %s", ctl->socket_path, strerror(-r));
 	return F3CTL_OK;
 }
 

@@ -3,10 +3,17 @@
 
 #include "daemon/f3ctl.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "fs/base/file.h"
 
 #define TEXT_BYTES_MAX (256u << 10)
+#define STATE_BYTES_MAX 16384
 
 static void put(const char *label, struct f3_buf *text)
 {
@@ -37,6 +44,15 @@ static void put_of(const json_t *a, const char *used, const char *limit, struct 
 	}
 }
 
+static void put_restarts(const json_t *a, struct f3_buf *b)
+{
+	f3_buf_printf(b, "restarts %" PRIu64, f3ctl_u64(a, "restarts"));
+	if (!json_object_get(a, "last_death"))
+		return;
+	f3_buf_printf(b, ", last death: ");
+	f3ctl_text(a, "last_death", b);
+}
+
 static void show_daemon(const json_t *a, struct f3_buf *b)
 {
 	f3_buf_printf(b, "f3d ");
@@ -51,6 +67,13 @@ static void show_daemon(const json_t *a, struct f3_buf *b)
 	f3ctl_text(a, "transport", b);
 	f3_buf_printf(b, ", %" PRIu64 " threads", f3ctl_u64(a, "threads"));
 	put("mount", b);
+	if (f3ctl_u64(a, "supervisor_pid")) {
+		f3_buf_printf(b, "process %" PRIu64 ", ", f3ctl_u64(a, "supervisor_pid"));
+		put_restarts(a, b);
+	} else {
+		f3_buf_printf(b, "none: it was killed; nobody starts the daemon again");
+	}
+	put("supervisor", b);
 	if (json_is_true(json_object_get(a, "passthrough"))) {
 		f3_buf_printf(b, "yes");
 	} else {
@@ -139,15 +162,95 @@ static void show_volumes(const json_t *a, struct f3_buf *b)
 	f3ctl_table_done(&t);
 }
 
+/* ---- While nobody serves ----------------------------------------------------------------------- */
+
+/* What the supervisor has written beside the socket. NULL: nothing, or its writer is gone. */
+static json_t *supervisor_says(const struct f3ctl *ctl)
+{
+	const char *slash = strrchr(ctl->socket_path, '/');
+	char path[PATH_MAX], text[STATE_BYTES_MAX];
+	json_t *state;
+	ssize_t n;
+	pid_t pid;
+
+	if (snprintf(path, sizeof(path), "%.*ssupervisor.json",
+		     slash ? (int)(slash + 1 - ctl->socket_path) : 0,
+		     ctl->socket_path) >= (int)sizeof(path))
+		return NULL;
+	n = f3_file_read(path, text, sizeof(text));
+	if (n < 0)
+		return NULL;
+	state = json_loadb(text, (size_t)n, 0, NULL);
+	pid = (pid_t)json_integer_value(json_object_get(state, "supervisor_pid"));
+	if (json_is_object(state) && pid > 0 && (!kill(pid, 0) || errno == EPERM))
+		return state;
+	json_decref(state);
+	return NULL;
+}
+
+static const char *meaning(const char *state)
+{
+	static const struct {
+		const char *state, *means;
+	} all[] = {
+		{ "starting", "is starting: calls wait" },
+		{ "serving", "is up, but does not answer here yet" },
+		{ "waiting", "is started again in a moment: calls wait" },
+		{ "refusing", "cannot be started: calls get EIO until it can" },
+		{ "ending", "is stopping" },
+	};
+
+	for (size_t i = 0; state && i < sizeof(all) / sizeof(all[0]); i++)
+		if (!strcmp(all[i].state, state))
+			return all[i].means;
+	return "is not there";
+}
+
+/* Takes state over. Nobody serves: that is no success, though all is shown. */
+static int show_supervisor(const struct f3ctl *ctl, json_t *state)
+{
+	const char *name = json_string_value(json_object_get(state, "state"));
+	struct f3_buf b;
+
+	f3_buf_init(&b, TEXT_BYTES_MAX);
+	if (ctl->json) {
+		json_object_set_new(state, "ok", json_false());
+		f3ctl_print_json(state);
+	} else {
+		f3_buf_printf(&b, "%s", meaning(name));
+		if (f3ctl_u64(state, "pid"))
+			f3_buf_printf(&b, " (process %" PRIu64 ")", f3ctl_u64(state, "pid"));
+		put("daemon", &b);
+		f3ctl_text(state, "mountpoint", &b);
+		put("mount", &b);
+		f3_buf_printf(&b, "process %" PRIu64 ", ", f3ctl_u64(state, "supervisor_pid"));
+		put_restarts(state, &b);
+		put("supervisor", &b);
+		if (json_object_get(state, "reason")) {
+			f3ctl_text(state, "reason", &b);
+			put("reason", &b);
+		}
+	}
+	f3_buf_done(&b);
+	json_decref(state);
+	return F3CTL_FAILED;
+}
+
 int f3ctl_status(struct f3ctl *ctl, int argc, const char *const *argv)
 {
-	json_t *answer = NULL;
+	json_t *answer = NULL, *state;
 	struct f3_buf b;
 	int code;
 
 	(void)argv;
 	if (argc)
 		return f3ctl_usage(ctl, "no arguments are wanted");
+	code = f3ctl_connect(ctl);
+	if (code == -ECONNREFUSED || code == -ENOENT) {
+		state = supervisor_says(ctl);
+		if (state)
+			return show_supervisor(ctl, state);
+	}
 	code = f3ctl_ask(ctl, f3ctl_request("status"), NULL, NULL, &answer);
 	if (code)
 		return code;

@@ -12,7 +12,9 @@ const struct f3ctl_verb f3ctl_verbs[] = {
 		.name = "status",
 		.help = "the daemon, its volumes and space, what is dirty",
 		.more = "Also which transport requests come by, whether files are passed through to the "
-			"kernel and if not why, and how many are open in which way.",
+			"kernel and if not why, and how many are open in which way. While no daemon serves, what "
+			"its supervisor does about it, and exit code 1; pid is then that of a daemon that is "
+			"starting, or 0.",
 		.run = f3ctl_status,
 	},
 	{

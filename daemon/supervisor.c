@@ -21,6 +21,7 @@
 #include "daemon/notify.h"
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/base/text.h"
 #include "fs/fuse/keep.h"
 #include "fs/fuse/refuse.h"
 
@@ -46,6 +47,8 @@ struct supervision {
 	uint64_t restart_ns; /* when */
 	int exit_code;
 	char reason[F3_ERR_TEXT_MAX];
+	char last_reason[F3_ERR_TEXT_MAX]; /* of the last death, while nobody serves */
+	char *mountpoint_json;
 };
 
 /* ---- What others read of it ------------------------------------------------------------------- */
@@ -63,10 +66,21 @@ void f3_death_text(int status, char *out, size_t size)
 		snprintf(out, size, "exit code %d", WEXITSTATUS(status));
 }
 
+/* Into a JSON string; without what would have to be escaped there. */
+static void plain(const char *text, char *out, size_t size)
+{
+	size_t n = 0;
+
+	for (; *text && n + 1 < size; text++)
+		out[n++] =
+			*text < ' ' || *text > '~' || *text == '"' || *text == '\\' ? '?' : *text;
+	out[n] = '\0';
+}
+
 /* For f3ctl status while no worker answers. */
 static void write_state(struct supervision *u)
 {
-	char path[PATH_MAX], temporary[PATH_MAX], death[96];
+	char path[PATH_MAX], temporary[PATH_MAX], death[96], reason[F3_ERR_TEXT_MAX];
 	FILE *file;
 
 	if (snprintf(path, sizeof(path), "%s/supervisor.json", u->s->run_dir) >=
@@ -79,9 +93,13 @@ static void write_state(struct supervision *u)
 	f3_death_text(u->next.about.last_status, death, sizeof(death));
 	fprintf(file,
 		"{\"supervisor_pid\": %ld, \"pid\": %ld, \"state\": \"%s\", \"restarts\": %u, "
-		"\"last_death\": \"%s\"}\n",
+		"\"last_death\": \"%s\", \"mountpoint\": \"%s\"",
 		(long)getpid(), (long)u->worker, state_names[u->state], u->next.about.restarts,
-		death);
+		death, u->mountpoint_json);
+	plain(u->last_reason, reason, sizeof(reason));
+	if (reason[0])
+		fprintf(file, ", \"reason\": \"%s\"", reason);
+	fprintf(file, "}\n");
 	if (fclose(file) || rename(temporary, path))
 		unlink(temporary);
 }
@@ -208,6 +226,7 @@ static void worker_ended(struct supervision *u, int status)
 	u->next.about.last_death_real_ns = f3_clock_real_ns();
 	u->next.about.restarts++;
 	f3_death_text(status, death, sizeof(death));
+	snprintf(u->last_reason, sizeof(u->last_reason), "%s", u->reason);
 	if (!u->s->restart) {
 		f3_log_error("the daemon died: %s%s%s", death, u->reason[0] ? ": " : "", u->reason);
 		u->exit_code = 1;
@@ -273,7 +292,7 @@ static bool hear(struct supervision *u)
 		if (first)
 			u->patience_ns = f3_clock_mono_ns() + u->s->give_up_ns;
 		u->mount_stays = text[1] != 'u';
-		u->reason[0] = '\0';
+		u->reason[0] = u->last_reason[0] = '\0';
 		u->since_ns = f3_clock_mono_ns();
 		enter(u, SERVING);
 		if (first)
@@ -412,6 +431,7 @@ static void supervise(struct supervision *u)
 
 static int begin(struct supervision *u, struct f3_err *err)
 {
+	struct f3_buf escaped;
 	sigset_t set;
 	int r;
 
@@ -427,7 +447,11 @@ static int begin(struct supervision *u, struct f3_err *err)
 	u->next.fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (u->next.fuse_fd < 0)
 		return f3_err_set(err, -errno, "/dev/fuse: %s", strerror(errno));
-	r = f3_keep_new(&u->next.keep);
+	f3_buf_init(&escaped, 6 * PATH_MAX);
+	f3_text_escape(&escaped, u->s->mountpoint, strlen(u->s->mountpoint), F3_ESCAPE_JSON);
+	u->mountpoint_json = strndup((const char *)escaped.data, escaped.len);
+	r = escaped.error || !u->mountpoint_json ? -ENOMEM : f3_keep_new(&u->next.keep);
+	f3_buf_done(&escaped);
 	if (!r)
 		r = start_worker(u);
 	return r ? f3_err_set(err, r, "the daemon cannot be started: %s", strerror(-r)) : 0;
@@ -456,6 +480,7 @@ int f3_supervise(const struct f3_supervisor *s)
 	}
 	remove_state(&u);
 	f3_keep_free(u.next.keep);
+	free(u.mountpoint_json);
 	return u.exit_code;
 }
 

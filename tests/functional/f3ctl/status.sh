@@ -40,7 +40,7 @@ has '.volumes[0].used_bytes >= 300000 and .cache.used_bytes >= 300000'
 
 # For people: the same, as text.
 text=$(ctl status)
-for word in "process $F3_PID" "$F3_MNT" ephemeral writeback "100 MiB"; do
+for word in "process $F3_PID" "supervisor +process $F3_SUPERVISOR, restarts 0" "$F3_MNT" ephemeral writeback "100 MiB"; do
 	f3_match "table" "$text" "$word"
 done
 

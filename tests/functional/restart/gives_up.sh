@@ -22,6 +22,16 @@ f3_match "a call that waited" "$(stat "$F3_MNT/data/new" 2>&1)" 'Input/output er
 f3_match "the next" "$(cat "$F3_MNT/data/new2" 2>&1)" 'Input/output error'
 f3_match "why" "$(cat "$F3_LOG")" 'could not be served for 1 s .*calls get EIO until it is back'
 f3_eq "state" "$(jq -r .state "$F3_RUN/supervisor.json")" refusing
+# What it says of itself while nobody serves.
+f3_no 1 'cannot be started: calls get EIO' ctl status
+f3_match "supervisor" "$f3_output" "supervisor +process $F3_SUPERVISOR, restarts [1-9][0-9]*, last death"
+f3_match "mount" "$f3_output" "$F3_MNT"
+f3_match "why" "$f3_output" 'reason +.*database'
+says() { jq -e "$1" <<<"$(ctl --json status)" >/dev/null; }
+for fact in '.ok == false' '.state == "refusing"' ".supervisor_pid == $F3_SUPERVISOR" '.restarts > 0' \
+	'.pid >= 0' '.last_death | test("exit code 1|signal")' ".mountpoint == \"$F3_MNT\""; do
+	says "$fact" || f3_bad "status lacks $fact: $(ctl --json status)"
+done
 f3_eq "the native reader goes on" "$(head -c 4 <&5)" kept
 exec 5<&-
 mend_database
@@ -48,6 +58,7 @@ f3_match "a call that waited" "$(stat "$F3_MNT/data/new" 2>&1)" 'not connected|a
 f3_wait
 f3_eq "exit code" $? 1
 f3_unmounted "$F3_MNT"
+f3_no 1 'no f3d answers' ctl status
 mend_database
 
 f3_set restart=no
