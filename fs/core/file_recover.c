@@ -181,6 +181,8 @@ static int resume_dirty(struct f3_core *core, struct f3_inode *inode)
 {
 	f3_lock(&inode->lock);
 	inode->changed = true;
+	if (f3_stage_permanent(-inode->rec.error))
+		inode->rec.error = 0; /* it may be another store, with other limits */
 	f3_unlock(&inode->lock);
 	(void)f3_stage_commit(core, inode,
 			      NULL); /* what cannot start is shown by the file's state */

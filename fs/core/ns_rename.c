@@ -214,8 +214,8 @@ static int store_dir_rename(struct renaming *rn)
 	return r ? r : move_key(rn, F3_JOURNAL_RENAME_DIR, inode->rec.class_ == F3_CLASS_DURABLE);
 }
 
-/* An answer was lost about the object of a file whose commits are held: is it there? What the journal
- * has still to say of it would make another thing of the answer. */
+/* An answer was lost about the object of a file whose commits are held: is it there? What the
+ * journal has still to say of it would make another thing of the answer. */
 static int ask(struct renaming *rn, const struct side *s)
 {
 	struct f3_inode *inode = s->inode;
@@ -258,6 +258,8 @@ static int object_rename(struct renaming *rn)
 	if (r)
 		return r;
 	f3_lock(&inode->lock);
+	if (inode->rec.error == ENAMETOOLONG)
+		inode->rec.error = 0; /* the new key is another one */
 	rn->resend = f3_stage_dirty(rn->core, inode);
 	stored = f3_stage_stored(inode);
 	known = inode->rec.etag[0];

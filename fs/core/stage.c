@@ -34,10 +34,15 @@ bool f3_stage_in_store(const struct f3_inode *inode)
 	return f3_class_in_store((enum f3_class)inode->rec.class_);
 }
 
-/* Its object is somebody else's, and that was said: left alone until it is written again. */
+/* Its object is somebody else's, or no store would take it, and that was said: left alone. */
 static bool lost(const struct f3_inode *inode)
 {
-	return inode->rec.error == ESTALE;
+	return inode->rec.error == ESTALE || f3_stage_permanent(-inode->rec.error);
+}
+
+static int lost_error(const struct f3_inode *inode)
+{
+	return inode->rec.error == ESTALE ? -EIO : -inode->rec.error;
 }
 
 bool f3_stage_unchanged(const struct f3_inode *inode)
@@ -207,7 +212,8 @@ int f3_stage_enter(struct f3_core *core, struct f3_inode *inode, const char *key
 static void serve_idle(struct f3_inode *inode, struct f3_waiter_list *ready)
 {
 	if (!inode->stage)
-		f3_waiters_collect(&inode->stage_waiters, lost(inode) ? -EIO : 0, ready);
+		f3_waiters_collect(&inode->stage_waiters, lost(inode) ? lost_error(inode) : 0,
+				   ready);
 }
 
 /* `off` counts the rounds that a waiter saw fail. Inode lock held. */
@@ -230,7 +236,7 @@ int f3_stage_commit(struct f3_core *core, struct f3_inode *inode, struct f3_wait
 	f3_lock(&inode->lock);
 	durable = inode->rec.class_ == F3_CLASS_DURABLE;
 	if (!inode->stage && !f3_stage_dirty(core, inode)) {
-		r = w && lost(inode) && f3_stage_in_store(inode) ? -EIO : 0;
+		r = w && lost(inode) && f3_stage_in_store(inode) ? lost_error(inode) : 0;
 		serve_idle(inode, &ready);
 	} else {
 		if (w)

@@ -17,9 +17,10 @@
  *
  * durable: close() and fsync() wait; the first definite error, or the last one after retry-max, is
  * theirs, and the file's state FAILED. All the same it is tried again, as for writeback, visibly,
- * until it is up: the bytes are the only copy. Only a file that lost a race with another writer of
- * the object is left alone until it is written again. A writeback file that lost one is published
- * beside the winner as "NAME.f3-conflict-GEN" and pinned.
+ * until it is up: the bytes are the only copy. Left alone are only a file that lost a race with
+ * another writer of the object, until it is written again; and one that no store would take (too
+ * large, its key too long), until it is written, renamed, or the daemon starts. A writeback file
+ * that lost a race is published beside the winner as "NAME.f3-conflict-GEN" and pinned.
  *
  * Attributes go with the content, or by themselves a little later, coalesced. Symbolic links,
  * FIFOs, sockets and devices are objects too, without a backing file. Large files go up while they
@@ -29,6 +30,8 @@
  */
 #ifndef F3_CORE_STAGE_H
 #define F3_CORE_STAGE_H
+
+#include <errno.h>
 
 #include "fs/core/inode.h"
 #include "fs/core/journal_run.h"
@@ -79,6 +82,12 @@ void f3_stage_drop(struct f3_core *core, struct f3_inode *inode);
 static inline bool f3_stage_stored(const struct f3_inode *inode)
 {
 	return inode->rec.etag[0] || inode->maybe_stored;
+}
+
+/* Too large for a store, or its key too long: the same tomorrow. */
+static inline bool f3_stage_permanent(int r)
+{
+	return r == -EFBIG || r == -ENAMETOOLONG;
 }
 
 /* For journal_run.c: carries out an entry; the record is gone when it returns 0 or -ECANCELED. */

@@ -564,6 +564,11 @@ static int decide(struct f3_stage *st, struct f3_sending *s, int r)
 		}
 		if (!r)
 			r = record_end(st, seq);
+	} else if (f3_stage_permanent(r)) {
+		f3_count(&done_error, 1);
+		f3_file_fail(st->core, st->inode, r, "commit to the object store");
+		result = r;
+		r = record_end(st, seq);
 	} else if (r == F3_STAGE_NOTHING || r == -ECANCELED) {
 		result = r == -ECANCELED ? r : 0;
 		r = record_end(st, seq);

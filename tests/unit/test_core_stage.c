@@ -21,6 +21,11 @@
 
 static void durable(void)
 {
+	whole_start("durable", 10000);
+}
+
+static void durable_impatient(void)
+{
 	whole_start("durable", 300);
 }
 
@@ -272,6 +277,60 @@ START_TEST(definite_failure_is_the_closes)
 	store_is("a", "precious", 8);
 	ck_assert_int_eq(whole_state("a"), F3_STATE_CLEAN);
 	ck_assert_uint_eq(w.volume->dirty_bytes, 0);
+}
+END_TEST
+
+/* What no store will take is not sent again and again. */
+static void never_taken(bool durable, int error)
+{
+	struct f3_inode *inode;
+	uint64_t puts;
+
+	whole_fault(F3_OBJ_PUT, F3_OBJ_FAULT_FAIL, error, UINT_MAX);
+	ck_assert_int_eq(whole_put("a", "precious", 8), durable ? error : 0);
+	whole_settle();
+	ck_assert_int_eq(whole_state("a"), F3_STATE_FAILED);
+	ck_assert_uint_eq(w.volume->dirty_bytes, 8);
+	puts = whole_count(F3_OBJ_PUT);
+	f3_object_fault_clear(w.fault);
+	whole_settle();
+	ck_assert_uint_eq(whole_count(F3_OBJ_PUT), puts);
+	ck_assert(!store_has("a"));
+	/* Who asks later is told, too. */
+	inode = whole_open_file("a", O_RDONLY);
+	ck_assert_int_eq(whole_flush(inode), error);
+	whole_close(inode, false);
+	whole_restart();
+	whole_settle();
+	store_is("a", "precious", 8);
+	ck_assert_int_eq(whole_state("a"), F3_STATE_CLEAN);
+}
+
+START_TEST(never_taken_durable)
+{
+	never_taken(true, _i ? -ENAMETOOLONG : -EFBIG);
+}
+END_TEST
+
+START_TEST(never_taken_writeback)
+{
+	never_taken(false, _i ? -ENAMETOOLONG : -EFBIG);
+}
+END_TEST
+
+/* Another name or other bytes may do. */
+START_TEST(never_taken_until_changed)
+{
+	whole_fault(F3_OBJ_PUT, F3_OBJ_FAULT_FAIL, -ENAMETOOLONG, 2);
+	ck_assert_int_eq(whole_put("a", "one", 3), -ENAMETOOLONG);
+	ck_assert_int_eq(whole_put("b", "two", 3), -ENAMETOOLONG);
+	ck_assert_int_eq(whole_rename("a", "c", 0), 0);
+	ck_assert_int_eq(whole_put("b", "more", 4), 0);
+	whole_settle();
+	store_is("c", "one", 3);
+	store_is("b", "more", 4);
+	ck_assert_int_eq(whole_state("c"), F3_STATE_CLEAN);
+	ck_assert_int_eq(whole_state("b"), F3_STATE_CLEAN);
 }
 END_TEST
 
@@ -818,7 +877,7 @@ static Suite *suite(void)
 {
 	Suite *s = suite_create("core_stage");
 	TCase *t = tcase_create("durable"), *wb = tcase_create("writeback"),
-	      *big = tcase_create("large");
+	      *big = tcase_create("large"), *gone = tcase_create("gone");
 
 	tcase_add_checked_fixture(t, durable, whole_stop);
 	tcase_set_timeout(t, 60);
@@ -833,7 +892,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, directories_move, 0, N_FAULTS);
 	tcase_add_loop_test(t, renames_by_copy, 0, N_FAULTS);
 	tcase_add_test(t, definite_failure_is_the_closes);
-	tcase_add_test(t, a_store_that_is_gone);
+	tcase_add_loop_test(t, never_taken_durable, 0, 2);
+	tcase_add_test(t, never_taken_until_changed);
 	tcase_add_test(t, lost_race_durable);
 	tcase_add_test(t, in_place_change_is_somebody_elses);
 	tcase_add_test(t, late_waiter_has_rounds_of_his_own);
@@ -843,9 +903,14 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, unlink_of_what_is_committed, 0, N_STOPS);
 	tcase_add_loop_test(t, truncate_of_what_is_committed, 0, N_STOPS);
 	suite_add_tcase(s, t);
+	tcase_add_checked_fixture(gone, durable_impatient, whole_stop);
+	tcase_set_timeout(gone, 60);
+	tcase_add_test(gone, a_store_that_is_gone);
+	suite_add_tcase(s, gone);
 	tcase_add_checked_fixture(wb, writeback, whole_stop);
 	tcase_set_timeout(wb, 60);
 	tcase_add_test(wb, conflict_file);
+	tcase_add_loop_test(wb, never_taken_writeback, 0, 2);
 	tcase_add_test(wb, born_and_deleted);
 	tcase_add_test(wb, directory_born_and_removed);
 	tcase_add_test(wb, rename_of_what_is_going_up);
