@@ -198,13 +198,122 @@ static int move_key(struct renaming *rn, uint8_t type, bool durable)
 	return f3_ns_tell(rn->from.dir->volume, e, durable, &rn->moved);
 }
 
+/* Directories still to be looked into, and how long their keys would be. */
+struct below {
+	struct {
+		uint64_t ino;
+		size_t len;
+	} * v;
+	size_t n, cap;
+};
+
+static int below_add(struct below *below, uint64_t ino, size_t len)
+{
+	if (below->n == below->cap) {
+		size_t cap = below->cap ? 2 * below->cap : 64;
+		void *v = reallocarray(below->v, cap, sizeof(*below->v));
+
+		if (!v)
+			return -ENOMEM;
+		below->v = v;
+		below->cap = cap;
+	}
+	below->v[below->n].ino = ino;
+	below->v[below->n++].len = len;
+	return 0;
+}
+
+/* A name in a directory whose key would be len long. */
+static int check_name_below(struct renaming *rn, struct below *below, size_t len,
+			    const struct f3_meta_name *found, const char *text, size_t n)
+{
+	char name[F3_NAME_MAX + 1], object[F3_NAME_MAX + 1];
+	struct f3_inode *inode;
+	bool in_store;
+	int r;
+
+	memcpy(name, text, n);
+	name[n] = '\0';
+	r = f3_unescape_name(name, n, object);
+	if (r)
+		return r;
+	len += 1 + strlen(object);
+	if (found->d_type == DT_DIR)
+		return below_add(below, found->ino, len);
+	if (len <= F3_KEY_MAX)
+		return 0;
+	r = f3_inode_get(rn->core, found->ino, &inode);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	f3_lock(&inode->lock);
+	in_store = f3_file_in_store(&inode->rec);
+	f3_unlock(&inode->lock);
+	f3_inode_put(rn->core, inode);
+	return in_store ? -ENAMETOOLONG : 0;
+}
+
+static int check_dir_below(struct renaming *rn, struct below *below, uint64_t ino, size_t len)
+{
+	struct f3_meta_name found;
+	struct f3_meta_dir *d;
+	struct f3_inode *inode;
+	bool local, leaf;
+	const char *text;
+	size_t n;
+	int r = f3_inode_get(rn->core, ino, &inode);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	f3_lock(&inode->lock);
+	local = inode->rec.flags & F3_INO_LOCAL_TREE;
+	leaf = inode->rec.nlink <= 2;
+	f3_unlock(&inode->lock);
+	f3_inode_put(rn->core, inode);
+	/* Most are not listed: without directories in it, and no name could be too long. */
+	if (local || (leaf && len + 1 + F3_NAME_MAX <= F3_KEY_MAX))
+		return 0;
+	if (len > F3_KEY_MAX)
+		return -ENAMETOOLONG;
+	r = f3_meta_dir_open(rn->core->meta, ino, 0, &d);
+	if (r)
+		return r;
+	while ((r = f3_meta_dir_next(d, &found, &text, &n)) == 1) {
+		r = check_name_below(rn, below, len, &found, text, n);
+		if (r)
+			break;
+	}
+	f3_meta_dir_close(d);
+	return r;
+}
+
+/* A longer name must leave room for the keys of all below it that is known here. */
+static int check_keys_below(struct renaming *rn)
+{
+	struct below below = { .n = 0 };
+	char key[F3_KEY_MAX + 1];
+	int r = f3_ns_key(rn->core, rn->to.dir, rn->to.name, key, sizeof(key));
+
+	if (r || strlen(key) <= strlen(rn->from.key))
+		return r;
+	r = below_add(&below, rn->from.inode->ino, strlen(key));
+	while (!r && below.n) {
+		below.n--;
+		r = check_dir_below(rn, &below, below.v[below.n].ino, below.v[below.n].len);
+	}
+	free(below.v);
+	return r;
+}
+
 static int store_dir_rename(struct renaming *rn)
 {
 	struct f3_inode *inode = rn->from.inode;
-	int r = 0;
+	int r;
 
 	if (rn->to.dir->rec.flags & F3_INO_LOCAL_TREE)
 		return -EXDEV;
+	r = check_keys_below(rn);
+	if (r)
+		return r;
 	/* What is there must be empty: the store checks it again. */
 	if (rn->to.inode && rn->to.in_store) {
 		r = f3_store_dir_list(rn->core, rn->to.inode);

@@ -743,6 +743,43 @@ START_TEST(empty_in_its_place)
 }
 END_TEST
 
+/* What a store would never take is refused before anything has happened. */
+START_TEST(keys_too_long_below)
+{
+	static const char *const classes[] = { "durable", "writeback" };
+	char deep[F3_KEY_MAX + 1], name[201] = "", to[256];
+	uint64_t renames;
+	size_t len = 1;
+
+	whole_start(classes[_i], 300);
+	memset(name, 'n', 200);
+	ck_assert_int_eq(whole_mkdir("d"), 0);
+	ck_assert_int_eq(whole_mkdir("f2345678901234"), 0);
+	ck_assert_int_eq(whole_mkdir("f23456789012345"), 0);
+	snprintf(deep, sizeof(deep), "d");
+	for (int i = 0; i < 4; i++) {
+		len += (size_t)snprintf(deep + len, sizeof(deep) - len, "/%s", name);
+		ck_assert_int_eq(whole_mkdir(deep), 0);
+	}
+	/* With it 809 of the 1,024 bytes are taken. */
+	snprintf(deep + len, sizeof(deep) - len, "/file");
+	put_text(deep, "deep");
+	whole_settle();
+	renames = whole_count(F3_OBJ_RENAME);
+	snprintf(to, sizeof(to), "f23456789012345/%s", name);
+	ck_assert_int_eq(whole_rename("d", to, 0), -ENAMETOOLONG);
+	whole_settle();
+	ck_assert_uint_eq(whole_count(F3_OBJ_RENAME), renames);
+	ck_assert(store_has("d") && !store_has(to));
+	snprintf(to, sizeof(to), "f2345678901234/%s", name);
+	ck_assert_int_eq(whole_rename("d", to, 0), 0);
+	whole_settle();
+	ck_assert_uint_eq(whole_count(F3_OBJ_RENAME), renames + 1);
+	ck_assert(!store_has("d") && store_has(to));
+	whole_stop();
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("core_journal");
@@ -756,6 +793,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(slow, foreign_moved_removed, 0, 2);
 	tcase_add_loop_test(slow, foreign_moved_over, 0, 2);
 	tcase_add_loop_test(slow, empty_in_its_place, 0, 2);
+	tcase_add_loop_test(slow, keys_too_long_below, 0, 2);
 	suite_add_tcase(s, slow);
 
 	tcase_set_timeout(t, 60);
