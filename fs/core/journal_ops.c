@@ -382,8 +382,20 @@ static int rename_settle(struct f3_journal_call *call, int r, struct f3_obj_info
  * the directories shows what is. */
 static void log_gone(struct f3_journal_call *call)
 {
+	struct f3_inode *inode;
+	bool dead;
+
 	/* Not known to be there in the first place. */
 	if (call->e->type == F3_JOURNAL_RENAME && !call->e->etag[0])
+		return;
+	/* Removed here since, and so perhaps never told to the store. */
+	if (f3_inode_get(call->core, call->e->ino, &inode))
+		return;
+	f3_lock(&inode->lock);
+	dead = inode->dead || !inode->rec.nlink;
+	f3_unlock(&inode->lock);
+	f3_inode_put(call->core, inode);
+	if (dead)
 		return;
 	f3_log_warn("volume %s: %s was changed by others before it could be renamed to %s",
 		    call->volume->name, call->e->key, call->e->key2);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/log.h"
 #include "fs/core/journal_run.h"
 #include "tests/unit/core_whole.h"
 #include "tests/unit/unit.h"
@@ -680,6 +681,44 @@ START_TEST(directory_born_and_removed)
 }
 END_TEST
 
+/* What was removed here is not said to be the doing of others. */
+START_TEST(directory_renamed_and_removed)
+{
+	char path[sizeof(w.dir) + 8], text[4096] = "";
+	FILE *log;
+
+	snprintf(path, sizeof(path), "%s/log", w.dir);
+	ck_assert_int_eq(f3_log_open(path, false, F3_LOG_INFO, NULL), 0);
+	ck_assert_int_eq(whole_mkdir("known"), 0);
+	whole_settle();
+	whole_fault(F3_OBJ_MKDIR, F3_OBJ_FAULT_HOLD, 0, UINT_MAX);
+	for (unsigned i = 0; i < w.core->opt.stage_parallel; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "busy%u", i);
+		ck_assert_int_eq(whole_mkdir(name), 0);
+	}
+	f3_object_fault_wait_held(w.fault, w.core->opt.stage_parallel);
+	ck_assert_int_eq(whole_mkdir("d"), 0);
+	ck_assert_int_eq(whole_rename("d", "e", 0), 0);
+	ck_assert_int_eq(whole_rmdir("e"), 0);
+	ck_assert_int_eq(whole_rename("known", "here", 0), 0);
+	store_remove("known");
+	f3_object_fault_clear(w.fault);
+	f3_object_fault_release(w.fault);
+	whole_settle();
+	f3_log_close();
+	log = fopen(path, "r");
+	ck_assert_ptr_nonnull(log);
+	ck_assert_uint_gt(fread(text, 1, sizeof(text) - 1, log), 0);
+	fclose(log);
+	ck_assert_ptr_nonnull(strstr(text, ": known was changed by others"));
+	ck_assert_ptr_null(strstr(text, ": d was changed by others"));
+	ck_assert(!store_has("d"));
+	ck_assert(!store_has("e"));
+}
+END_TEST
+
 /* Renamed and removed while its bytes are on their way. */
 START_TEST(rename_of_what_is_going_up)
 {
@@ -913,6 +952,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(wb, never_taken_writeback, 0, 2);
 	tcase_add_test(wb, born_and_deleted);
 	tcase_add_test(wb, directory_born_and_removed);
+	tcase_add_test(wb, directory_renamed_and_removed);
 	tcase_add_test(wb, rename_of_what_is_going_up);
 	/* without and with RENAME_NOREPLACE */
 	tcase_add_loop_test(wb, directory_moves_before_its_files_are_up, 0, 2);
