@@ -275,13 +275,30 @@ static void read_log(fuse_req_t req, struct f3_virtual *v, size_t size)
 	free(text);
 }
 
+/* A copy is sent: once the kernel has the answer the file may be closed and its text freed, while
+ * the reply still has it in hands. */
+static void read_text(fuse_req_t req, const struct f3_virtual *v, size_t size, uint64_t off)
+{
+	size_t n = off < v->text.len ? v->text.len - off : 0;
+	char *copy;
+
+	if (n > size)
+		n = size;
+	copy = malloc(n + 1);
+	if (!copy) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	if (n)
+		memcpy(copy, (const char *)v->text.data + off, n);
+	fuse_reply_buf(req, copy, n);
+	free(copy);
+}
+
 void f3_virtual_read(fuse_req_t req, struct f3_virtual *v, size_t size, uint64_t off)
 {
 	if (v->ring)
 		read_log(req, v, size);
-	else if (off >= v->text.len)
-		fuse_reply_buf(req, NULL, 0);
 	else
-		fuse_reply_buf(req, (const char *)v->text.data + off,
-			       v->text.len - off < size ? v->text.len - off : size);
+		read_text(req, v, size, off);
 }
