@@ -289,11 +289,25 @@ f3_info()
 	ctl --json info "$1" | jq -r "$2"
 }
 
+# A daemon that dies is started again, and programs may never know. Tests kill with signal 9 or at a
+# named point (137), and what keeps one from starting is told as a reason: any other death is a bug.
+f3_no_deaths()
+{
+	local log line
+	for log in "$F3_TEST_TMP"/f3d.log "$F3_TEST_TMP"/*/f3d.log; do
+		[ -f "$log" ] || continue
+		while read -r line; do
+			[[ $line =~ (signal 9 |exit code 137|exit code [0-9]+: ) ]] || f3_bad "$line"
+		done < <(grep -a 'the daemon died' "$log")
+	done
+}
+
 f3_cleanup()
 {
 	local rc=$? mnt
 	trap - EXIT
 	[ -n "$F3_PID" ] && f3_stop
+	f3_no_deaths
 	while read -r mnt; do
 		umount -l "$(printf '%b' "$mnt")"
 	done < <(awk -v d="${F3_TEST_TMP:?}/" 'index($5 "/", d) == 1 { print $5 }' \
