@@ -27,6 +27,17 @@ f3_disk()
 	mount -t "$type" -o loop "$dir.img" "$dir" || f3_fail "$type cannot be mounted"
 }
 
+# f3_disk_again TYPE DIR: mounts a disk of f3_disk again that was shut down and unmounted. Whoever copied
+# the mounts of that moment, another test say, keeps the broken file system a while, and mount would
+# find it and take it.
+f3_disk_again()
+{
+	local image=$2.img
+	unused() { [ -z "$(losetup -j "$image")" ]; }
+	f3_until 60 unused || f3_fail "the disk is still in use elsewhere"
+	mount -t "$1" -o loop "$2.img" "$2" || f3_fail "the disk cannot be mounted again"
+}
+
 # f3_cache_on TYPE SIZE: the cache directory lies on a file system of that type. Before f3_start.
 f3_cache_on()
 {

@@ -29,7 +29,7 @@ rc=$?
 f3_unmounted "$F3_MNT"
 umount "$F3_TEST_TMP/run/memory" 2>/dev/null
 umount "$F3_TEST_TMP/disk" || f3_fail "the disk is still in use"
-mount -t ext4 -o loop "$F3_TEST_TMP/disk.img" "$F3_TEST_TMP/disk" || f3_fail "it cannot be mounted again"
+f3_disk_again ext4 "$F3_TEST_TMP/disk"
 f3_start
 for i in {1..30}; do
 	f3_eq "file $i" "$(head -n 1 "$d/f$i")" "$i"

@@ -28,7 +28,7 @@ f3_stop
 
 xfs_io -x -c shutdown "$F3_NATIVE" || f3_skip "this disk cannot be shut down"
 umount "$F3_NATIVE"
-mount -o loop "$F3_NATIVE.img" "$F3_NATIVE" || f3_fail "the disk cannot be mounted again"
+f3_disk_again xfs "$F3_NATIVE"
 cat /proc/sys/kernel/random/uuid >boot_id
 mount --bind boot_id /proc/sys/kernel/random/boot_id || f3_skip "the boot id cannot be replaced"
 f3_start

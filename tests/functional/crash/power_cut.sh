@@ -138,7 +138,7 @@ rounds()
 		f3_kill
 		wait "${loads[@]}"
 		umount "$disk" || f3_fail "$1: the disk cannot be unmounted"
-		mount -t "$1" -o loop "$disk.img" "$disk" || f3_fail "$1: the disk cannot be mounted again"
+		f3_disk_again "$1" "$disk"
 		other_boot
 		f3_start
 		for dir in v w d; do
