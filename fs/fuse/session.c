@@ -377,9 +377,18 @@ void f3_fuse_stop(struct f3_fuse *f)
 		f3_log_warn(
 			"%s is in use: programs that have files open there get ENOTCONN from now on",
 			f->mountpoint);
-		umount2(f->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+		/* Threads of rings are not ours to stop: the kernel gives them nothing any more. */
+		umount2(f->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW | (f->uring ? MNT_FORCE : 0));
 		f3_loop_stop(f->loop);
 	}
+}
+
+/* libfuse ends its threads of rings where its own loop ends, and nowhere else: it is given a loop
+ * that has nothing to do. */
+static void end_rings(struct f3_fuse *f)
+{
+	fuse_session_exit(f->se);
+	(void)fuse_session_loop(f->se);
 }
 
 void f3_fuse_free(struct f3_fuse *f)
@@ -391,6 +400,8 @@ void f3_fuse_free(struct f3_fuse *f)
 	f3_sprint_stop(f->sprint);
 	if (f->not_served)
 		umount2(f->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+	if (f->se && f->uring)
+		end_rings(f);
 	if (f->se)
 		fuse_session_destroy(f->se);
 	f3_parked_free(f->parked);
