@@ -96,6 +96,23 @@ static void show_open(const json_t *a, struct f3_buf *b)
 	put("open files", b);
 }
 
+/* buffers 3.2 MiB of 20 MiB, ... */
+static void show_shares(const json_t *memory, struct f3_buf *b)
+{
+	const json_t *used = json_object_get(memory, "accounts"), *share;
+	const char *name, *comma = "";
+
+	json_object_foreach(json_object_get(memory, "shares"), name, share)
+	{
+		f3_buf_printf(b, "%s%s ", comma, name);
+		f3ctl_bytes(used, name, b);
+		f3_buf_printf(b, " of ");
+		f3ctl_bytes(json_object_get(memory, "shares"), name, b);
+		comma = ", ";
+	}
+	put("shares", b);
+}
+
 static void show_space(const json_t *a, struct f3_buf *b)
 {
 	const json_t *cache = json_object_get(a, "cache"), *memory = json_object_get(a, "memory");
@@ -118,6 +135,7 @@ static void show_space(const json_t *a, struct f3_buf *b)
 	f3ctl_bytes(memory, "resident_bytes", b);
 	f3_buf_printf(b, " resident");
 	put("memory", b);
+	show_shares(memory, b);
 	f3ctl_bytes(json_object_get(a, "database"), "disk_bytes", b);
 	put("database", b);
 }

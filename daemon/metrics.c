@@ -119,35 +119,24 @@ static double memory_waiting(void *arg)
 	return (double)f3_budget_waiting(((struct f3_metrics *)arg)->core->budget);
 }
 
-static double memory_used(void *arg, enum f3_account account)
-{
-	return (double)f3_budget_used(((struct f3_metrics *)arg)->core->budget, account);
-}
+/* What an account has taken, and its share. */
+#define ACCOUNT(name, account)                                                                     \
+	static double used_##name(void *arg)                                                       \
+	{                                                                                          \
+		return (double)f3_budget_used(((struct f3_metrics *)arg)->core->budget, account);  \
+	}                                                                                          \
+	static double share_##name(void *arg)                                                      \
+	{                                                                                          \
+		return (double)f3_budget_share(((struct f3_metrics *)arg)->core->budget, account); \
+	}
 
-static double memory_fixed(void *arg)
-{
-	return memory_used(arg, F3_ACCT_FIXED);
-}
-
-static double memory_inodes(void *arg)
-{
-	return memory_used(arg, F3_ACCT_INODES);
-}
-
-static double memory_buffers(void *arg)
-{
-	return memory_used(arg, F3_ACCT_BUFFERS);
-}
-
-static double memory_parked(void *arg)
-{
-	return memory_used(arg, F3_ACCT_PARKED);
-}
-
-static double memory_control(void *arg)
-{
-	return memory_used(arg, F3_ACCT_CONTROL);
-}
+ACCOUNT(process, F3_ACCT_PROCESS)
+ACCOUNT(database, F3_ACCT_DATABASE)
+ACCOUNT(inodes, F3_ACCT_INODES)
+ACCOUNT(buffers, F3_ACCT_BUFFERS)
+ACCOUNT(parked, F3_ACCT_PARKED)
+ACCOUNT(lists, F3_ACCT_LISTS)
+ACCOUNT(control, F3_ACCT_CONTROL)
 
 static double database_disk(void *arg)
 {
@@ -220,13 +209,27 @@ static const struct f3_gauge gauges[] = {
 	  .help = "Work that waits for memory; above zero for long, memory-limit is too low.",
 	  .read = memory_waiting },
 	{ .name = "f3_memory_used_bytes",
-	  .labels = "account=\"fixed\"",
+	  .labels = "account=\"process\"",
 	  .help = "What was taken from the budget.",
-	  .read = memory_fixed },
-	{ .name = "f3_memory_used_bytes", .labels = "account=\"inodes\"", .read = memory_inodes },
-	{ .name = "f3_memory_used_bytes", .labels = "account=\"buffers\"", .read = memory_buffers },
-	{ .name = "f3_memory_used_bytes", .labels = "account=\"parked\"", .read = memory_parked },
-	{ .name = "f3_memory_used_bytes", .labels = "account=\"control\"", .read = memory_control },
+	  .read = used_process },
+	{ .name = "f3_memory_used_bytes", .labels = "account=\"database\"", .read = used_database },
+	{ .name = "f3_memory_used_bytes", .labels = "account=\"inodes\"", .read = used_inodes },
+	{ .name = "f3_memory_used_bytes", .labels = "account=\"buffers\"", .read = used_buffers },
+	{ .name = "f3_memory_used_bytes", .labels = "account=\"parked\"", .read = used_parked },
+	{ .name = "f3_memory_used_bytes", .labels = "account=\"lists\"", .read = used_lists },
+	{ .name = "f3_memory_used_bytes", .labels = "account=\"control\"", .read = used_control },
+	{ .name = "f3_memory_share_bytes",
+	  .labels = "account=\"process\"",
+	  .help = "What may be taken from the budget.",
+	  .read = share_process },
+	{ .name = "f3_memory_share_bytes",
+	  .labels = "account=\"database\"",
+	  .read = share_database },
+	{ .name = "f3_memory_share_bytes", .labels = "account=\"inodes\"", .read = share_inodes },
+	{ .name = "f3_memory_share_bytes", .labels = "account=\"buffers\"", .read = share_buffers },
+	{ .name = "f3_memory_share_bytes", .labels = "account=\"parked\"", .read = share_parked },
+	{ .name = "f3_memory_share_bytes", .labels = "account=\"lists\"", .read = share_lists },
+	{ .name = "f3_memory_share_bytes", .labels = "account=\"control\"", .read = share_control },
 	{ .name = "f3_database_disk_bytes",
 	  .help = "Size of the metadata database.",
 	  .read = database_disk },

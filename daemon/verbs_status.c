@@ -74,16 +74,22 @@ static void add_volume(void *arg, struct f3_volume *v)
 
 static json_t *memory_json(struct f3_core *core)
 {
-	json_t *accounts = json_object();
+	json_t *accounts = json_object(), *shares = json_object();
 
-	for (int a = 0; a < F3_ACCT_MAX; a++)
-		json_object_set_new(accounts, f3_account_name((enum f3_account)a),
+	for (int a = 0; a < F3_ACCT_MAX; a++) {
+		const char *name = f3_account_name((enum f3_account)a);
+
+		json_object_set_new(accounts, name,
 				    count(f3_budget_used(core->budget, (enum f3_account)a)));
-	return json_pack("{sI sI sI sI so}", "limit_bytes",
+		json_object_set_new(shares, name,
+				    count(f3_budget_share(core->budget, (enum f3_account)a)));
+	}
+	return json_pack("{sI sI sI sI so so}", "limit_bytes",
 			 (json_int_t)f3_budget_limit(core->budget), "used_bytes",
 			 (json_int_t)f3_budget_used(core->budget, F3_ACCT_MAX), "resident_bytes",
 			 (json_int_t)f3_metrics_resident_bytes(), "waiting",
-			 (json_int_t)f3_budget_waiting(core->budget), "accounts", accounts);
+			 (json_int_t)f3_budget_waiting(core->budget), "accounts", accounts,
+			 "shares", shares);
 }
 
 struct open_modes {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,9 +34,7 @@
 
 #define RING_DEPTH 256
 #define QUEUE_MAX 65536
-#define MEMORY_RESERVED (32ull << 20) /* code, stacks, what no account counts */
-#define PROCESS_BYTES (48ull << 20) /* of one that has just started, shared libraries and all */
-#define MEMORY_SHARE_MIN (4ull << 20)
+#define FILL_ALIGN (64u << 10)
 
 static int make_memory_dir(struct f3_core *core, struct f3_err *err)
 {
@@ -115,24 +114,34 @@ static int make_root(struct f3_core *core)
 	return r;
 }
 
-/* What each of the three large caches may take: the database's blocks, its changes not yet written
- * out, and inodes. Less than half of what is left beside the process itself: heaps have gaps, and
- * the database needs room to rearrange its files. */
-static uint64_t memory_share(uint64_t limit)
+static int divide_memory(struct f3_core *core)
 {
-	uint64_t share = limit / 8, left = limit > PROCESS_BYTES ? limit - PROCESS_BYTES : 0;
+	uint64_t wanted = f3_conf_u64(core->conf, "f3", NULL, "memory-limit"), most;
+	uint64_t limit = f3_budget_cgroup_limit(wanted);
+	int r = f3_budget_new(limit, &core->budget);
 
-	if (share > left / 8)
-		share = left / 8;
-	return share > MEMORY_SHARE_MIN ? share : MEMORY_SHARE_MIN;
+	if (r)
+		return r;
+	f3_budget_divide(core->budget);
+	if (f3_budget_limit(core->budget) > limit)
+		f3_log_warn("the cgroup allows %" PRIu64 " MiB of memory, f3d needs %" PRIu64
+			    " at least",
+			    limit >> 20, f3_budget_limit(core->budget) >> 20);
+	else if (limit < wanted)
+		f3_log_info("memory-limit is %" PRIu64 " MiB, as the cgroup's", limit >> 20);
+	/* Several transfers at a time have to have room. */
+	most = f3_budget_share(core->budget, F3_ACCT_BUFFERS) / 4 / FILL_ALIGN * FILL_ALIGN;
+	if (core->opt.fill_bytes > most)
+		core->opt.fill_bytes = most;
+	return 0;
 }
 
 static int open_database(struct f3_core *core, struct f3_err *err)
 {
-	uint64_t limit = f3_budget_limit(core->budget);
+	uint64_t share = f3_budget_share(core->budget, F3_ACCT_DATABASE);
 	const struct f3_kv_options kv_opt = {
-		.block_cache_bytes = memory_share(limit),
-		.write_buffer_bytes = memory_share(limit),
+		.block_cache_bytes = share / 2,
+		.write_buffer_bytes = share / 2,
 		.create = true,
 	};
 	struct f3_meta_options opt = { .read_only = false };
@@ -146,11 +155,6 @@ static int open_database(struct f3_core *core, struct f3_err *err)
 	r = f3_boot_id(opt.boot_id);
 	if (r)
 		return f3_err_set(err, r, "the kernel's boot id cannot be read: %s", strerror(-r));
-	r = f3_budget_try_take(core->budget, F3_ACCT_FIXED,
-			       kv_opt.block_cache_bytes + kv_opt.write_buffer_bytes +
-				       MEMORY_RESERVED);
-	if (r)
-		return f3_err_set(err, r, "memory-limit is too small: at least 64M is needed");
 	r = f3_meta_rocks_open(dir, &kv_opt, &kv, err);
 	if (r)
 		return r;
@@ -227,7 +231,6 @@ int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_
 		  struct f3_err *err)
 {
 	struct f3_core *core = calloc(1, sizeof(*core));
-	uint64_t limit = f3_conf_u64(conf, "f3", NULL, "memory-limit");
 	struct rlimit limits;
 	int r;
 
@@ -253,7 +256,7 @@ int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_
 	if (!r)
 		r = f3_node_identity(core->cache_dir, core->node_uuid, err);
 	if (!r) {
-		r = f3_budget_new(f3_budget_cgroup_limit(limit), &core->budget);
+		r = divide_memory(core);
 		if (r)
 			f3_err_set(err, r, "out of memory");
 	}
@@ -262,7 +265,7 @@ int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_
 	if (!r)
 		r = open_database(core, err);
 	if (!r) {
-		r = f3_itable_new(core, memory_share(f3_budget_limit(core->budget)), &core->itable);
+		r = f3_itable_new(core, &core->itable);
 		if (r)
 			f3_err_set(err, r, "out of memory");
 	}

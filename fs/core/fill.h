@@ -34,6 +34,9 @@
 
 struct f3_fill_gate;
 
+/* What a transfer takes at most while it is queued or rests. */
+#define F3_FILL_TRANSFER_BYTES 640
+
 /* One per volume. Free: nothing may be under way. */
 int f3_fill_gate_new(struct f3_core *core, struct f3_fill_gate **ret_gate);
 void f3_fill_gate_free(struct f3_fill_gate *gate);

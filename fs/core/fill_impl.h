@@ -9,7 +9,8 @@
  * fill_tidy.c: after transfers: the database, the end of a file's filling, what to ask for next.
  *
  * A transfer goes QUEUED -> ASKING -> LANDING -> gone, or from ASKING or LANDING to RESTING (the
- * store or the disk failed, somebody waits) and after a while to QUEUED again. It owns its range:
+ * store or the disk failed, somebody waits) and after a while to QUEUED again. ASKING begins with
+ * waiting for memory. It owns its range:
  * no other transfer of the inode overlaps it. It holds a reference to the inode.
  *
  * Locks: everything of struct f3_fill and of its transfers is guarded by the inode's lock, except
@@ -39,6 +40,13 @@ enum f3_transfer_state {
 	F3_TRANSFER_RESTING
 };
 
+/* What a transfer needs once its turn has come; there may be many that are queued or rest. */
+struct f3_asked {
+	struct f3_obj_op op;
+	char key[F3_KEY_MAX + 1];
+	char etag[F3_ETAG_MAX + 1];
+};
+
 struct f3_transfer {
 	TAILQ_ENTRY(f3_transfer) of_fill;
 	TAILQ_ENTRY(f3_transfer) of_gate;
@@ -59,11 +67,10 @@ struct f3_transfer {
 	struct f3_timer rest;
 	struct f3_work work;
 	struct f3_io io;
-	struct f3_obj_op op;
+	struct f3_room room; /* waits for memory */
+	struct f3_asked *asked; /* from ASKING on, until it rests or is disposed of */
 	void *buf;
-	size_t buf_bytes;
-	char key[F3_KEY_MAX + 1];
-	char etag[F3_ETAG_MAX + 1];
+	size_t buf_bytes; /* taken from the budget */
 };
 
 TAILQ_HEAD(f3_transfer_list, f3_transfer);

@@ -14,6 +14,10 @@
 
 #define AGAIN_NS (10 * F3_NS_PER_MS)
 
+_Static_assert(sizeof(struct f3_transfer) <= F3_FILL_TRANSFER_BYTES,
+	       "it is accounted for with this");
+
+static void have_memory(struct f3_waiter *w, int result);
 static void land(struct f3_transfer *t);
 static void start(struct f3_work *work);
 static void rested(struct f3_work *work);
@@ -171,7 +175,7 @@ int f3_transfer_new(struct f3_core *core, struct f3_inode *inode, uint64_t off, 
 	t->backoff = (struct f3_backoff){ core->opt.retry_min_ns, core->opt.retry_max_ns, 0 };
 	t->work.fn = start;
 	f3_timer_init(&t->rest, core->transfer, rested);
-	f3_object_op_init(&t->op, F3_OBJ_GET);
+	t->room.w.fn = have_memory;
 	f3_inode_ref(inode);
 	TAILQ_INSERT_TAIL(&inode->fill->transfers, t, of_fill);
 	inode->fill->n_transfers++;
@@ -186,7 +190,8 @@ static void drop_buffer(struct f3_transfer *t)
 	if (t->buf_bytes)
 		f3_budget_give(t->core->budget, F3_ACCT_BUFFERS, t->buf_bytes);
 	t->buf_bytes = 0;
-	f3_object_op_done(&t->op);
+	if (t->asked)
+		f3_object_op_done(&t->asked->op);
 }
 
 /* The end of it, whatever became of it. No lock held. The tidying frees it, and gives its reference
@@ -223,6 +228,7 @@ void f3_transfers_dispose(struct f3_inode *inode, struct f3_fill *fill)
 			continue;
 		TAILQ_REMOVE(&fill->ended, t, of_fill);
 		f3_inode_put(t->core, inode); /* not the last one: the caller has one */
+		free(t->asked);
 		free(t);
 	}
 }
@@ -278,6 +284,10 @@ static void rest(struct f3_transfer *t, int r)
 		return;
 	}
 	t->state = F3_TRANSFER_RESTING;
+	if (!t->canceling) {
+		free(t->asked);
+		t->asked = NULL;
+	}
 	if (f3_timer_arm(&t->rest, now + f3_backoff_next_ns(&t->backoff))) {
 		give_up(t, r, false);
 		return;
@@ -326,10 +336,10 @@ static void look_again(struct f3_work *work)
 	bool other, covered;
 
 	other = f3_inode_key(t->core, inode->ino, key, sizeof(key)) == 0 &&
-		strcmp(key, t->key) != 0;
-	covered = f3_journal_covers(inode->volume, inode->ino, t->key);
+		strcmp(key, t->asked->key) != 0;
+	covered = f3_journal_covers(inode->volume, inode->ino, t->asked->key);
 	f3_lock(&inode->lock);
-	other |= strcmp(inode->rec.etag, t->etag) != 0;
+	other |= strcmp(inode->rec.etag, t->asked->etag) != 0;
 	if (other || covered) {
 		f3_unlock(&inode->lock);
 		rest(t, -ESTALE);
@@ -372,7 +382,7 @@ static void got(struct f3_obj_op *op)
 }
 
 /* Is it still wanted, and what exactly? 0, or -ECANCELED. */
-static int make_up(struct f3_transfer *t)
+static int make_up(struct f3_transfer *t, struct f3_asked *asked)
 {
 	struct f3_inode *inode = t->inode;
 	const struct f3_fill *fill;
@@ -388,60 +398,87 @@ static int make_up(struct f3_transfer *t)
 	if (!r && t->len > limit - t->off)
 		t->len = limit - t->off;
 	t->state = F3_TRANSFER_ASKING;
-	memcpy(t->etag, inode->rec.etag, sizeof(t->etag));
+	t->asked = asked;
+	memcpy(asked->etag, inode->rec.etag, sizeof(asked->etag));
 	f3_unlock(&inode->lock);
 	return r;
 }
 
-static int make_room(struct f3_transfer *t)
+static void ask(struct f3_work *work)
+{
+	struct f3_transfer *t =
+		(struct f3_transfer *)((char *)work - offsetof(struct f3_transfer, work));
+	struct f3_obj_op *op = &t->asked->op;
+
+	t->buf_bytes = t->len;
+	t->buf = malloc(t->len);
+	if (!t->buf) {
+		failed(t, -ENOMEM);
+		return;
+	}
+	op->done = got;
+	op->owner = t;
+	op->key = t->asked->key;
+	op->etag = t->asked->etag;
+	op->cond = F3_OBJ_MATCH;
+	op->off = t->off;
+	op->len = t->len;
+	op->buf = t->buf;
+	f3_object_submit(t->inode->volume->store, op);
+}
+
+static void have_memory(struct f3_waiter *w, int result)
+{
+	struct f3_transfer *t =
+		(struct f3_transfer *)((char *)w - offsetof(struct f3_transfer, room.w));
+
+	(void)result;
+	/* Not here: who has just given memory back may be a thread of the store. */
+	t->work.fn = ask;
+	if (f3_workq_push(t->core->transfer, &t->work))
+		ask(&t->work);
+}
+
+/* Who waits, waits for memory too; running ahead is the first thing to be left out. 1: there it
+ * is. 0: it goes on by itself. */
+static int take_memory(struct f3_transfer *t)
 {
 	struct f3_budget *budget = t->core->budget;
 	int r = f3_evict_room(t->core, t->len, false);
 
 	if (r)
 		return r;
-	/* Who waits, waits for memory too; running ahead is the first thing to be left out. */
 	if (is_demand(t))
-		r = f3_budget_take(budget, F3_ACCT_BUFFERS, t->len);
-	else
-		r = f3_budget_try_take(budget, F3_ACCT_BUFFERS, t->len);
-	if (r)
-		return r;
-	t->buf_bytes = t->len;
-	t->buf = malloc(t->len);
-	return t->buf ? 0 : -ENOMEM;
+		return f3_budget_ask(budget, F3_ACCT_BUFFERS, t->len, &t->room);
+	r = f3_budget_try_take(budget, F3_ACCT_BUFFERS, t->len);
+	return r ? r : 1;
 }
 
 static void start(struct f3_work *work)
 {
 	struct f3_transfer *t =
 		(struct f3_transfer *)((char *)work - offsetof(struct f3_transfer, work));
-	struct f3_object_store *store = t->inode->volume->store;
-	int r = make_up(t);
+	struct f3_asked *asked = t->asked ? t->asked : malloc(sizeof(*asked));
+	int r;
 
-	if (r) {
+	if (!asked) {
+		failed(t, -ENOMEM);
+		return;
+	}
+	f3_object_op_init(&asked->op, F3_OBJ_GET);
+	if (make_up(t, asked)) {
 		end(t);
 		return;
 	}
-	r = f3_inode_key(t->core, t->inode->ino, t->key, sizeof(t->key));
-	if (!r && !store)
+	r = f3_inode_key(t->core, t->inode->ino, asked->key, sizeof(asked->key));
+	if (!r && !t->inode->volume->store)
 		r = -EIO;
 	if (!r)
-		r = make_room(t);
-	if (r) {
-		/* Without a name there is no object any more, and that does not change. */
-		failed(t, r);
-		return;
-	}
-	t->op.done = got;
-	t->op.owner = t;
-	t->op.key = t->key;
-	t->op.etag = t->etag;
-	t->op.cond = F3_OBJ_MATCH;
-	t->op.off = t->off;
-	t->op.len = t->len;
-	t->op.buf = t->buf;
-	f3_object_submit(store, &t->op);
+		r = take_memory(t);
+	if (r == 1)
+		ask(&t->work);
+	else if (r)
+		failed(t, r); /* without a name there is no object, and that does not change */
 }
 
 /* ---- Landing: from the buffer into the file, only where nothing is ---- */
@@ -555,6 +592,7 @@ void f3_transfers_cancel(struct f3_inode *inode, struct f3_fill *fill)
 	struct f3_transfer *t = TAILQ_FIRST(&fill->transfers);
 
 	while (t) {
+		struct f3_obj_op *op = t->asked ? &t->asked->op : NULL;
 		bool over = false;
 
 		if (t->cancel_asked) {
@@ -568,10 +606,12 @@ void f3_transfers_cancel(struct f3_inode *inode, struct f3_fill *fill)
 		else if (t->state == F3_TRANSFER_RESTING)
 			over = f3_timer_cancel(&t->rest);
 		f3_unlock(&inode->lock);
+		if (!over)
+			over = f3_budget_cancel(t->core->budget, &t->room);
 		if (over)
 			end(t);
-		else if (t->inode->volume->store)
-			f3_object_cancel(t->inode->volume->store, &t->op);
+		else if (op && inode->volume->store)
+			f3_object_cancel(inode->volume->store, op);
 		f3_lock(&inode->lock);
 		t->canceling--;
 		t = TAILQ_FIRST(&fill->transfers);

@@ -26,7 +26,7 @@ struct shard {
 	struct f3_lock lock;
 	pthread_cond_t loaded;
 	struct f3_inode **buckets;
-	size_t n_buckets, n;
+	size_t n_buckets, n, n_idle;
 	struct f3_inode idle; /* list head: idle.idle_next is the least recently used */
 	uint64_t idle_bytes;
 	uint64_t work;
@@ -34,7 +34,7 @@ struct shard {
 
 struct f3_itable {
 	struct shard shards[SHARDS];
-	uint64_t max_idle_bytes; /* of one shard */
+	uint64_t max_bytes; /* of one shard, unless more are held */
 	_Atomic uint32_t idle_backings;
 };
 
@@ -66,14 +66,13 @@ static bool has_idle_backing(const struct f3_inode *inode)
 	return inode->backing_id > 0;
 }
 
-int f3_itable_new(struct f3_core *core, uint64_t max_idle_bytes, struct f3_itable **ret_t)
+int f3_itable_new(struct f3_core *core, struct f3_itable **ret_t)
 {
 	struct f3_itable *t = calloc(1, sizeof(*t));
 
-	(void)core;
 	if (!t)
 		return -ENOMEM;
-	t->max_idle_bytes = max_idle_bytes / SHARDS;
+	t->max_bytes = f3_budget_share(core->budget, F3_ACCT_INODES) / SHARDS;
 	for (unsigned i = 0; i < SHARDS; i++) {
 		struct shard *s = &t->shards[i];
 
@@ -201,6 +200,7 @@ static void insert(struct shard *s, struct f3_inode *inode)
 	inode->hash_next = *bucket;
 	*bucket = inode;
 	s->n++;
+	f3_budget_note(inode->core->budget, F3_ACCT_INODES, sizeof(*inode));
 }
 
 static void remove_(struct shard *s, struct f3_inode *inode)
@@ -209,6 +209,8 @@ static void remove_(struct shard *s, struct f3_inode *inode)
 		if (*p == inode) {
 			*p = inode->hash_next;
 			s->n--;
+			f3_budget_note(inode->core->budget, F3_ACCT_INODES,
+				       -(int64_t)sizeof(*inode));
 			return;
 		}
 	}
@@ -224,6 +226,7 @@ static void idle_add(struct f3_itable *t, struct shard *s, struct f3_inode *inod
 	before->idle_prev->idle_next = inode;
 	before->idle_prev = inode;
 	s->idle_bytes += inode_bytes(inode);
+	s->n_idle++;
 	if (has_idle_backing(inode))
 		t->idle_backings++;
 }
@@ -234,6 +237,7 @@ static void idle_del(struct f3_itable *t, struct shard *s, struct f3_inode *inod
 	inode->idle_next->idle_prev = inode->idle_prev;
 	inode->idle_next = inode->idle_prev = NULL;
 	s->idle_bytes -= inode_bytes(inode);
+	s->n_idle--;
 	if (has_idle_backing(inode))
 		t->idle_backings--;
 }
@@ -360,6 +364,7 @@ void f3_inode_put(struct f3_core *core, struct f3_inode *inode)
 	struct shard *s;
 	struct f3_inode *victims = NULL;
 	int drop_backing = 0;
+	uint64_t held;
 
 	if (!inode)
 		return;
@@ -383,7 +388,8 @@ void f3_inode_put(struct f3_core *core, struct f3_inode *inode)
 	}
 	idle_add(t, s, inode);
 	s->work++;
-	while (s->idle_bytes > t->max_idle_bytes && s->idle.idle_next != &s->idle) {
+	held = (s->n - s->n_idle) * sizeof(*inode);
+	while (s->idle_bytes + held > t->max_bytes && s->idle.idle_next != &s->idle) {
 		struct f3_inode *victim = s->idle.idle_next;
 
 		idle_del(t, s, victim);

@@ -109,7 +109,8 @@ struct f3_inode {
 	int8_t inherited_stream;	/* the same for user.f3.stream: -1 none, 0 off, 1 on */
 };
 
-int f3_itable_new(struct f3_core *core, uint64_t max_idle_bytes, struct f3_itable **ret_t);
+/* Inodes nobody holds take what those that are held leave of the account's share. */
+int f3_itable_new(struct f3_core *core, struct f3_itable **ret_t);
 void f3_itable_free(struct f3_itable *t);
 
 /* 0 and a reference, -ENOENT, or the database's error. */

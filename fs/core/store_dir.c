@@ -17,6 +17,7 @@
 #include "fs/core/stage.h"
 #include "fs/core/store_attr.h"
 #include "fs/core/store_op.h"
+#include "fs/core/store_seen.h"
 #include "fs/meta/key.h"
 
 /* ---- Fresh enough ---- */
@@ -163,54 +164,16 @@ int f3_store_dir_lookup(struct f3_core *core, struct f3_inode *dir, const char *
 
 /* ---- Listing ---- */
 
-/* The names of a listing, by their cookies: 8 bytes each. */
-struct seen {
-	struct f3_core *core;
-	uint64_t *v;
-	size_t n, cap;
-};
-
-static int seen_add(struct seen *seen, const char *name)
-{
-	if (seen->n == seen->cap) {
-		size_t cap = seen->cap ? seen->cap * 2 : 1024;
-		uint64_t *v;
-
-		if (f3_budget_take(seen->core->budget, F3_ACCT_CONTROL,
-				   (cap - seen->cap) * sizeof(*v)))
-			return -ENOMEM;
-		v = reallocarray(seen->v, cap, sizeof(*v));
-		if (!v) {
-			f3_budget_give(seen->core->budget, F3_ACCT_CONTROL,
-				       (cap - seen->cap) * sizeof(*v));
-			return -ENOMEM;
-		}
-		seen->v = v;
-		seen->cap = cap;
-	}
-	seen->v[seen->n++] = f3_key_cookie(f3_meta_seed(seen->core->meta), name, strlen(name));
-	return 0;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static void seen_done(struct seen *seen)
-{
-	f3_budget_give(seen->core->budget, F3_ACCT_CONTROL, seen->cap * sizeof(*seen->v));
-	free(seen->v);
-}
+/* What one takes: a page of the store's answer, the names it has read ahead, those being merged,
+ * the cookies of those that were seen. */
+#define LISTING_BYTES (2u << 20)
 
 struct listing {
 	struct f3_core *core;
 	struct f3_inode *dir;
 	char key[F3_KEY_MAX + 1];
 	uint64_t asked_ns;
-	struct seen seen;
+	struct f3_seen *seen;
 	struct f3_merge_name *names; /* F3_MERGE_MAX */
 	size_t n;
 	bool unsure;
@@ -261,7 +224,8 @@ static int take_entry(struct listing *l, const struct f3_obj_entry *entry, bool 
 		r = add_target(l->dir->volume, key, m);
 	if (r || !m->info)
 		return r;
-	r = seen_add(&l->seen, m->name);
+	r = f3_seen_add(l->seen,
+			f3_key_cookie(f3_meta_seed(l->core->meta), m->name, strlen(m->name)));
 	if (!r && ++l->n == F3_MERGE_MAX)
 		r = flush(l);
 	return r;
@@ -317,6 +281,17 @@ static int ask_all(struct listing *l)
 	return r == -ENOENT ? 0 : r;
 }
 
+static int take_one_vanished(struct listing *l, const char *name, size_t len)
+{
+	struct f3_merge_name *m = &l->names[l->n];
+
+	memcpy(m->name, name, len);
+	m->name[len] = '\0';
+	m->info = NULL;
+	m->target = NULL;
+	return ++l->n == F3_MERGE_MAX ? flush(l) : 0;
+}
+
 /* Names here that the listing does not have. */
 static int take_vanished(struct listing *l)
 {
@@ -326,24 +301,15 @@ static int take_vanished(struct listing *l)
 	size_t len;
 	int r;
 
-	if (l->seen.n)
-		qsort(l->seen.v, l->seen.n, sizeof(*l->seen.v), by_value);
 	r = f3_meta_dir_open(l->core->meta, l->dir->ino, 0, &d);
 	if (r)
 		return r;
 	while (!r && (r = f3_meta_dir_next(d, &found, &name, &len)) == 1) {
-		struct f3_merge_name *m = &l->names[l->n];
-
-		r = 0;
-		if (l->seen.n &&
-		    bsearch(&found.cookie, l->seen.v, l->seen.n, sizeof(*l->seen.v), by_value))
-			continue;
-		memcpy(m->name, name, len);
-		m->name[len] = '\0';
-		m->info = NULL;
-		m->target = NULL;
-		if (++l->n == F3_MERGE_MAX)
-			r = flush(l);
+		r = f3_seen_has(l->seen, found.cookie);
+		if (r == 1)
+			r = 0;
+		else if (!r)
+			r = take_one_vanished(l, name, len);
 	}
 	f3_meta_dir_close(d);
 	return r ? r : flush(l);
@@ -356,14 +322,21 @@ int f3_store_dir_list(struct f3_core *core, struct f3_inode *dir)
 
 	if (!f3_ns_dir_in_store(dir) || dir->dead)
 		return 0;
+	r = f3_budget_take(core->budget, F3_ACCT_LISTS, LISTING_BYTES);
+	if (r)
+		return r;
 	l = calloc(1, sizeof(*l));
-	if (!l)
+	if (!l) {
+		f3_budget_give(core->budget, F3_ACCT_LISTS, LISTING_BYTES);
 		return -ENOMEM;
-	l->core = l->seen.core = core;
+	}
+	l->core = core;
 	l->dir = dir;
 	l->asked_ns = f3_clock_mono_ns();
 	l->names = calloc(F3_MERGE_MAX, sizeof(*l->names));
-	r = l->names ? f3_inode_key(core, dir->ino, l->key, sizeof(l->key)) : -ENOMEM;
+	r = l->names ? f3_seen_new(core->cache_dir, &l->seen) : -ENOMEM;
+	if (!r)
+		r = f3_inode_key(core, dir->ino, l->key, sizeof(l->key));
 	if (!r)
 		r = ask_all(l);
 	if (!r)
@@ -375,7 +348,8 @@ int f3_store_dir_list(struct f3_core *core, struct f3_inode *dir)
 	if (r && f3_store_transient(r))
 		r = dir->listed_mono_ns ? 0 : -EIO;
 	f3_unlock(&dir->lock);
-	seen_done(&l->seen);
+	f3_seen_free(l->seen);
+	f3_budget_give(core->budget, F3_ACCT_LISTS, LISTING_BYTES);
 	free(l->names);
 	free(l);
 	return r == -ENOENT ? -ESTALE : r;

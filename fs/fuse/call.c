@@ -19,6 +19,9 @@
 /* The kernel sets it in the number of a request that it sends again (linux/fuse.h since 6.9). */
 #define UNIQUE_RESEND (UINT64_C(1) << 63)
 
+/* Of a write that waits while memory is short. */
+#define SHORT_WRITE_BYTES 4096u
+
 /* libfuse keeps a request's number to itself. */
 static __thread uint64_t current_unique;
 
@@ -108,26 +111,73 @@ static void finish(struct f3_call *call, int r)
 	f3_op_finished(call->f, call->op, call->start_ns, call->ino, call->name, &call->who, r);
 }
 
+static void give_memory(const struct f3_call *call)
+{
+	struct f3_budget *budget = call->f->core->budget;
+
+	f3_budget_give(budget, F3_ACCT_BUFFERS, call->buffer_bytes);
+	f3_budget_give(budget, F3_ACCT_PARKED, call->parked_bytes);
+}
+
+/* One that call_dup made. */
+static void call_free(struct f3_call *call)
+{
+	give_memory(call);
+	free(call);
+}
+
 static void run_blocking(struct f3_work *work)
 {
 	struct f3_call *call = (struct f3_call *)work;
 	int r = call->fn(call);
 
 	finish(call, r);
-	free(call);
+	call_free(call);
+}
+
+/*
+ * The copy's memory: its value is of the account of buffers, the rest of what waits. Waiting for
+ * room here would hold a thread that reads the kernel's requests. So a write that finds none waits
+ * with its first bytes only; the program is told how many were written, and comes again.
+ */
+static int take_memory(struct f3_call *call, size_t strings)
+{
+	struct f3_budget *budget = call->f->core->budget;
+	size_t value = call->value ? call->size : 0;
+
+	call->parked_bytes = sizeof(*call) + strings;
+	call->buffer_bytes = value;
+	if (value && f3_budget_try_take(budget, F3_ACCT_BUFFERS, value)) {
+		call->buffer_bytes = 0;
+		if (call->op != F3_OP_WRITE && value > SHORT_WRITE_BYTES)
+			return -ENOMEM;
+		if (call->size > SHORT_WRITE_BYTES)
+			call->size = SHORT_WRITE_BYTES;
+		call->parked_bytes += call->size;
+	}
+	if (!f3_budget_try_take(budget, F3_ACCT_PARKED, call->parked_bytes))
+		return 0;
+	f3_budget_give(budget, F3_ACCT_BUFFERS, call->buffer_bytes);
+	return -ENOMEM;
 }
 
 /* A copy with its strings and value behind it. */
-static struct f3_call *call_dup(const struct f3_call *call)
+static struct f3_call *call_dup(struct f3_call *call)
 {
 	size_t n1 = call->name ? strlen(call->name) + 1 : 0;
 	size_t n2 = call->name2 ? strlen(call->name2) + 1 : 0;
-	size_t n3 = call->value ? call->size : 0;
-	struct f3_call *copy = malloc(sizeof(*copy) + n1 + n2 + n3);
+	size_t n3;
+	struct f3_call *copy;
 	char *at;
 
-	if (!copy)
+	if (take_memory(call, n1 + n2))
 		return NULL;
+	n3 = call->value ? call->size : 0;
+	copy = malloc(sizeof(*copy) + n1 + n2 + n3);
+	if (!copy) {
+		give_memory(call);
+		return NULL;
+	}
 	*copy = *call;
 	at = (char *)(copy + 1);
 	if (n1) {
@@ -185,7 +235,7 @@ void f3_call_run(struct f3_call *call)
 		r = f3_workq_push(copy->f->core->blocking, &copy->work);
 		if (!r)
 			return;
-		free(copy);
+		call_free(copy);
 	}
 	finish(call, r);
 }

@@ -90,6 +90,7 @@ struct f3_call {
 	dev_t rdev;
 	struct stat st;
 	bool kill_priv, plus;
+	size_t parked_bytes, buffer_bytes;	/* of the copy on the heap, taken from the budget */
 };
 
 /* Fills in request, caller and function of a call. */

@@ -3,8 +3,8 @@
  * notify: telling the kernel to forget.
  *
  * An invalidation may wait for locks that a request being served holds, so it is never sent from
- * inside one: a thread of its own sends them in order. The queue is bounded; what does not fit is
- * left to the time-outs.
+ * inside one: a thread of its own sends them in order. The queue is bounded, and so is its memory;
+ * what does not fit is left to the time-outs.
  */
 #include "config.h"
 
@@ -34,6 +34,12 @@ struct notice {
 	char name[];
 };
 
+static void notice_free(struct notice *n)
+{
+	f3_budget_give(n->f->core->budget, F3_ACCT_PARKED, sizeof(*n) + n->len + 1);
+	free(n);
+}
+
 static void send_notice(struct f3_work *work)
 {
 	struct notice *n = (struct notice *)work;
@@ -44,15 +50,21 @@ static void send_notice(struct f3_work *work)
 		else
 			fuse_lowlevel_notify_inval_inode(n->f->se, n->ino, 0, 0);
 	}
-	free(n);
+	notice_free(n);
 }
 
 static void queue(struct f3_fuse *f, uint64_t ino, const char *name, size_t len)
 {
-	struct notice *n = malloc(sizeof(*n) + len + 1);
+	struct f3_budget *budget = f->core->budget;
+	struct notice *n;
 
-	if (!n)
+	if (f3_budget_try_take(budget, F3_ACCT_PARKED, sizeof(*n) + len + 1))
 		return;
+	n = malloc(sizeof(*n) + len + 1);
+	if (!n) {
+		f3_budget_give(budget, F3_ACCT_PARKED, sizeof(*n) + len + 1);
+		return;
+	}
 	n->work.fn = send_notice;
 	n->f = f;
 	n->ino = ino;
@@ -61,7 +73,7 @@ static void queue(struct f3_fuse *f, uint64_t ino, const char *name, size_t len)
 		memcpy(n->name, name, len);
 	n->name[len] = '\0';
 	if (f3_workq_push(f->notify, &n->work))
-		free(n);
+		notice_free(n);
 }
 
 static void inval_inode(void *arg, uint64_t ino)

@@ -22,9 +22,13 @@
 #include "fs/fuse/impl.h"
 
 #define BUCKETS 4096u
+/* What a request that waits takes besides its bytes: itself, libfuse's part of it, and a transfer
+ * queued for it. */
+#define PARKED_BYTES (sizeof(struct parked) + 256 + F3_FILL_TRANSFER_BYTES)
 
 struct parked {
 	struct f3_waiter w; /* first: found again from the waiter */
+	struct f3_room room; /* for buf */
 	struct f3_io io;
 	struct f3_work cancel;
 	struct f3_fuse *f;
@@ -38,7 +42,7 @@ struct parked {
 	size_t size;
 	char *buf;
 	_Atomic int refs;
-	bool charged, noatime;
+	bool noatime;
 	int own_fd; /* to be closed; -1 */
 	_Atomic bool interrupted;
 	struct parked *next; /* in its bucket */
@@ -81,13 +85,15 @@ static void parked_put(struct parked *pk)
 
 	if (--pk->refs)
 		return;
-	free(pk->buf);
 	if (pk->own_fd >= 0)
 		close(pk->own_fd);
-	if (pk->charged)
+	if (pk->buf) {
+		free(pk->buf);
 		f3_budget_give(f->core->budget, F3_ACCT_BUFFERS, pk->size);
+	}
 	f3_inode_put(f->core, pk->inode);
 	free(pk);
+	f3_budget_give(f->core->budget, F3_ACCT_PARKED, PARKED_BYTES);
 }
 
 static void table_add(struct f3_parked *p, struct parked *pk)
@@ -143,7 +149,7 @@ static void cancel_work(struct f3_work *work)
 {
 	struct parked *pk = (struct parked *)((char *)work - offsetof(struct parked, cancel));
 
-	if (f3_fill_cancel(pk->inode, &pk->w))
+	if (f3_fill_cancel(pk->inode, &pk->w) || f3_budget_cancel(pk->f->core->budget, &pk->room))
 		answer(pk, -EINTR);
 	parked_put(pk);
 }
@@ -178,18 +184,18 @@ static void read_done(struct f3_io *io)
 	parked_put(pk);
 }
 
-/* The bytes are there: read them, without a thread of ours waiting for the disk. */
-static void start_read(struct parked *pk)
+/* There is memory: read the bytes, without a thread of ours waiting for the disk. */
+static void start_io(struct parked *pk)
 {
 	struct f3_core *core = pk->f->core;
 	int fd;
 
 	pk->buf = malloc(pk->size);
 	if (!pk->buf) {
+		f3_budget_give(core->budget, F3_ACCT_BUFFERS, pk->size);
 		answer(pk, -ENOMEM);
 		return;
 	}
-	pk->charged = !f3_budget_try_take(core->budget, F3_ACCT_BUFFERS, pk->size);
 	f3_lock(&pk->inode->lock);
 	if (pk->noatime)
 		fd = pk->own_fd = f3_file_fd_noatime(pk->inode);
@@ -211,6 +217,43 @@ static void start_read(struct parked *pk)
 	f3_ring_submit(core->ring, &pk->io);
 }
 
+static void memory_here(struct f3_waiter *w, int result)
+{
+	(void)result;
+	start_io((struct parked *)((char *)w - offsetof(struct parked, room.w)));
+}
+
+/* In the table, and the kernel's interrupt finds it there. */
+static void make_interruptible(struct parked *pk)
+{
+	table_add(pk->f->parked, pk);
+	fuse_req_interrupt_func(pk->req, interrupted, (void *)(uintptr_t)pk->number);
+}
+
+/* The bytes are there: they are read once there is memory for them. */
+static void start_read(struct parked *pk)
+{
+	struct f3_budget *budget = pk->f->core->budget;
+	int r;
+
+	if (!f3_budget_try_take(budget, F3_ACCT_BUFFERS, pk->size)) {
+		start_io(pk);
+		return;
+	}
+	pk->room.w.fn = memory_here;
+	pk->refs++; /* ours: once it is asked for, it may be answered any time */
+	if (!pk->number)
+		make_interruptible(pk);
+	r = f3_budget_ask(budget, F3_ACCT_BUFFERS, pk->size, &pk->room);
+	if (r == 1)
+		start_io(pk);
+	else if (r < 0)
+		answer(pk, r);
+	else if (pk->interrupted && f3_budget_cancel(budget, &pk->room))
+		answer(pk, -EINTR); /* it came when nothing could be taken out yet */
+	parked_put(pk);
+}
+
 static void bytes_here(struct f3_waiter *w, int result)
 {
 	struct parked *pk = (struct parked *)w;
@@ -225,10 +268,15 @@ static struct parked *parked_new(struct f3_fuse *f, fuse_req_t req, struct f3_in
 				 enum f3_op op, uint64_t start_ns)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	struct parked *pk = calloc(1, sizeof(*pk));
+	struct parked *pk;
 
-	if (!pk)
+	if (f3_budget_try_take(f->core->budget, F3_ACCT_PARKED, PARKED_BYTES))
 		return NULL;
+	pk = calloc(1, sizeof(*pk));
+	if (!pk) {
+		f3_budget_give(f->core->budget, F3_ACCT_PARKED, PARKED_BYTES);
+		return NULL;
+	}
 	pk->f = f;
 	pk->req = req;
 	pk->op = op;
@@ -296,8 +344,7 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_
 	}
 	pk->w.fn = bytes_here;
 	pk->refs++; /* ours, until the interrupt is registered */
-	table_add(f->parked, pk);
-	fuse_req_interrupt_func(req, interrupted, (void *)(uintptr_t)pk->number);
+	make_interruptible(pk);
 	r = f3_fill_need(core, inode, off, size, &pk->w);
 	if (r == 1)
 		start_read(pk);

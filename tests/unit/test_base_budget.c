@@ -34,19 +34,19 @@ static void teardown(void)
 START_TEST(accounts_add_up)
 {
 	ck_assert_uint_eq(f3_budget_limit(b), 1000);
-	ck_assert_int_eq(f3_budget_try_take(b, F3_ACCT_FIXED, 300), 0);
+	ck_assert_int_eq(f3_budget_try_take(b, F3_ACCT_PROCESS, 300), 0);
 	ck_assert_int_eq(f3_budget_take(b, F3_ACCT_BUFFERS, 600), 0);
 	ck_assert_int_eq(f3_budget_try_take(b, F3_ACCT_BUFFERS, 101), -ENOMEM);
 	ck_assert_int_eq(f3_budget_try_take(b, F3_ACCT_BUFFERS, 100), 0);
 	ck_assert_int_eq(f3_budget_try_take(b, F3_ACCT_INODES, 1), -ENOMEM);
-	ck_assert_uint_eq(f3_budget_used(b, F3_ACCT_FIXED), 300);
+	ck_assert_uint_eq(f3_budget_used(b, F3_ACCT_PROCESS), 300);
 	ck_assert_uint_eq(f3_budget_used(b, F3_ACCT_BUFFERS), 700);
 	ck_assert_uint_eq(f3_budget_used(b, F3_ACCT_MAX), 1000);
 	f3_budget_give(b, F3_ACCT_BUFFERS, 700);
 	ck_assert_uint_eq(f3_budget_used(b, F3_ACCT_BUFFERS), 0);
 	ck_assert_int_eq(f3_budget_try_take(b, F3_ACCT_INODES, 700), 0);
 	f3_budget_give(b, F3_ACCT_INODES, 700);
-	f3_budget_give(b, F3_ACCT_FIXED, 300);
+	f3_budget_give(b, F3_ACCT_PROCESS, 300);
 	ck_assert_uint_eq(f3_budget_used(b, F3_ACCT_MAX), 0);
 }
 END_TEST
@@ -100,24 +100,24 @@ START_TEST(takers_wait_for_room)
 	struct taker t = { .bytes = 600 };
 	pthread_t thread;
 
-	ck_assert_int_eq(f3_budget_take(b, F3_ACCT_FIXED, 500), 0);
+	ck_assert_int_eq(f3_budget_take(b, F3_ACCT_PROCESS, 500), 0);
 	ck_assert_int_eq(pthread_create(&thread, NULL, take_once, &t), 0);
 	while (f3_budget_waiting(b) < 1)
 		sched_yield();
 	/* not enough yet */
-	f3_budget_give(b, F3_ACCT_FIXED, 99);
+	f3_budget_give(b, F3_ACCT_PROCESS, 99);
 	ck_assert_uint_eq(f3_budget_used(b, F3_ACCT_MAX), 401);
 	/* others still get what is left meanwhile */
 	ck_assert_int_eq(f3_budget_try_take(b, F3_ACCT_INODES, 10), 0);
 	f3_budget_give(b, F3_ACCT_INODES, 10);
 	ck_assert_uint_eq(f3_budget_waiting(b), 1);
 	ck_assert_int_eq(atomic_load(&t.served), 0);
-	f3_budget_give(b, F3_ACCT_FIXED, 1);
+	f3_budget_give(b, F3_ACCT_PROCESS, 1);
 	pthread_join(thread, NULL);
 	ck_assert_int_eq(atomic_load(&t.served), 1);
 	ck_assert_uint_eq(f3_budget_used(b, F3_ACCT_MAX), 1000);
 	f3_budget_give(b, F3_ACCT_BUFFERS, 600);
-	f3_budget_give(b, F3_ACCT_FIXED, 400);
+	f3_budget_give(b, F3_ACCT_PROCESS, 400);
 }
 END_TEST
 
@@ -168,7 +168,7 @@ START_TEST(first_come_first_served)
 	struct taker large = { .bytes = 900 }, small = { .bytes = 50 };
 	pthread_t first, second;
 
-	ck_assert_int_eq(f3_budget_take(b, F3_ACCT_FIXED, 200), 0);
+	ck_assert_int_eq(f3_budget_take(b, F3_ACCT_PROCESS, 200), 0);
 	ck_assert_int_eq(pthread_create(&first, NULL, take_once, &large), 0);
 	while (f3_budget_waiting(b) < 1)
 		sched_yield();
@@ -176,15 +176,126 @@ START_TEST(first_come_first_served)
 	while (f3_budget_waiting(b) < 2)
 		sched_yield();
 	ck_assert_uint_eq(f3_budget_used(b, F3_ACCT_MAX), 200);
-	f3_budget_give(b, F3_ACCT_FIXED, 100);
+	f3_budget_give(b, F3_ACCT_PROCESS, 100);
 	wait_for_use(1000);
 	pthread_join(first, NULL);
 	ck_assert_int_eq(atomic_load(&large.served), 1);
 	ck_assert_int_eq(atomic_load(&small.served), 0);
-	f3_budget_give(b, F3_ACCT_FIXED, 100);
+	f3_budget_give(b, F3_ACCT_PROCESS, 100);
 	pthread_join(second, NULL);
 	ck_assert_int_eq(atomic_load(&small.served), 2);
 	f3_budget_give(b, F3_ACCT_BUFFERS, 950);
+}
+END_TEST
+
+/* ---- parked takers, and shares ---- */
+
+struct parked {
+	struct f3_room room;
+	unsigned called;
+};
+
+static unsigned deep, deepest;
+
+/* Gives back at once what it got: the next one is called. */
+static void called(struct f3_waiter *w, int result)
+{
+	struct parked *p = (struct parked *)w;
+
+	ck_assert_int_eq(result, 0);
+	deep++;
+	if (deep > deepest)
+		deepest = deep;
+	p->called++;
+	f3_budget_give(b, F3_ACCT_BUFFERS, p->room.bytes);
+	deep--;
+}
+
+START_TEST(parked_takers_are_called_once)
+{
+	static struct parked many[10000];
+
+	memset(many, 0, sizeof(many));
+	deep = deepest = 0;
+	ck_assert_int_eq(f3_budget_take(b, F3_ACCT_BUFFERS, 1000), 0);
+	for (size_t i = 0; i < 10000; i++) {
+		many[i].room.w.fn = called;
+		ck_assert_int_eq(f3_budget_ask(b, F3_ACCT_BUFFERS, 600, &many[i].room), 0);
+	}
+	ck_assert_uint_eq(f3_budget_waiting(b), 10000);
+	ck_assert(f3_budget_cancel(b, &many[0].room));
+	ck_assert(!f3_budget_cancel(b, &many[0].room));
+	ck_assert(f3_budget_cancel(b, &many[5000].room));
+	f3_budget_give(b, F3_ACCT_BUFFERS, 1000);
+	for (size_t i = 0; i < 10000; i++)
+		ck_assert_uint_eq(many[i].called, i == 0 || i == 5000 ? 0 : 1);
+	/* whatever their number, from one loop */
+	ck_assert_uint_eq(deepest, 1);
+	ck_assert(!f3_budget_cancel(b, &many[1].room));
+	ck_assert_uint_eq(f3_budget_waiting(b), 0);
+	ck_assert_uint_eq(f3_budget_used(b, F3_ACCT_MAX), 0);
+	ck_assert_int_eq(f3_budget_ask(b, F3_ACCT_BUFFERS, 1000, &many[0].room), 1);
+	f3_budget_give(b, F3_ACCT_BUFFERS, 1000);
+	ck_assert_int_eq(f3_budget_ask(b, F3_ACCT_BUFFERS, 1001, &many[0].room), -ENOMEM);
+}
+END_TEST
+
+/* Canceling a large one lets those behind it go on. */
+START_TEST(canceling_makes_way)
+{
+	struct parked large = { .room.w.fn = called }, small = { .room.w.fn = called };
+
+	ck_assert_int_eq(f3_budget_take(b, F3_ACCT_BUFFERS, 500), 0);
+	ck_assert_int_eq(f3_budget_ask(b, F3_ACCT_BUFFERS, 900, &large.room), 0);
+	ck_assert_int_eq(f3_budget_ask(b, F3_ACCT_BUFFERS, 100, &small.room), 0);
+	ck_assert_uint_eq(small.called, 0);
+	ck_assert(f3_budget_cancel(b, &large.room));
+	ck_assert_uint_eq(small.called, 1);
+	f3_budget_give(b, F3_ACCT_BUFFERS, 500);
+}
+END_TEST
+
+START_TEST(shares_are_within_the_limit)
+{
+	static const uint64_t mib[] = { 1, 64, 128, 200, 512, 4096, 1 << 20 };
+
+	for (size_t i = 0; i < sizeof(mib) / sizeof(mib[0]); i++) {
+		struct f3_budget *own;
+		uint64_t sum = 0;
+
+		ck_assert_int_eq(f3_budget_new(mib[i] << 20, &own), 0);
+		f3_budget_divide(own);
+		ck_assert_uint_eq(f3_budget_limit(own), (mib[i] < 64 ? 64 : mib[i]) << 20);
+		for (int a = 0; a < F3_ACCT_MAX; a++) {
+			ck_assert_uint_gt(f3_budget_share(own, (enum f3_account)a), 0);
+			sum += f3_budget_share(own, (enum f3_account)a);
+		}
+		ck_assert_uint_le(sum, f3_budget_limit(own));
+		f3_budget_free(own);
+	}
+}
+END_TEST
+
+/* What one account takes, no other one lacks. */
+START_TEST(accounts_do_not_wait_for_each_other)
+{
+	struct f3_budget *own;
+	uint64_t share;
+
+	ck_assert_int_eq(f3_budget_new(128 << 20, &own), 0);
+	f3_budget_divide(own);
+	for (int a = F3_ACCT_INODES; a < F3_ACCT_MAX; a++) {
+		share = f3_budget_share(own, (enum f3_account)a);
+		ck_assert_int_eq(f3_budget_try_take(own, (enum f3_account)a, share), 0);
+		ck_assert_int_eq(f3_budget_try_take(own, (enum f3_account)a, 1), -ENOMEM);
+	}
+	/* Noted memory shows, and refuses nobody. */
+	f3_budget_give(own, F3_ACCT_BUFFERS, 1000);
+	f3_budget_note(own, F3_ACCT_INODES, 1 << 30);
+	ck_assert_uint_ge(f3_budget_used(own, F3_ACCT_INODES), 1 << 30);
+	ck_assert_int_eq(f3_budget_try_take(own, F3_ACCT_BUFFERS, 1000), 0);
+	f3_budget_note(own, F3_ACCT_INODES, -(1 << 30));
+	f3_budget_free(own);
 }
 END_TEST
 
@@ -335,6 +446,10 @@ static Suite *suite(void)
 	tcase_add_test(t, takers_wait_for_room);
 	tcase_add_test(t, first_come_first_served);
 	tcase_add_test(t, storm_keeps_the_limit);
+	tcase_add_test(t, parked_takers_are_called_once);
+	tcase_add_test(t, canceling_makes_way);
+	tcase_add_test(t, shares_are_within_the_limit);
+	tcase_add_test(t, accounts_do_not_wait_for_each_other);
 	suite_add_tcase(s, t);
 
 	t = tcase_create("cgroup");
