@@ -43,13 +43,14 @@ struct f3_connection {
 	pthread_t thread;
 	struct f3_buf out; /* lines not sent yet */
 	bool gone; /* nobody reads them */
+	bool root;
 };
 
 struct f3_control {
 	struct f3_core *core;
 	struct f3_fuse *fuse;
 	uint64_t started_mono_ns;
-	const struct f3_supervised *supervised;
+	struct f3_worker *worker;
 	int dir_fd, lock_fd, listen_fd, event_fd, spare_fd;
 	bool published, accepting;
 	_Atomic bool stopping;
@@ -149,8 +150,8 @@ bool f3_verb_stopped(struct f3_verb *v)
 static f3_verb_fn *find_verb(const char *op)
 {
 	static const struct f3_verb_entry *const groups[] = { f3_verbs_status, f3_verbs_file,
-							      f3_verbs_work, f3_verbs_volume,
-							      f3_verbs_check };
+							      f3_verbs_work,   f3_verbs_volume,
+							      f3_verbs_check,  f3_verbs_change };
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
 		for (const struct f3_verb_entry *e = groups[i]; e->op; e++)
@@ -191,8 +192,9 @@ static void handle(struct f3_connection *conn, const char *text, size_t len)
 	struct f3_verb v = { .core = conn->c->core,
 			     .fuse = conn->c->fuse,
 			     .started_mono_ns = conn->c->started_mono_ns,
-			     .supervised = conn->c->supervised,
+			     .worker = conn->c->worker,
 			     .request = request,
+			     .root = conn->root,
 			     .answer = json_object(),
 			     .err = F3_ERR_INIT,
 			     .conn = conn };
@@ -314,14 +316,15 @@ static bool in_groups(const struct f3_control *c, int fd, gid_t primary)
 	return false;
 }
 
-static bool allowed(const struct f3_control *c, int fd)
+static bool allowed(const struct f3_control *c, int fd, bool *ret_root)
 {
 	struct ucred who;
 	socklen_t len = sizeof(who);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len))
 		return false;
-	if (who.uid == 0 || who.uid == geteuid())
+	*ret_root = who.uid == 0 || who.uid == geteuid();
+	if (*ret_root)
 		return true;
 	for (size_t i = 0; i < c->n_uids; i++)
 		if (c->uids[i] == who.uid)
@@ -366,8 +369,9 @@ static void turn_away(int fd, const char *error, const char *message)
 static void welcome(struct f3_control *c, int fd)
 {
 	struct f3_connection *conn;
+	bool root = false;
 
-	if (!allowed(c, fd)) {
+	if (!allowed(c, fd, &root)) {
 		turn_away(fd, "EACCES",
 			  "not for this user: see control-uid and control-gid in f3.conf(5)");
 		return;
@@ -384,6 +388,7 @@ static void welcome(struct f3_control *c, int fd)
 	conn->c = c;
 	conn->fd = fd;
 	conn->gone = false;
+	conn->root = root;
 	pthread_mutex_lock(&c->lock);
 	conn->state = SLOT_RUNNING;
 	pthread_mutex_unlock(&c->lock);
@@ -521,9 +526,8 @@ static int make_socket(struct f3_control *c, const char *dir, struct f3_err *err
 	return 0;
 }
 
-int f3_control_start(struct f3_core *core, struct f3_fuse *fuse,
-		     const struct f3_supervised *supervised, struct f3_control **ret_c,
-		     struct f3_err *err)
+int f3_control_start(struct f3_core *core, struct f3_fuse *fuse, struct f3_worker *worker,
+		     struct f3_control **ret_c, struct f3_err *err)
 {
 	const char *dir = f3_conf_str(core->conf, "f3", NULL, "run-dir");
 	struct f3_control *c = calloc(1, sizeof(*c));
@@ -533,7 +537,7 @@ int f3_control_start(struct f3_core *core, struct f3_fuse *fuse,
 		return f3_err_set(err, -ENOMEM, "out of memory");
 	c->core = core;
 	c->fuse = fuse;
-	c->supervised = supervised;
+	c->worker = worker;
 	c->dir_fd = c->lock_fd = c->listen_fd = -1;
 	pthread_mutex_init(&c->lock, NULL);
 	read_ids(core->conf, "control-uid", c->uids, &c->n_uids);

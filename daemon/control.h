@@ -19,7 +19,7 @@
 #ifndef F3_DAEMON_CONTROL_H
 #define F3_DAEMON_CONTROL_H
 
-#include "daemon/supervisor.h"
+#include "daemon/worker.h"
 #include "fs/core/core.h"
 #include "fs/fuse/session.h"
 
@@ -30,7 +30,7 @@ struct f3_control;
 
 /* Takes the run directory and prepares the socket; nobody can connect yet. */
 int f3_control_start(struct f3_core *core, struct f3_fuse *fuse,
-		     const struct f3_supervised *supervised, struct f3_control **ret_c,
+		     struct f3_worker *worker, struct f3_control **ret_c,
 		     struct f3_err *err);
 /* From now on requests are answered. */
 int f3_control_serve(struct f3_control *c, struct f3_err *err);

@@ -35,6 +35,8 @@ struct f3ctl {
 	int fd;
 	struct f3_buf in;
 	size_t in_at;
+	bool may_close;			/* the daemon's hanging up is an answer: -> closed, nothing is said */
+	bool closed;
 	json_t *mount;			/* answer of "mount", once asked for */
 };
 
@@ -158,6 +160,7 @@ int f3ctl_stats(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_status(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_sync(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_unpin(struct f3ctl *ctl, int argc, const char *const *argv);
+int f3ctl_upgrade(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_volume(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_warm(struct f3ctl *ctl, int argc, const char *const *argv);
 

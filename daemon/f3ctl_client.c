@@ -217,7 +217,10 @@ int f3ctl_ask(struct f3ctl *ctl, json_t *request, f3ctl_line_fn *fn, void *arg, 
 		else
 			last = take_line(ctl, line, (size_t)n, fn, arg, &answer, &code);
 	}
-	if (r == -ECONNRESET || r == -EPIPE)
+	ctl->closed = r == -ECONNRESET || r == -EPIPE;
+	if (ctl->closed && ctl->may_close)
+		code = F3CTL_FAILED;
+	else if (ctl->closed)
 		code = f3ctl_fail(ctl, "the daemon closed the connection");
 	else if (r)
 		code = f3ctl_fail(ctl, "%s: %s", ctl->socket_path, strerror(-r));

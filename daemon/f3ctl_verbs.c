@@ -145,6 +145,20 @@ const struct f3ctl_verb f3ctl_verbs[] = {
 		.run = f3ctl_config,
 	},
 	{
+		.name = "upgrade",
+		.args = "[BINARY]",
+		.help = "have another program, or the same with the configuration of now, serve the mount",
+		.more = "BINARY is an f3d; without it the file that f3d was started from, which may be a newer "
+			"one by now. The new daemon shows first that it can go on with the state of the old "
+			"one; else nothing happens and its reason is told. Then the old one stops, and calls "
+			"wait until the new one serves: no call fails, open files stay open. Should it not "
+			"come to serve within upgrade-wait, the program of before is started again. For root "
+			"only. Not with transport io_uring, where the kernel does not hand requests over; and "
+			"the supervisor, one small process, stays the old program until f3d is stopped.",
+		.completes = F3CTL_PATHS,
+		.run = f3ctl_upgrade,
+	},
+	{
 		.name = "log-level",
 		.args = "[LEVEL]",
 		.help = "show or change what is logged: error, warn, info, debug",

@@ -5,9 +5,9 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
-#include <popt.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,198 +16,37 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "daemon/args.h"
 #include "daemon/control.h"
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
 #include "daemon/supervisor.h"
+#include "daemon/worker.h"
+#include "fs/base/clock.h"
 #include "fs/base/conf.h"
 #include "fs/base/debug.h"
 #include "fs/base/log.h"
 #include "fs/base/thread.h"
 #include "fs/core/core.h"
 #include "fs/core/node.h"
+#include "fs/fuse/keep.h"
 #include "fs/fuse/session.h"
 
-#define CONFIG_DEFAULT "/etc/f3/f3.conf"
+#define FIXED_BYTES_MAX (64u << 10)
 
 enum { EXIT_USAGE = 2 };
-
-extern char **environ;
-
-/* Command-line values are kept until file and environment were read: they come last. */
-struct args {
-	int foreground, check, help, version;
-	char *config, *mountpoint;
-	char *values[256];
-	char kinds[256]; /* 'o' options, 'v' a volume */
-	size_t n;
-};
-
-static void args_done(struct args *args)
-{
-	for (size_t i = 0; i < args->n; i++)
-		free(args->values[i]);
-	free(args->config);
-	free(args->mountpoint);
-}
-
-/* The next item of "a=b,c=d\\,e" with its backslashes taken out; NULL at the end. In place. */
-static char *next_option(char **at)
-{
-	char *item = *at, *from = item, *to = item;
-
-	if (!item)
-		return NULL;
-	while (*from && *from != ',') {
-		if (from[0] == '\\' && (from[1] == ',' || from[1] == '\\'))
-			from++;
-		*to++ = *from++;
-	}
-	*at = *from ? from + 1 : NULL;
-	*to = '\0';
-	return item;
-}
-
-static int apply_options(struct f3_conf *conf, const char *list, struct f3_err *err)
-{
-	char *copy = strdup(list), *at = copy, *item;
-	int r = copy ? 0 : f3_err_set(err, -ENOMEM, "out of memory");
-
-	while (!r && (item = next_option(&at)) != NULL) {
-		char *eq = strchr(item, '=');
-
-		if (!*item)
-			continue;
-		if (eq)
-			*eq++ = '\0';
-		r = f3_conf_set(conf, item, eq ? eq : "yes", "command line", err);
-	}
-	free(copy);
-	return r;
-}
-
-static int add_volume(struct f3_conf *conf, const char *text, struct f3_err *err)
-{
-	char *copy = strdup(text), *eq;
-	int r;
-
-	if (!copy)
-		return f3_err_set(err, -ENOMEM, "out of memory");
-	eq = strchr(copy, '=');
-	if (eq)
-		*eq++ = '\0';
-	r = f3_conf_add_volume(conf, copy, eq, "command line", err);
-	free(copy);
-	return r;
-}
-
-static int print_help(poptContext ctx)
-{
-	struct f3_buf text;
-	int r;
-
-	poptPrintHelp(ctx, stdout, 0);
-	f3_buf_init(&text, 1u << 20);
-	f3_conf_print_help(false, &text);
-	printf("\nOptions of the configuration, also for -o:\n%.*s", (int)text.len,
-	       (const char *)text.data);
-	r = text.error;
-	f3_buf_done(&text);
-	return r ? 1 : 0;
-}
-
-/* The mountpoint, whose name counts from here and not from where the daemon will be. */
-static int take_mountpoint(struct args *args, const char *arg)
-{
-	char here[PATH_MAX];
-	int n;
-
-	if (!arg)
-		return 0;
-	if (arg[0] == '/')
-		n = asprintf(&args->mountpoint, "%s", arg);
-	else if (getcwd(here, sizeof(here)))
-		n = asprintf(&args->mountpoint, "%s/%s", here, arg);
-	else
-		n = -1;
-	if (n >= 0)
-		return 0;
-	args->mountpoint = NULL;
-	fprintf(stderr, "f3d: %s: %s\n", arg, strerror(errno));
-	return EXIT_USAGE;
-}
-
-static int parse_args(int argc, const char **argv, struct args *args)
-{
-	struct poptOption table[] = {
-		{ "foreground", 'f', POPT_ARG_NONE, &args->foreground, 0, "stay in the foreground",
-		  NULL },
-		{ "config", 'c', POPT_ARG_STRING, &args->config, 0,
-		  "configuration (default " CONFIG_DEFAULT " if it exists)", "FILE" },
-		{ NULL, 'o', POPT_ARG_STRING, NULL, 'o',
-		  "options, see below; a comma in a value is written \\,", "KEY=VALUE,..." },
-		{ "volume", '\0', POPT_ARG_STRING, NULL, 'v', "add a volume", "NAME[=URL]" },
-		{ "check-config", '\0', POPT_ARG_NONE, &args->check, 0,
-		  "check the configuration and exit", NULL },
-		{ "version", 'V', POPT_ARG_NONE, &args->version, 0, "print the version and exit",
-		  NULL },
-		{ "help", 'h', POPT_ARG_NONE, &args->help, 0, "print this and exit", NULL },
-		POPT_TABLEEND,
-	};
-	poptContext ctx = poptGetContext("f3d", argc, argv, table, 0);
-	int c, r = 0;
-
-	if (!ctx)
-		return 1;
-	poptSetOtherOptionHelp(ctx, "[OPTIONS] [MOUNTPOINT]");
-	while ((c = poptGetNextOpt(ctx)) > 0) {
-		if (args->n == sizeof(args->kinds)) {
-			fprintf(stderr, "f3d: too many options\n");
-			r = EXIT_USAGE;
-			break;
-		}
-		args->kinds[args->n] = (char)c;
-		args->values[args->n++] = poptGetOptArg(ctx);
-	}
-	if (c < -1) {
-		fprintf(stderr, "f3d: %s: %s\nTry f3d --help.\n", poptBadOption(ctx, 0),
-			poptStrerror(c));
-		r = EXIT_USAGE;
-	}
-	if (!r && args->help)
-		r = print_help(ctx);
-	if (!r)
-		r = take_mountpoint(args, poptGetArg(ctx));
-	if (!r && poptPeekArg(ctx)) {
-		fprintf(stderr, "f3d: one mountpoint only, not also %s\n", poptPeekArg(ctx));
-		r = EXIT_USAGE;
-	}
-	poptFreeContext(ctx);
-	return r;
-}
-
-static int load_config(struct f3_conf *conf, const struct args *args, struct f3_err *err)
-{
-	const char *file = args->config                      ? args->config :
-			   access(CONFIG_DEFAULT, F_OK) == 0 ? CONFIG_DEFAULT :
-							       NULL;
-	int r = file ? f3_conf_load_file(conf, file, err) : 0;
-
-	if (!r)
-		r = f3_conf_load_env(conf, environ, err);
-	for (size_t i = 0; i < args->n && !r; i++)
-		r = args->kinds[i] == 'o' ? apply_options(conf, args->values[i], err) :
-					    add_volume(conf, args->values[i], err);
-	if (!r && args->mountpoint)
-		r = f3_conf_set(conf, "mountpoint", args->mountpoint, "command line", err);
-	return r ? r : f3_conf_check(conf, err);
-}
 
 /* ---- Serving ---------------------------------------------------------------------------------- */
 
 struct daemon {
-	const struct f3_conf *conf;
+	const struct f3_args *args;
+	struct f3_conf *conf;
+	int snapshot; /* of the configuration a candidate has read; -1 */
+	struct f3_buf fixed; /* f3_conf_save_fixed, of the mount */
 	bool foreground, log_is_stderr, served;
+	bool executed; /* by a supervisor, instead of being forked from it */
+	_Atomic bool frozen;
+	uint64_t frozen_ns;
 	struct f3_worker *worker;
 	struct f3_core *core;
 	struct f3_fuse *fuse;
@@ -284,6 +123,26 @@ static void serving(void *arg)
 	d->served = true;
 }
 
+/* On the thread that listens to the supervisor: the mount is left to the next process. What was
+ * read and not answered is sent to that one again, so nothing is waited for but handlers on their
+ * way. The database is written out first, for the next one to have little to read. */
+static void freeze(void *arg)
+{
+	struct daemon *d = arg;
+
+	f3_meta_rest(d->core->meta, UINT64_MAX, 0);
+	d->frozen_ns = f3_clock_mono_ns();
+	d->frozen = true;
+	f3_fuse_freeze(d->fuse);
+}
+
+static void leave_frozen(struct daemon *d)
+{
+	f3_worker_frozen(d->worker, d->frozen_ns);
+	f3_log_info("process %ld leaves the mount to the next", (long)getpid());
+	_exit(0);
+}
+
 static void raise_limits(void)
 {
 	struct rlimit lim;
@@ -294,15 +153,37 @@ static void raise_limits(void)
 	}
 }
 
+/* Of another process that serves: can this program go on with it? */
+static int look_at_state(const struct f3_worker *w, struct f3_err *err)
+{
+	struct f3_keep *keep;
+	int fd, r;
+
+	/* A newer format would be made of an older one, which the program of before, if it had to come
+	 * back, could not take. */
+	if (w->format != F3_META_FORMAT)
+		return f3_err_set(
+			err, -EPROTO,
+			"this f3d (%s) has format %u of the database, the one that serves "
+			"%u: it has to be stopped and started",
+			PACKAGE_VERSION, F3_META_FORMAT, w->format);
+	fd = fcntl(w->keep_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return f3_err_set(err, -errno, "%s", strerror(errno));
+	r = f3_keep_adopt(fd, &keep, err);
+	if (!r)
+		f3_keep_free(keep);
+	return r;
+}
+
 static int serve(struct daemon *d, struct f3_err *err)
 {
-	const struct f3_fuse_given given = {
+	struct f3_fuse_given given = {
 		.fd = d->worker->fuse_fd,
-		.keep = d->worker->keep,
 		.takes_over = d->worker->takes_over,
 	};
 	sigset_t set;
-	int r;
+	int r = 0;
 
 	/* Every thread of the process but the one that waits for them leaves these alone. */
 	sigemptyset(&set);
@@ -312,7 +193,20 @@ static int serve(struct daemon *d, struct f3_err *err)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	raise_limits();
+	if (d->worker->candidate) {
+		r = look_at_state(d->worker, err);
+		if (r)
+			return r;
+		f3_worker_ready(d->worker, d->snapshot);
+		close(d->snapshot);
+		f3_debug_point("worker.go");
+	}
+	if (!d->worker->keep)
+		r = f3_keep_adopt(d->worker->keep_fd, &d->worker->keep, err);
+	if (r)
+		return r;
 	r = f3_core_start(d->conf, d->worker->lock_fd, &d->core, err);
+	given.keep = d->worker->keep;
 	if (!r)
 		r = f3_fuse_new(d->core, &given, &d->fuse, err);
 	if (!r)
@@ -322,7 +216,7 @@ static int serve(struct daemon *d, struct f3_err *err)
 	if (!r)
 		r = f3_fuse_open_access_log(d->fuse, err);
 	if (!r)
-		r = f3_control_start(d->core, d->fuse, &d->worker->about, &d->control, err);
+		r = f3_control_start(d->core, d->fuse, d->worker, &d->control, err);
 	if (!r)
 		r = f3_metrics_start(d->core, d->fuse, &d->metrics, err);
 	if (!r) {
@@ -331,10 +225,17 @@ static int serve(struct daemon *d, struct f3_err *err)
 			f3_err_set(err, r, "threads cannot be started: %s", strerror(-r));
 	}
 	if (!r) {
-		f3_worker_ready(d->worker);
-		r = f3_fuse_mount(d->fuse, err);
+		if (!d->worker->candidate)
+			f3_worker_ready(d->worker, -1);
+		r = f3_worker_listen(d->worker, freeze, d);
+		if (r)
+			f3_err_set(err, r, "threads cannot be started: %s", strerror(-r));
+		else
+			r = f3_fuse_mount(d->fuse, err);
 		if (!r)
 			r = f3_fuse_run(d->fuse, serving, d);
+		if (d->frozen)
+			leave_frozen(d);
 		pthread_kill(d->signals, SIGTERM);
 		pthread_join(d->signals, NULL);
 		if (!r && d->serving_err.code) {
@@ -345,6 +246,7 @@ static int serve(struct daemon *d, struct f3_err *err)
 				       f3_conf_str(d->conf, "f3", NULL, "mountpoint"));
 		}
 	}
+	f3_worker_deaf(d->worker);
 	f3_control_stop(d->control);
 	f3_metrics_stop(d->metrics);
 	/* Requests that left their thread are answered by the core's threads to the last. */
@@ -357,14 +259,70 @@ static int serve(struct daemon *d, struct f3_err *err)
 	return r;
 }
 
+static void say_fixed(void *arg, const struct f3_conf_difference *d)
+{
+	(void)arg;
+	if (d->change == F3_CHANGE_START)
+		f3_log_warn(
+			"%s stays \"%s\" until f3d is stopped and started (the configuration says "
+			"\"%s\")",
+			d->key, d->now ? d->now : "", d->was ? d->was : "");
+}
+
+/* The configuration of a process that serves a mount which was made with another: from the snapshot,
+ * or -1: as it is now. */
+static int load_for_mount(struct daemon *d, int snapshot, struct f3_conf **ret_conf,
+			  struct f3_err *err)
+{
+	struct f3_conf *plain = NULL, *conf = NULL;
+	int r = f3_conf_new(&plain);
+
+	if (!r)
+		r = f3_conf_new(&conf);
+	if (r)
+		f3_err_set(err, r, "out of memory");
+	else
+		r = f3_args_load(d->args, snapshot, plain, snapshot < 0 ? &d->snapshot : NULL, err);
+	if (!r)
+		r = f3_args_load(d->args, snapshot < 0 ? d->snapshot : snapshot, conf, NULL, err);
+	if (!r)
+		r = f3_conf_fix(conf, d->fixed.data, d->fixed.len, err);
+	if (!r)
+		r = f3_conf_check(conf, err);
+	if (r) {
+		f3_conf_free(conf);
+	} else {
+		f3_conf_each_difference(plain, conf, say_fixed, NULL);
+		*ret_conf = conf;
+	}
+	f3_conf_free(plain);
+	return r;
+}
+
+static int another_conf(struct daemon *d, int snapshot, struct f3_err *err)
+{
+	struct f3_conf *conf;
+	int r = load_for_mount(d, snapshot, &conf, err);
+
+	if (!r) {
+		f3_conf_free(d->conf);
+		d->conf = conf;
+	}
+	return r;
+}
+
 static int work(void *arg, struct f3_worker *worker)
 {
 	struct daemon *d = arg;
 	struct f3_err err = F3_ERR_INIT;
-	int r;
+	int r = 0;
 
 	d->worker = worker;
-	r = serve(d, &err);
+	/* Forked from who started with another one, which was read again since. */
+	if (worker->conf_fd >= 0 && !d->executed)
+		r = another_conf(d, worker->conf_fd, &err);
+	if (!r)
+		r = serve(d, &err);
 	if (r) {
 		f3_worker_failed(worker, err.text);
 		if (!(d->foreground && d->log_is_stderr))
@@ -377,6 +335,7 @@ static int work(void *arg, struct f3_worker *worker)
 static int supervise(struct daemon *d, int ready_fd, struct f3_err *err)
 {
 	const char *cache = f3_conf_str(d->conf, "f3", NULL, "cache");
+	const char **argv = f3_args_argv(d->args);
 	const struct f3_supervisor s = {
 		.mountpoint = f3_conf_str(d->conf, "f3", NULL, "mountpoint"),
 		.run_dir = f3_conf_str(d->conf, "f3", NULL, "run-dir"),
@@ -388,15 +347,69 @@ static int supervise(struct daemon *d, int ready_fd, struct f3_err *err)
 		.tell_stderr = d->foreground,
 		.work = work,
 		.arg = d,
+		.argv = argv,
+		.argv_spec = F3_ARGS_SPEC,
+		.fixed = d->fixed.data,
+		.fixed_bytes = d->fixed.len,
+		.upgrade_wait_ns = f3_conf_u64(d->conf, "f3", NULL, "upgrade-wait"),
 	};
+	int r = s.lock_fd;
 
-	return s.lock_fd < 0 ? s.lock_fd : f3_supervise(&s);
+	if (r >= 0)
+		r = argv ? f3_supervise(&s) : f3_err_set(err, -ENOMEM, "out of memory");
+	free(argv);
+	return r;
 }
 
-static int run(struct f3_conf *conf, const struct args *args, struct f3_err *err)
+/* What the supervisor handed over, of a mount that another program has made. */
+static int read_fixed(struct daemon *d, int fd, struct f3_err *err)
 {
-	struct daemon d = { .conf = conf, .foreground = args->foreground };
-	enum f3_log_level level = F3_LOG_INFO;
+	char bytes[4096];
+	off_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(fd, bytes, sizeof(bytes), at)) != 0) {
+		if (n < 0)
+			return f3_err_set(err, -errno, "saved configuration: %s", strerror(errno));
+		f3_buf_put(&d->fixed, bytes, (size_t)n);
+		at += n;
+	}
+	return d->fixed.error ? f3_err_set(err, d->fixed.error, "saved configuration: damaged") : 0;
+}
+
+/* Executed by the supervisor. */
+static int run_worker(struct f3_args *args, struct f3_err *err)
+{
+	struct daemon d = {
+		.args = args, .foreground = args->foreground, .executed = true, .snapshot = -1
+	};
+	struct f3_worker w;
+	int r = f3_worker_from_spec(args->worker, &w, err);
+
+	if (r)
+		return 1;
+	f3_buf_init(&d.fixed, FIXED_BYTES_MAX);
+	r = read_fixed(&d, w.fixed_fd, err);
+	if (!r)
+		r = load_for_mount(&d, w.conf_fd, &d.conf, err);
+	if (!r) {
+		f3_log_set_level((enum f3_log_level)f3_conf_u64(d.conf, "f3", NULL, "log-level"));
+		r = open_logs(&d, err);
+	}
+	if (r)
+		f3_worker_failed(&w, err->text);
+	else
+		r = work(&d, &w);
+	f3_conf_free(d.conf);
+	f3_buf_done(&d.fixed);
+	return r ? 1 : 0;
+}
+
+static int run(struct f3_conf **conf, const struct f3_args *args, struct f3_err *err)
+{
+	struct daemon d = {
+		.args = args, .conf = *conf, .foreground = args->foreground, .snapshot = -1
+	};
 	int r, ready_fd = -1;
 
 	if (!args->foreground) {
@@ -404,9 +417,10 @@ static int run(struct f3_conf *conf, const struct args *args, struct f3_err *err
 		if (r)
 			return r > 0 ? 0 : 1;
 	}
-	(void)f3_log_level_parse(f3_conf_str(conf, "f3", NULL, "log-level"), &level);
-	f3_log_set_level(level);
-	r = open_logs(&d, err);
+	f3_log_set_level((enum f3_log_level)f3_conf_u64(d.conf, "f3", NULL, "log-level"));
+	f3_buf_init(&d.fixed, FIXED_BYTES_MAX);
+	f3_conf_save_fixed(d.conf, &d.fixed);
+	r = d.fixed.error ? f3_err_set(err, -ENOMEM, "out of memory") : open_logs(&d, err);
 	if (!r) {
 		r = supervise(&d, ready_fd, err);
 		if (r < 0 && !(args->foreground && d.log_is_stderr))
@@ -418,12 +432,14 @@ static int run(struct f3_conf *conf, const struct args *args, struct f3_err *err
 		if (args->foreground)
 			fprintf(stderr, "f3d: %s\n", err->text);
 	}
+	f3_buf_done(&d.fixed);
+	*conf = d.conf;
 	return r ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct args args = { .n = 0 };
+	struct f3_args args = { .n = 0 };
 	struct f3_err err = F3_ERR_INIT;
 	struct f3_conf *conf = NULL;
 	int r;
@@ -435,25 +451,29 @@ int main(int argc, char **argv)
 		fprintf(stderr, "f3d: %s\n", err.text);
 		return EXIT_USAGE;
 	}
-	r = parse_args(argc, (const char **)argv, &args);
+	r = f3_args_parse(argc, (const char **)argv, &args);
 	if (r || args.help) {
-		args_done(&args);
+		f3_args_done(&args);
 		return r;
 	}
-	if (args.version) {
+	if (args.worker) {
+		r = run_worker(&args, &err);
+		if (r && err.code)
+			fprintf(stderr, "f3d: %s\n", err.text);
+	} else if (args.version) {
 		printf("f3d %s\n", PACKAGE_VERSION);
 	} else if (f3_conf_new(&conf)) {
 		fprintf(stderr, "f3d: out of memory\n");
 		r = 1;
-	} else if (load_config(conf, &args, &err)) {
+	} else if (f3_args_load(&args, -1, conf, NULL, &err)) {
 		fprintf(stderr, "f3d: %s\n", err.text);
 		r = EXIT_USAGE;
 	} else if (args.check) {
 		printf("f3d: the configuration is good\n");
 	} else {
-		r = run(conf, &args, &err);
+		r = run(&conf, &args, &err);
 	}
 	f3_conf_free(conf);
-	args_done(&args);
+	f3_args_done(&args);
 	return r;
 }

@@ -12,10 +12,13 @@
  *   REFUSING   too long without one: requests get EIO (on-failure = eio), workers are still tried
  *   ENDING     asked to stop, or the mount is gone
  *
- * A worker's messages, one datagram each, first byte: R ready to take over, S serving (Su: by
- * io_uring, where the kernel sends nothing again and a death ends the mount), E it cannot
- * (with the reason). The supervisor's: G go, the requests are yours. A worker that ends with 0 has
- * unmounted.
+ * What it and a worker say to each other is in worker.h. A worker that ends with 0 has unmounted.
+ *
+ * An upgrade: the new program is executed beside the worker that serves, and says when it is ready to
+ * take over; until then nothing has happened, and whatever it lacks only ends the attempt. Then the
+ * old worker freezes and ends, and the new one is told to go. Should that one not come to serve, the
+ * program of before is started again, as after any death. Which program serves is held as a
+ * descriptor, so that files may come and go on the disk. The supervisor itself is not replaced.
  *
  * When the supervisor is killed, the worker goes on, and says so in its log.
  */
@@ -28,17 +31,7 @@
 
 #include "fs/base/err.h"
 
-struct f3_keep;
-
 enum f3_on_failure { F3_ON_FAILURE_EIO, F3_ON_FAILURE_ABORT };
-
-/* What the supervisor knows and the worker shows. */
-struct f3_supervised {
-	_Atomic pid_t supervisor;	/* 0: there is none (any more) */
-	unsigned restarts;
-	int last_status;		/* of wait(2), of the last worker that died; 0: none */
-	int64_t last_death_real_ns;
-};
 
 struct f3_worker;
 
@@ -53,28 +46,16 @@ struct f3_supervisor {
 	/* The work: in the child. Its return value is the exit code. */
 	int (*work)(void *arg, struct f3_worker *worker);
 	void *arg;
-};
-
-/* A worker's side. */
-struct f3_worker {
-	int fuse_fd;
-	int lock_fd;			/* of the cache directory */
-	int supervisor_fd;		/* messages; -1: no supervisor */
-	struct f3_keep *keep;
-	bool takes_over;		/* the mount is there already */
-	struct f3_supervised about;
+	/* For another program: its arguments, a place in them for the SPEC of worker.h, and what it must
+	 * not change (f3_conf_save_fixed). */
+	const char **argv;
+	size_t argv_spec;
+	const void *fixed;
+	size_t fixed_bytes;
+	uint64_t upgrade_wait_ns;	/* so long it may take to be ready, or to serve */
 };
 
 /* Runs workers until the mount is gone or cannot be kept. The exit code of the program. */
 int f3_supervise(const struct f3_supervisor *s);
-
-/* How a process ended, from wait(2)'s status, in words; "none" for 0. */
-void f3_death_text(int status, char *out, size_t size);
-
-/* Asks for the requests and waits until they are this process's. */
-void f3_worker_ready(struct f3_worker *w);
-/* uring: requests come by io_uring. */
-void f3_worker_serving(struct f3_worker *w, bool uring);
-void f3_worker_failed(struct f3_worker *w, const char *reason);
 
 #endif

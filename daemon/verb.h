@@ -14,8 +14,8 @@
 
 #include <jansson.h>
 
-#include "daemon/supervisor.h"
 #include "daemon/wire.h"
+#include "daemon/worker.h"
 #include "fs/core/core.h"
 #include "fs/core/inode.h"
 #include "fs/fuse/session.h"
@@ -26,8 +26,9 @@ struct f3_verb {
 	struct f3_core *core;
 	struct f3_fuse *fuse;
 	uint64_t started_mono_ns;	/* when the daemon began to serve */
-	const struct f3_supervised *supervised;
+	struct f3_worker *worker;
 	const json_t *request;
+	bool root;			/* who asks is, or is the daemon's own user */
 	json_t *answer;			/* the last line */
 	struct f3_err err;
 	struct f3_connection *conn;
@@ -46,6 +47,7 @@ extern const struct f3_verb_entry f3_verbs_file[];
 extern const struct f3_verb_entry f3_verbs_work[];
 extern const struct f3_verb_entry f3_verbs_volume[];
 extern const struct f3_verb_entry f3_verbs_check[];
+extern const struct f3_verb_entry f3_verbs_change[];
 
 extern const struct f3_caller f3_verb_caller;
 

@@ -147,6 +147,7 @@ static int status(struct f3_verb *v)
 	const char *mountpoint = f3_conf_str(core->conf, "f3", NULL, "mountpoint");
 	uint64_t inodes = 0, inode_bytes = 0;
 	struct f3_fuse_info info;
+	const struct f3_supervised *about = &v->worker->about;
 	json_t *a = v->answer;
 
 	f3_fuse_info(v->fuse, &info);
@@ -154,14 +155,21 @@ static int status(struct f3_verb *v)
 	f3_itable_stats(core, &inodes, &inode_bytes);
 	json_object_set_new(a, "version", json_string(PACKAGE_VERSION));
 	json_object_set_new(a, "pid", json_integer(getpid()));
-	json_object_set_new(a, "supervisor_pid", json_integer(v->supervised->supervisor));
-	json_object_set_new(a, "restarts", count(v->supervised->restarts));
-	if (v->supervised->last_status) {
+	json_object_set_new(a, "supervisor_pid", json_integer(about->supervisor));
+	json_object_set_new(a, "restarts", count(about->restarts));
+	if (about->last_status) {
 		char death[96];
 
-		f3_death_text(v->supervised->last_status, death, sizeof(death));
+		f3_death_text(about->last_status, death, sizeof(death));
 		json_object_set_new(a, "last_death", json_string(death));
 	}
+	json_object_set_new(a, "state", json_string("serving"));
+	json_object_set_new(a, "upgrades", count(about->upgrades));
+	if (about->upgrade_failed[0])
+		f3_wire_set_name(a, "upgrade_failed", about->upgrade_failed,
+				 strlen(about->upgrade_failed));
+	if (about->pause_ns)
+		json_object_set_new(a, "last_pause_s", json_real((double)about->pause_ns / 1e9));
 	json_object_set_new(a, "uptime_s",
 			    json_real((double)(f3_clock_mono_ns() - v->started_mono_ns) / 1e9));
 	f3_wire_set_name(a, "node", core->node_name, strlen(core->node_name));

@@ -112,11 +112,13 @@ static int add_section(struct f3_conf *c, const char *kind, const char *inst, co
 	for (size_t i = 0; i < rows; i++) {
 		const struct f3_conf_opt *opt = &f3_conf_table[i];
 		struct f3_conf_value *v = &s->values[i];
+		uint64_t number = 0;
 		int error;
 
 		if (strcmp(opt->section, kind) != 0 || !opt->dflt)
 			continue;
-		error = f3_conf_parse_value(opt, opt->dflt, &v->number, &v->text, NULL);
+		error = f3_conf_parse_value(opt, opt->dflt, &number, &v->text, NULL);
+		v->number = number;
 		assert(error == 0 || error == -ENOMEM);
 		if (error)
 			goto fail;
@@ -134,6 +136,7 @@ int f3_conf_new(struct f3_conf **ret_c)
 
 	if (!c)
 		return -ENOMEM;
+	pthread_mutex_init(&c->lock, NULL);
 	if (add_section(c, "f3", NULL, "default") || add_section(c, "metrics", NULL, "default")) {
 		f3_conf_free(c);
 		return -ENOMEM;
@@ -160,6 +163,7 @@ void f3_conf_free(struct f3_conf *c)
 		free(p->volume);
 		free(p->source);
 	}
+	pthread_mutex_destroy(&c->lock);
 	free(c->sections);
 	free(c->places);
 	free(c->volumes);
@@ -272,13 +276,15 @@ static int put_value(const struct f3_conf_opt *opt, struct f3_conf_value *v, con
 {
 	bool list = opt->type == F3_CONF_UINT_LIST;
 	struct f3_conf_value fresh = { .rank = rank };
+	uint64_t number = 0;
 	int error;
 
 	if (rank == F3_CONF_FILE && v->rank == F3_CONF_FILE && !list)
 		return f3_err_set(err, -EINVAL, "%s is set already at %s", opt->key,
 				  f3_conf_where(v->source));
 	error = list ? append_list(opt, &fresh, text, err) :
-		       f3_conf_parse_value(opt, text, &fresh.number, &fresh.text, err);
+		       f3_conf_parse_value(opt, text, &number, &fresh.text, err);
+	fresh.number = number;
 	if (!error && !(fresh.source = strdup(source)))
 		error = f3_err_set(err, -ENOMEM, "out of memory");
 	/* Also a value that a stronger source overrides has to be a good one. */

@@ -15,7 +15,10 @@
  * Reading is in conf_file.c (INI, environment), single values in parse.c, what needs several of
  * them in conf_check.c, output in conf_print.c.
  *
- * A conf is filled by one thread, then read-only (any number of readers).
+ * What a running daemon does about a configuration that has changed is in conf_change.c.
+ *
+ * A conf is filled by one thread, then read-only (any number of readers) but for the values that
+ * change while the daemon runs: those are numbers and then read by f3_conf_u64 only.
  */
 #ifndef F3_BASE_CONF_H
 #define F3_BASE_CONF_H
@@ -42,6 +45,13 @@ enum f3_conf_type {
 	F3_CONF_UINT_LIST,	/* repeatable key, or values separated by commas; 32-bit numbers */
 };
 
+/* What it takes for a changed value to count. */
+enum f3_conf_change {
+	F3_CHANGE_UPGRADE,	/* another process that serves the mount: f3ctl upgrade */
+	F3_CHANGE_START,	/* another mount: f3d is stopped and started */
+	F3_CHANGE_LIVE,		/* f3ctl reload. A number, in [f3] or of a volume */
+};
+
 struct f3_conf_opt {
 	const char *section;	/* "f3", "metrics", "volume" */
 	const char *key;
@@ -52,7 +62,7 @@ struct f3_conf_opt {
 	const char *help;	/* one line */
 	const char *more;	/* a paragraph for the man page, or NULL */
 	uint64_t min, max;	/* of BYTES, DURATION, UINT; max 0: none */
-	bool live;		/* may change without a restart */
+	enum f3_conf_change change;
 };
 
 /* The table, ended by section == NULL. */
@@ -63,10 +73,15 @@ struct f3_conf;
 int f3_conf_new(struct f3_conf **ret_c);
 void f3_conf_free(struct f3_conf *c);
 
+#define F3_CONF_FILE_MAX (1u << 20)	/* bytes of a file, less one */
+
 /* Each: 0, or -errno with "FILE:LINE: reason" in err. Unknown sections and keys, malformed
  * values and, in a file, duplicates of a single-valued key are errors; on the command line the
  * last one counts. May be called in any order: precedence is by source. */
 int f3_conf_load_file(struct f3_conf *c, const char *path, struct f3_err *err);
+/* The same from memory; path is what errors and sources are to name. */
+int f3_conf_load_text(struct f3_conf *c, const char *text, size_t len, const char *path,
+		      struct f3_err *err);
 /* F3_F3_CACHE_SIZE, F3_METRICS_LISTEN, F3_VOLUME_<NAME>_QUOTA (NAME as it is). */
 int f3_conf_load_env(struct f3_conf *c, char *const *environ_, struct f3_err *err);
 /* From `-o key=value`: key of [f3] or "section.key" / "volume.NAME.key". source: what
@@ -103,6 +118,24 @@ struct f3_conf_rule {
 };
 size_t f3_conf_rules(const struct f3_conf *c, const char *volume,
 		     const struct f3_conf_rule **ret_rules);
+
+/* The values that belong to the mount (F3_CHANGE_START), for the next process that serves it. */
+void f3_conf_save_fixed(const struct f3_conf *c, struct f3_buf *out);
+/* They win over everything, and c must not be in use yet. 0 or -errno: not made by the above. */
+int f3_conf_fix(struct f3_conf *c, const void *bytes, size_t len, struct f3_err *err);
+
+struct f3_conf_difference {
+	const char *section, *inst;	/* "f3", NULL; "volume", "photos"; "placement", "photos" */
+	const char *key;		/* NULL: the section as a whole came, went or, a placement, changed */
+	const char *was, *now;		/* NULL: unset */
+	enum f3_conf_change change;
+};
+/* Calls fn for every value that differs. */
+void f3_conf_each_difference(const struct f3_conf *was, const struct f3_conf *now,
+			     void (*fn)(void *arg, const struct f3_conf_difference *d), void *arg);
+/* Takes over the values of `now` that may change (F3_CHANGE_LIVE). One thread at a time. -ENOMEM:
+ * some of them only. */
+int f3_conf_take_live(struct f3_conf *c, const struct f3_conf *now);
 
 /* All values as text for people ("key = value    # source") or as JSON. Secrets are not in
  * the table at all, only names of files that hold them. */

@@ -19,7 +19,6 @@
 #include "fs/base/conf_impl.h"
 #include "fs/base/file.h"
 
-#define FILE_MAX_BYTES (1u << 20)
 #define LINE_MAX_BYTES 8192
 
 struct loader {
@@ -205,23 +204,11 @@ static int take_pair(void *user, const char *section, const char *key, const cha
 	return !l->error;
 }
 
-int f3_conf_load_file(struct f3_conf *c, const char *path, struct f3_err *err)
+int f3_conf_load_text(struct f3_conf *c, const char *text, size_t len, const char *path,
+		      struct f3_err *err)
 {
-	struct loader l = { .conf = c, .path = path, .err = err };
-	char *text = malloc(FILE_MAX_BYTES);
-	ssize_t len;
+	struct loader l = { .conf = c, .path = path, .err = err, .next = text, .end = text + len };
 	int bad_line;
-
-	if (!text)
-		return f3_err_set(err, -ENOMEM, "out of memory");
-	len = f3_file_read(path, text, FILE_MAX_BYTES);
-	if (len < 0) {
-		free(text);
-		return f3_err_set(err, (int)len, "%s: cannot be read: %s", path,
-				  len == -EFBIG ? "larger than 1 MiB" : strerror((int)-len));
-	}
-	l.next = text;
-	l.end = text + len;
 
 #if HAVE_DECL_INI_MAX_LINE
 	ini_max_line = LINE_MAX_BYTES;
@@ -232,11 +219,28 @@ int f3_conf_load_file(struct f3_conf *c, const char *path, struct f3_err *err)
 	else if (bad_line && (!l.error || bad_line < l.line))
 		l.error = f3_err_set(err, -EINVAL, "%s:%d: neither [SECTION] nor KEY = VALUE", path,
 				     bad_line);
-	free(text);
 	free(l.kind);
 	free(l.inst);
 	free(l.source);
 	return l.error;
+}
+
+int f3_conf_load_file(struct f3_conf *c, const char *path, struct f3_err *err)
+{
+	char *text = malloc(F3_CONF_FILE_MAX);
+	ssize_t len;
+	int r;
+
+	if (!text)
+		return f3_err_set(err, -ENOMEM, "out of memory");
+	len = f3_file_read(path, text, F3_CONF_FILE_MAX);
+	if (len < 0)
+		r = f3_err_set(err, (int)len, "%s: cannot be read: %s", path,
+			       len == -EFBIG ? "larger than 1 MiB" : strerror((int)-len));
+	else
+		r = f3_conf_load_text(c, text, (size_t)len, path, err);
+	free(text);
+	return r;
 }
 
 /* ---- The environment ------------------------------------------------------------------------- */

@@ -9,13 +9,18 @@
 #ifndef F3_BASE_CONF_IMPL_H
 #define F3_BASE_CONF_IMPL_H
 
+#include <pthread.h>
+
 #include "fs/base/conf.h"
 
-enum f3_conf_rank { F3_CONF_DEFAULT, F3_CONF_FILE, F3_CONF_ENVIRONMENT, F3_CONF_COMMAND };
+enum f3_conf_rank {
+	F3_CONF_DEFAULT, F3_CONF_FILE, F3_CONF_ENVIRONMENT, F3_CONF_COMMAND,
+	F3_CONF_FIXED,		/* of the mount that is served */
+};
 
 struct f3_conf_value {
 	char *text;		/* as written (BOOL, PATH: in one form); NULL: unset */
-	uint64_t number;
+	_Atomic uint64_t number;
 	char **list;		/* UINT_LIST */
 	size_t n_list;
 	char *source;
@@ -37,6 +42,7 @@ struct f3_conf_place {
 };
 
 struct f3_conf {
+	pthread_mutex_t lock;	/* text and source of values that change */
 	struct f3_conf_section *sections;
 	size_t n_sections;
 	struct f3_conf_place *places;

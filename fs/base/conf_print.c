@@ -164,10 +164,14 @@ static void print_json(const struct f3_conf *c, struct f3_buf *out)
 
 void f3_conf_print(const struct f3_conf *c, bool json, struct f3_buf *out)
 {
+	pthread_mutex_t *lock = (pthread_mutex_t *)&c->lock;
+
+	pthread_mutex_lock(lock);
 	if (json)
 		print_json(c, out);
 	else
 		print_text(c, out);
+	pthread_mutex_unlock(lock);
 }
 
 /* ---- The table ------------------------------------------------------------------------------- */
@@ -197,7 +201,10 @@ static void help_text(const struct f3_conf_opt *opt, struct f3_buf *out)
 	f3_buf_printf(out, "%s", opt->help);
 	if (opt->dflt)
 		f3_buf_printf(out, " [%s]", opt->dflt);
-	f3_buf_printf(out, "\n");
+	f3_buf_printf(out, "%s\n",
+		      opt->change == F3_CHANGE_LIVE  ? " (reload)" :
+		      opt->change == F3_CHANGE_START ? " (start)" :
+						       "");
 }
 
 /* Running text, each sentence on a line of its own; nothing in it is taken for a request. */
@@ -243,8 +250,11 @@ static void help_mdoc(const struct f3_conf_opt *opt, struct f3_buf *out)
 	}
 	if (opt->type == F3_CONF_UINT_LIST)
 		f3_buf_printf(out, "Several values are separated by commas.\n");
-	if (opt->live)
-		f3_buf_printf(out, "May be changed while the daemon runs.\n");
+	f3_buf_printf(out, "%s\n",
+		      opt->change == F3_CHANGE_LIVE ? "A change counts after f3ctl reload." :
+		      opt->change == F3_CHANGE_START ?
+						      "A change counts when f3d is started again." :
+						      "A change counts after f3ctl upgrade.");
 	if (opt->dflt) {
 		f3_buf_printf(out, "Default:\n.Li ");
 		put_roff(out, opt->dflt);

@@ -21,6 +21,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.arg = "DIR",
 		.help = "where the file system is mounted",
 		.more = "Usually given here; the daemon's argument wins over it.",
+		.change = F3_CHANGE_START,
 	},
 	{
 		.section = "f3",
@@ -38,6 +39,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.help = "directory of the database and the backing files, on a local disk",
 		.more = "Best a file system of its own, on NVMe. One daemon per directory: a lock "
 			"keeps a second one off.",
+		.change = F3_CHANGE_START,
 	},
 	{
 		.section = "f3",
@@ -65,6 +67,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "/run/f3",
 		.arg = "DIR",
 		.help = "directory of the sockets and the views",
+		.change = F3_CHANGE_START,
 	},
 	{
 		.section = "f3",
@@ -73,6 +76,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.arg = "DIR",
 		.help = "where files of class memory lie; RUN-DIR/memory where it is not set",
 		.more = "A tmpfs is mounted there unless it is one already.",
+		.change = F3_CHANGE_START,
 	},
 	{
 		.section = "f3",
@@ -82,6 +86,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.arg = "SIZE",
 		.help = "most that files of class memory may occupy",
 		.min = 1 * MIB,
+		.change = F3_CHANGE_START,
 	},
 
 	/* ---- [f3]: limits ---- */
@@ -106,6 +111,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 			"for each of them is left under a quota or on the disk, new writers go "
 			"through the daemon, which counts every byte.",
 		.min = 64 * KIB,
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "f3",
@@ -116,7 +122,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.help = "how long a writer waits for space before ENOSPC",
 		.more = "When dirty data fills the cache, writers of writeback and durable files wait for "
 			"uploads to make room. After this time they get ENOSPC.",
-		.live = true,
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "f3",
@@ -148,6 +154,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.more = "A low value lets a few waiting reads stop every release on the mount.",
 		.min = 12,
 		.max = 65535,
+		.change = F3_CHANGE_START,
 	},
 	{
 		.section = "f3",
@@ -169,6 +176,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.help = "range reads under way at a time, per volume",
 		.min = 1,
 		.max = 1024,
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "f3",
@@ -188,6 +196,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.arg = "TIME",
 		.help = "first pause before a failed transfer is tried again",
 		.min = 1 * MS,
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "f3",
@@ -197,6 +206,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.arg = "TIME",
 		.help = "longest pause; it doubles, with jitter, from retry-min up to this",
 		.min = 1 * MS,
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "f3",
@@ -206,7 +216,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.arg = "TIME",
 		.help = "age from which f3ctl gc aborts an upload that nobody will finish",
 		.more = "Younger ones may belong to another node that writes to the same store.",
-		.live = true,
+		.change = F3_CHANGE_LIVE,
 	},
 
 	/* ---- [f3]: the kernel's side ---- */
@@ -217,6 +227,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "1h",
 		.arg = "TIME",
 		.help = "how long the kernel may keep names that only this node changes",
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "f3",
@@ -225,6 +236,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "1h",
 		.arg = "TIME",
 		.help = "how long the kernel may keep attributes that only this node changes",
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "f3",
@@ -233,6 +245,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "1h",
 		.arg = "TIME",
 		.help = "how long the kernel may keep that a name is not there",
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "f3",
@@ -241,6 +254,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "auto",
 		.choices = "auto|off",
 		.help = "let the kernel go straight to the backing files where it can",
+		.change = F3_CHANGE_START,
 	},
 	{
 		.section = "f3",
@@ -259,6 +273,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.help = "how requests come from the kernel",
 		.more = "io_uring is faster, but requests under way when the daemon crashes are "
 			"never answered.",
+		.change = F3_CHANGE_START,
 	},
 	{
 		.section = "f3",
@@ -278,6 +293,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "yes",
 		.help = "start the daemon again when it dies; the mount stays",
 		.more = "With no, the mount ends with it: programs that use it get ENOTCONN.",
+		.change = F3_CHANGE_START,
 	},
 	{
 		.section = "f3",
@@ -289,6 +305,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.more = "While the daemon is started again, calls wait. After failure-wait without one: eio "
 			"answers them with EIO until there is one again; abort gives the mount up, and "
 			"programs that use it get ENOTCONN.",
+		.change = F3_CHANGE_START,
 	},
 	{
 		.section = "f3",
@@ -298,6 +315,19 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.arg = "TIME",
 		.help = "how long calls wait for a daemon that died, before on-failure",
 		.min = 100 * MS,
+		.change = F3_CHANGE_START,
+	},
+	{
+		.section = "f3",
+		.key = "upgrade-wait",
+		.type = F3_CONF_DURATION,
+		.dflt = "30s",
+		.arg = "TIME",
+		.help = "how long the new daemon of an upgrade may take to be ready",
+		.more = "Until it is, the old one serves. And so long again to serve once it was told to: "
+			"then the old one is back.",
+		.min = 1000 * MS,
+		.change = F3_CHANGE_START,
 	},
 	{
 		.section = "f3",
@@ -305,6 +335,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.type = F3_CONF_BOOL,
 		.dflt = "yes",
 		.help = "let users other than the daemon's use the mount",
+		.change = F3_CHANGE_START,
 	},
 
 	/* ---- [f3]: who may ask, what is told ---- */
@@ -346,7 +377,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "info",
 		.choices = "error|warn|info|debug",
 		.help = "what is logged; \"f3ctl log-level\" changes it while running",
-		.live = true,
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "f3",
@@ -364,6 +395,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "1s",
 		.arg = "TIME",
 		.help = "log operations that took longer than this; 0: none",
+		.change = F3_CHANGE_LIVE,
 	},
 
 	/* ---- [metrics] ---- */

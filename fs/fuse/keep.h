@@ -11,6 +11,9 @@
  * itself checks everything that it uses (f3_keep_adopt, f3_keep_each_open): a damaged one is
  * refused with a reason.
  *
+ * Its format is raised too when a version of F3 asks the kernel for other things at INIT, since the
+ * kernel has agreed once for all who serve the mount.
+ *
  * Threads: each record belongs to whoever took its slot; the table of backing ids has the lock of
  * its user. Does not block. What it does not do: reply, count, or know what an inode is.
  */

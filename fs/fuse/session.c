@@ -391,6 +391,12 @@ static void end_rings(struct f3_fuse *f)
 	(void)fuse_session_loop(f->se);
 }
 
+void f3_fuse_freeze(struct f3_fuse *f)
+{
+	if (!atomic_exchange(&f->stopping, true))
+		f3_loop_stop(f->loop);
+}
+
 void f3_fuse_free(struct f3_fuse *f)
 {
 	if (!f)

@@ -42,6 +42,9 @@ int f3_fuse_mount(struct f3_fuse *f, struct f3_err *err);
 int f3_fuse_run(struct f3_fuse *f, void (*serving)(void *arg), void *arg);
 /* Makes f3_fuse_run return soon. Any thread. */
 void f3_fuse_stop(struct f3_fuse *f);
+/* Makes f3_fuse_run return soon and leaves the mount, and the requests that are not answered yet, to
+ * another process; this one has to end without f3_fuse_free. */
+void f3_fuse_freeze(struct f3_fuse *f);
 /* Unmounts (if still mounted) and ends the session. After it served, the core has to be stopped
  * first: its threads answer requests, and know the kernel through us. */
 void f3_fuse_free(struct f3_fuse *f);
