@@ -24,7 +24,7 @@
  *
  * Errors of the store: retried with back-off while somebody waits, up to retry-max; then the
  * waiters get the store's errno. A fill for which there is no room evicts first (evict.h); if
- * nothing can be evicted the waiters get -ENOSPC. Per volume stage-parallel transfers are under way
+ * nothing can be evicted the waiters get -ENOSPC. Per volume fill-parallel transfers are under way
  * at once, first come first served, those somebody waits for before those that run ahead.
  */
 #ifndef F3_CORE_FILL_H
@@ -37,6 +37,8 @@ struct f3_fill_gate;
 /* What a transfer takes at most while it is queued or rests. */
 #define F3_FILL_TRANSFER_BYTES 640
 
+/* Once, at start. */
+void f3_fill_register_metrics(void);
 /* One per volume. Free: nothing may be under way. */
 int f3_fill_gate_new(struct f3_core *core, struct f3_fill_gate **ret_gate);
 void f3_fill_gate_free(struct f3_fill_gate *gate);

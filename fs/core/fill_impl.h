@@ -43,6 +43,7 @@ enum f3_transfer_state {
 /* What a transfer needs once its turn has come; there may be many that are queued or rest. */
 struct f3_asked {
 	struct f3_obj_op op;
+	uint64_t since_mono_ns; /* under way */
 	char key[F3_KEY_MAX + 1];
 	char etag[F3_ETAG_MAX + 1];
 };

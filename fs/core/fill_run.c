@@ -9,13 +9,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/metric.h"
 #include "fs/core/evict.h"
 #include "fs/core/journal_run.h"
+#include "fs/core/store_op.h"
+#include "fs/core/traffic.h"
 
 #define AGAIN_NS (10 * F3_NS_PER_MS)
 
 _Static_assert(sizeof(struct f3_transfer) <= F3_FILL_TRANSFER_BYTES,
 	       "it is accounted for with this");
+
+static struct f3_counter fetched = {
+	.name = "f3_fills_total",
+	.labels = "result=\"ok\"",
+	.help = "Ranges of objects fetched into backing files, or given up.",
+};
+static struct f3_counter given_up = { .name = "f3_fills_total", .labels = "result=\"error\"" };
+static struct f3_counter retries = {
+	.name = "f3_fill_retries_total",
+	.labels = "",
+	.help = "Times a range could not be fetched and is tried again.",
+};
+
+void f3_fill_register_metrics(void)
+{
+	given_up.help = fetched.help;
+	f3_counter_register(&fetched);
+	f3_counter_register(&given_up);
+	f3_counter_register(&retries);
+	f3_traffic_register_metrics();
+}
 
 static void have_memory(struct f3_waiter *w, int result);
 static void land(struct f3_transfer *t);
@@ -239,6 +263,7 @@ static void give_up(struct f3_transfer *t, int r, bool everybody)
 	struct f3_waiter_list ready = { NULL };
 	struct f3_inode *inode = t->inode;
 
+	f3_count(&given_up, 1);
 	if (inode->extents && everybody)
 		f3_waiters_collect(&inode->extents->waiters, r, &ready);
 	else if (inode->extents)
@@ -293,6 +318,7 @@ static void rest(struct f3_transfer *t, int r)
 		return;
 	}
 	f3_unlock(&inode->lock);
+	f3_count(&retries, 1);
 	f3_fill_gate_run(inode->volume->fills);
 }
 
@@ -367,6 +393,7 @@ static void got(struct f3_obj_op *op)
 	struct f3_transfer *t = op->owner;
 	int r = op->result;
 
+	f3_store_counted(op, t->asked->since_mono_ns);
 	/* The object is shorter than its record although the tag is the same. */
 	if (!r && op->moved < t->len)
 		r = -EIO;
@@ -377,7 +404,9 @@ static void got(struct f3_obj_op *op)
 	f3_lock(&t->inode->lock);
 	t->state = F3_TRANSFER_LANDING;
 	t->pos = t->off;
+	f3_traffic_count(F3_TRAFFIC_OBJECT, (enum f3_class)t->inode->rec.class_, op->moved);
 	f3_unlock(&t->inode->lock);
+	f3_count(&fetched, 1);
 	land(t);
 }
 
@@ -424,6 +453,7 @@ static void ask(struct f3_work *work)
 	op->off = t->off;
 	op->len = t->len;
 	op->buf = t->buf;
+	t->asked->since_mono_ns = f3_clock_mono_ns();
 	f3_object_submit(t->inode->volume->store, op);
 }
 

@@ -105,7 +105,7 @@ const char *f3_op_name(enum f3_op op);
 void f3_ops_register_metrics(void);
 void f3_open_register_metrics(void);
 void f3_data_register_metrics(void);
-void f3_data_count_read(uint64_t bytes);
+void f3_data_count_read(enum f3_class class_, uint64_t bytes);
 /* The process of a thread (/proc); 0 if it is gone. */
 pid_t f3_process_of(pid_t thread);
 

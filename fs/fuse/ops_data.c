@@ -14,6 +14,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/core/stage.h"
+#include "fs/core/traffic.h"
 #include "fs/fuse/impl.h"
 
 static struct f3_counter bytes_read = { .name = "f3_fuse_read_bytes_total",
@@ -29,9 +30,10 @@ void f3_data_register_metrics(void)
 	f3_counter_register(&bytes_written);
 }
 
-void f3_data_count_read(uint64_t bytes)
+void f3_data_count_read(enum f3_class class_, uint64_t bytes)
 {
 	f3_count(&bytes_read, bytes);
+	f3_traffic_count(F3_TRAFFIC_LOCAL, class_, bytes);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

@@ -179,7 +179,7 @@ static void read_done(struct f3_io *io)
 	if (pk->number)
 		table_del(pk->f->parked, pk);
 	fuse_reply_buf(pk->req, pk->buf, (size_t)io->result);
-	f3_data_count_read((uint64_t)io->result);
+	f3_data_count_read((enum f3_class)pk->inode->rec.class_, (uint64_t)io->result);
 	f3_op_finished(pk->f, pk->op, pk->start_ns, pk->inode->ino, NULL, &pk->who, 0);
 	parked_put(pk);
 }
@@ -290,7 +290,7 @@ static struct parked *parked_new(struct f3_fuse *f, fuse_req_t req, struct f3_in
 }
 
 /* What is in the page cache is answered by the thread that has the request: two switches less. */
-static bool read_cached(fuse_req_t req, int fd, size_t size, uint64_t off)
+static bool read_cached(fuse_req_t req, int fd, enum f3_class class_, size_t size, uint64_t off)
 {
 	static __thread char buf[F3_FUSE_MAX_IO];
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
@@ -307,7 +307,7 @@ static bool read_cached(fuse_req_t req, int fd, size_t size, uint64_t off)
 			return false;
 	}
 	fuse_reply_buf(req, buf, (size_t)n);
-	f3_data_count_read((uint64_t)n);
+	f3_data_count_read(class_, (uint64_t)n);
 	return true;
 }
 
@@ -319,14 +319,16 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_
 	struct f3_caller who = { .pid = fuse_req_ctx(req)->pid };
 	uint64_t ino = inode->ino; /* once replied to, the inode may be gone */
 	struct parked *pk;
+	enum f3_class class_;
 	bool complete, noatime = open->flags & O_NOATIME;
 	int fd, r;
 
 	f3_lock(&inode->lock);
+	class_ = (enum f3_class)inode->rec.class_;
 	complete = f3_file_complete(inode);
 	fd = complete && !noatime ? f3_file_fd(core, inode) : -1;
 	f3_unlock(&inode->lock);
-	if (fd >= 0 && read_cached(req, fd, size, off)) {
+	if (fd >= 0 && read_cached(req, fd, class_, size, off)) {
 		f3_op_finished(f, F3_OP_READ, start_ns, ino, NULL, &who, 0);
 		return;
 	}

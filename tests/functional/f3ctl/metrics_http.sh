@@ -5,6 +5,7 @@
 . "$F3_SRCDIR/tests/functional/lib.sh"
 f3_requires root fuse curl
 f3_volume data - quota=10M
+f3_volume photos "file://$F3_STORE/photos" default-class=durable
 port=$((20000 + $$ % 20000))
 printf '\n[metrics]\nlisten = 127.0.0.1:%s\n' $port >>"$F3_CONF"
 f3_start
@@ -17,7 +18,9 @@ for name in f3_build_info f3_cache_used_bytes f3_cache_limit_bytes f3_dirty_byte
 	f3_memory_used_bytes f3_memory_limit_bytes f3_process_resident_bytes f3_database_disk_bytes \
 	f3_database_memory_bytes f3_fuse_open_files f3_fuse_parked_reads f3_inodes_in_memory \
 	f3_volume_used_bytes f3_volume_used_inodes f3_volume_quota_bytes f3_journal_entries \
-	f3_fuse_op_seconds_count; do
+	f3_fuse_op_seconds_count f3_fuse_errors_total f3_fuse_opens_total f3_data_bytes_total \
+	f3_fills_total f3_fill_retries_total f3_stages_total f3_journal_retries_total \
+	f3_object_requests_total f3_object_request_seconds_count; do
 	f3_eq "$name has one TYPE" "$(grep -c "^# TYPE ${name%_count} " m)" 1
 	grep -qE "^${name}( |\{)" m || f3_bad "$name is missing"
 done
@@ -30,6 +33,21 @@ f3_until 10 grown || f3_bad "usage does not move"
 exec {fd}<"$F3_MNT/data/f"
 f3_eq "open files" "$(value f3_fuse_open_files)" 1
 exec {fd}<&-
+
+# What is fetched of an object shows as bytes by source and class, as a fill, and as a request.
+head -c 300000 /dev/urandom >"$F3_MNT/photos/p"
+# The kernel tells of the release after close(2) has returned.
+f3_until 20 ctl evict "$F3_MNT/photos/p" || f3_bad "cannot be evicted"
+f3_ok cmp -s "$F3_MNT/photos/p" "$F3_STORE/photos/p"
+for name in 'f3_data_bytes_total{source="object",class="durable"} 300000' 'f3_fills_total{result="ok"} 1' \
+	'f3_object_requests_total{op="get",result="ok"} 1' \
+	'f3_object_request_seconds_count{op="get"} 1'; do
+	got=$(value "${name% *}")
+	[ "${got:-0}" -ge "${name##* }" ] || f3_bad "${name% *}: $got"
+done
+from_local=$(value 'f3_data_bytes_total{source="local",class="durable"}')
+[ "${from_local:-0}" -ge 300000 ] || f3_bad "read through the daemon: $from_local bytes"
+
 odd='odd "name'$'\\'
 f3_ok ctl volume add "$odd"
 f3_match "label" "$(curl -s "$url/metrics" | grep 'f3_volume_quota_bytes.*odd')" 'volume="odd \\"name\\\\\\\\"'
