@@ -16,15 +16,23 @@ const struct poptOption f3ctl_gc_options[] = {
 	POPT_TABLEEND,
 };
 
+struct report {
+	struct f3ctl *ctl;
+	struct f3ctl_progress progress;
+};
+
 static int take_line(void *arg, const char *key, json_t *value)
 {
 	const char *what = json_string_value(json_object_get(value, "what"));
-	struct f3ctl *ctl = arg;
+	struct report *r = arg;
 	struct f3_buf b;
 
-	if (strcmp(key, "item") != 0)
+	if (!strcmp(key, "progress")) {
+		f3ctl_progress_show(&r->progress, value);
 		return 0;
-	if (ctl->json) {
+	}
+	f3ctl_progress_clear(&r->progress);
+	if (r->ctl->json) {
 		json_t *line = json_pack("{sO}", "item", value);
 
 		f3ctl_print_json(line);
@@ -48,6 +56,7 @@ static int take_line(void *arg, const char *key, json_t *value)
 
 int f3ctl_gc(struct f3ctl *ctl, int argc, const char *const *argv)
 {
+	struct report r = { .ctl = ctl };
 	json_t *request, *answer = NULL;
 	char bytes[32];
 	int code;
@@ -58,7 +67,11 @@ int f3ctl_gc(struct f3ctl *ctl, int argc, const char *const *argv)
 	request = f3ctl_request("gc");
 	if (delete_)
 		json_object_set_new(request, "delete", json_true());
-	code = f3ctl_ask(ctl, request, take_line, ctl, &answer);
+	f3ctl_progress_init(&r.progress, ctl);
+	if (r.progress.on)
+		json_object_set_new(request, "progress", json_true());
+	code = f3ctl_ask(ctl, request, take_line, &r, &answer);
+	f3ctl_progress_clear(&r.progress);
 	if (code)
 		return code;
 	if (ctl->json) {

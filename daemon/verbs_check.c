@@ -157,8 +157,22 @@ struct gc {
 	json_t *items; /* of one scan, sent after it */
 	uint64_t cut;
 	uint64_t files, bytes, strangers, uploads, deleted;
+	uint64_t looked_at;
 	int error;
 };
+
+/* -EPIPE: nobody waits for the result any more. */
+static int looked_at_one(struct gc *gc)
+{
+	struct f3_verb *v = gc->v;
+
+	gc->looked_at++;
+	if (!f3_verb_progress_due(v))
+		return 0;
+	if (!f3_verb_flag(v, "progress"))
+		return f3_verb_stopped(v) ? -EPIPE : 0;
+	return f3_verb_send(v, "progress", json_pack("{sI}", "files", (json_int_t)gc->looked_at));
+}
 
 static void note(struct gc *gc, json_t *item)
 {
@@ -194,14 +208,14 @@ static int see_file(void *arg, uint64_t ino, uint32_t number, const struct stat 
 		f3_file_remove_stray(gc->v->core, gc->volume, gc->where, ino, number, !gc->delete_);
 
 	if (stray <= 0)
-		return stray;
+		return stray ? stray : looked_at_one(gc);
 	gc->files++;
 	gc->bytes += (uint64_t)st->st_blocks * 512;
 	note(gc, json_pack("{ss sI sI sI sb}", "what", "backing file", "ino", (json_int_t)ino,
 			   "number", (json_int_t)number, "bytes", (json_int_t)st->st_blocks * 512,
 			   "deleted", gc->delete_));
 	gc->deleted += gc->delete_;
-	return f3_verb_stopped(gc->v) ? -EPIPE : 0;
+	return looked_at_one(gc);
 }
 
 /* Not F3's to delete. */
