@@ -18,10 +18,13 @@ ino=$(f3_info "$d/f1" .ino)
 # A large file whose upload has begun; the daemon dies; a copy of that upload is nobody's.
 exec {fd}>"$F3_MNT/photos/large"
 head -c 80M /dev/zero >&$fd
-begun() { [ -n "$(ls -A "$F3_STORE/photos/.f3/upload" 2>/dev/null)" ]; }
+begun() { [ -n "$(find "$F3_STORE/photos/.f3/upload" -name data -size +0 2>/dev/null)" ]; }
 f3_until 30 begun || f3_bad "no upload was begun"
 f3_kill
 exec {fd}>&-
+# Numbers that were given out and that no file has: those of the stock.
+mapfile -t unused < <(find "$F3_CACHE/data/1" -type f -size 0 -printf '%f\n' | cut -d. -f1 | head -n 2)
+[ ${#unused[@]} -eq 2 ] || f3_fail "no stock was left: ${unused[*]}"
 upload=$(find "$F3_STORE/photos/.f3/upload" -mindepth 1 -maxdepth 1 | head -n 1)
 age()
 {
@@ -47,13 +50,13 @@ age aa 2
 age bb 0.5
 
 # The start removes the strays it finds; those that come after it are left to gc.
-stray $((ino + 50)) 1
+stray $((16#${unused[0]})) 1
 f3_start
 f3_until 20 grep -q "volume data: .* backing files of unfinished operations removed" "$F3_LOG" ||
 	f3_bad "the start removed no strays"
 f3_ok ctl sync >/dev/null
 # Of an earlier run: a number that no record has, and one above the record's.
-stray $((ino + 60)) 1
+stray $((16#${unused[1]})) 1
 stray "$ino" 9
 echo hello >"$F3_CACHE/data/1/not-ours"
 
