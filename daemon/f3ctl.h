@@ -157,6 +157,7 @@ int f3ctl_ls(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_pin(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_profile(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_stats(struct f3ctl *ctl, int argc, const char *const *argv);
+int f3ctl_reload(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_status(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_sync(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_unpin(struct f3ctl *ctl, int argc, const char *const *argv);

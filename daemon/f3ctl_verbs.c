@@ -145,6 +145,15 @@ const struct f3ctl_verb f3ctl_verbs[] = {
 		.run = f3ctl_config,
 	},
 	{
+		.name = "reload",
+		.help = "read the configuration again; apply what can change, and list the rest",
+		.more = "Environment and command line are those of the start. What differs from what is in "
+			"force is listed with when it counts: now; after f3ctl upgrade (or when the daemon "
+			"dies and is started again); or when f3d is stopped and started. A configuration "
+			"with an error in it changes nothing.",
+		.run = f3ctl_reload,
+	},
+	{
 		.name = "upgrade",
 		.args = "[BINARY]",
 		.help = "have another program, or the same with the configuration of now, serve the mount",

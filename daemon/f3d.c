@@ -227,7 +227,7 @@ static int serve(struct daemon *d, struct f3_err *err)
 	if (!r) {
 		if (!d->worker->candidate)
 			f3_worker_ready(d->worker, -1);
-		r = f3_worker_listen(d->worker, freeze, d);
+		r = f3_worker_listen(d->worker);
 		if (r)
 			f3_err_set(err, r, "threads cannot be started: %s", strerror(-r));
 		else
@@ -311,6 +311,56 @@ static int another_conf(struct daemon *d, int snapshot, struct f3_err *err)
 	return r;
 }
 
+struct listing {
+	void (*fn)(void *arg, const struct f3_conf_difference *d);
+	void *arg;
+	bool log_level;
+};
+
+static void list_one(void *arg, const struct f3_conf_difference *d)
+{
+	struct listing *l = arg;
+
+	l->log_level |= d->key && !strcmp(d->key, "log-level");
+	f3_log_info("configuration: %s%s%s%s%s %s", d->section, d->inst ? " " : "",
+		    d->inst ? d->inst : "", d->key ? ": " : "", d->key ? d->key : "",
+		    d->change == F3_CHANGE_LIVE  ? "changes" :
+		    d->change == F3_CHANGE_START ? "changes when f3d is stopped and started" :
+						   "changes with f3ctl upgrade");
+	l->fn(l->arg, d);
+}
+
+static int reload(void *arg, void (*fn)(void *fn_arg, const struct f3_conf_difference *d),
+		  void *fn_arg, struct f3_err *err)
+{
+	static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
+	struct listing l = { fn, fn_arg, false };
+	struct daemon *d = arg;
+	struct f3_conf *now;
+	int snapshot = -1, r;
+
+	if (f3_conf_new(&now))
+		return f3_err_set(err, -ENOMEM, "out of memory");
+	pthread_mutex_lock(&one);
+	r = f3_args_load(d->args, -1, now, &snapshot, err);
+	if (!r) {
+		f3_conf_each_difference(d->conf, now, list_one, &l);
+		r = f3_conf_take_live(d->conf, now);
+		if (r)
+			f3_err_set(err, r, "out of memory");
+		f3_core_reload(d->core);
+		f3_fuse_reload(d->fuse);
+		if (l.log_level)
+			f3_log_set_level(
+				(enum f3_log_level)f3_conf_u64(d->conf, "f3", NULL, "log-level"));
+		f3_worker_reloaded(d->worker, snapshot);
+		close(snapshot);
+	}
+	pthread_mutex_unlock(&one);
+	f3_conf_free(now);
+	return r;
+}
+
 static int work(void *arg, struct f3_worker *worker)
 {
 	struct daemon *d = arg;
@@ -318,6 +368,9 @@ static int work(void *arg, struct f3_worker *worker)
 	int r = 0;
 
 	d->worker = worker;
+	worker->freeze = freeze;
+	worker->reload = reload;
+	worker->arg = d;
 	/* Forked from who started with another one, which was read again since. */
 	if (worker->conf_fd >= 0 && !d->executed)
 		r = another_conf(d, worker->conf_fd, &err);

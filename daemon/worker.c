@@ -230,7 +230,7 @@ static void *listen_to_supervisor(void *arg)
 	return NULL;
 }
 
-int f3_worker_listen(struct f3_worker *w, void (*freeze)(void *arg), void *arg)
+int f3_worker_listen(struct f3_worker *w)
 {
 	int r;
 
@@ -238,8 +238,6 @@ int f3_worker_listen(struct f3_worker *w, void (*freeze)(void *arg), void *arg)
 		return 0;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->answered, NULL);
-	w->freeze = freeze;
-	w->arg = arg;
 	r = f3_thread_start(&w->thread, "supervised", listen_to_supervisor, w);
 	w->listening = !r;
 	return r;

@@ -35,6 +35,7 @@
 #define F3_WORKER_SPEC_MAX 256u
 #define F3_MESSAGE_MAX 4352u	/* a path fits */
 
+struct f3_conf_difference;
 struct f3_keep;
 
 /* What the supervisor knows and the worker shows. */
@@ -69,6 +70,10 @@ struct f3_worker {
 	bool asking;			/* lock; for an upgrade */
 	char refused[F3_ERR_TEXT_MAX];	/* lock; "" or why not */
 	void (*freeze)(void *arg);
+	/* Reads the configuration again: fn for each difference, then what can change has. Set by who
+	 * runs the worker; one at a time. */
+	int (*reload)(void *arg, void (*fn)(void *fn_arg, const struct f3_conf_difference *d),
+		      void *fn_arg, struct f3_err *err);
 	void *arg;
 };
 
@@ -94,9 +99,9 @@ void f3_worker_ready(struct f3_worker *w, int conf_fd);
 void f3_worker_serving(struct f3_worker *w, bool uring);
 void f3_worker_failed(struct f3_worker *w, const char *reason);
 
-/* From now on freeze(arg) is called, on a thread of its own, when the supervisor asks for it, and the
+/* From now on w->freeze is called, on a thread of its own, when the supervisor asks for it, and the
  * supervisor's death is noticed. 0 or -errno. */
-int f3_worker_listen(struct f3_worker *w, void (*freeze)(void *arg), void *arg);
+int f3_worker_listen(struct f3_worker *w);
 void f3_worker_deaf(struct f3_worker *w);
 void f3_worker_frozen(struct f3_worker *w, uint64_t since_ns);
 /* Wants an upgrade and waits: returns only when it is refused, with the reason. */

@@ -51,6 +51,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.more = "Clean copies are evicted above it. Dirty data is never evicted: when it "
 			"fills the cache, writers wait for uploads.",
 		.min = 64 * MIB,
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "f3",
@@ -59,6 +60,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "0",
 		.arg = "SIZE",
 		.help = "how much below cache-size eviction goes on freeing; 0: a tenth of it",
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "f3",
@@ -429,6 +431,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "0",
 		.arg = "SIZE",
 		.help = "most bytes its files may have; 0: no limit",
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "volume",
@@ -437,6 +440,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "0",
 		.arg = "N",
 		.help = "most files and directories it may have; 0: no limit",
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "volume",
@@ -445,6 +449,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "1s",
 		.arg = "TIME",
 		.help = "how old what is known of the store may be before it is asked again",
+		.change = F3_CHANGE_LIVE,
 	},
 	{
 		.section = "volume",

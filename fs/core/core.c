@@ -189,10 +189,9 @@ static int start_threads(struct f3_core *core, struct f3_err *err)
 	return r;
 }
 
-static void read_options(struct f3_core *core)
+static void read_live_options(struct f3_core *core)
 {
 	const struct f3_conf *conf = core->conf;
-	const char *node = f3_conf_str(conf, "f3", NULL, "node");
 
 	core->opt.writer_reserve_bytes = f3_conf_u64(conf, "f3", NULL, "writer-reserve");
 	core->opt.entry_ttl_ns = f3_conf_u64(conf, "f3", NULL, "entry-timeout");
@@ -201,11 +200,19 @@ static void read_options(struct f3_core *core)
 	core->opt.cache_bytes = f3_conf_u64(conf, "f3", NULL, "cache-size");
 	core->opt.cache_low_bytes = f3_conf_u64(conf, "f3", NULL, "cache-low");
 	core->opt.space_wait_ns = f3_conf_u64(conf, "f3", NULL, "space-wait");
-	core->opt.fill_bytes = f3_conf_u64(conf, "f3", NULL, "fill-size");
 	core->opt.fill_parallel = (unsigned)f3_conf_u64(conf, "f3", NULL, "fill-parallel");
-	core->opt.stage_parallel = (unsigned)f3_conf_u64(conf, "f3", NULL, "stage-parallel");
 	core->opt.retry_min_ns = f3_conf_u64(conf, "f3", NULL, "retry-min");
 	core->opt.retry_max_ns = f3_conf_u64(conf, "f3", NULL, "retry-max");
+}
+
+static void read_options(struct f3_core *core)
+{
+	const struct f3_conf *conf = core->conf;
+	const char *node = f3_conf_str(conf, "f3", NULL, "node");
+
+	read_live_options(core);
+	core->opt.fill_bytes = f3_conf_u64(conf, "f3", NULL, "fill-size");
+	core->opt.stage_parallel = (unsigned)f3_conf_u64(conf, "f3", NULL, "stage-parallel");
 	if (node && *node)
 		snprintf(core->node_name, sizeof(core->node_name), "%s", node);
 	else if (gethostname(core->node_name, sizeof(core->node_name) - 1))
@@ -304,6 +311,13 @@ int f3_core_recover(struct f3_core *core, struct f3_err *err)
 	if (!r)
 		f3_journal_go(core);
 	return r;
+}
+
+void f3_core_reload(struct f3_core *core)
+{
+	read_live_options(core);
+	f3_evict_reload(core);
+	f3_volumes_reload(core);
 }
 
 void f3_core_set_kernel(struct f3_core *core, const struct f3_kernel_ops *ops)

@@ -82,17 +82,20 @@ struct f3_core {
 	struct f3_answered *answered;	/* NULL: not loaded */
 	_Atomic uint32_t inherit_epoch;	/* counts changes of what directories hand down */
 	struct f3_lock names[F3_NAME_LOCKS];	/* by directory inode number */
-	struct f3_core_options {	/* from the configuration, read on hot paths */
-		uint64_t writer_reserve_bytes;
-		uint64_t entry_ttl_ns, attr_ttl_ns, negative_ttl_ns;	/* of what only this node changes */
-		uint64_t cache_bytes;		/* what backing files may occupy; 0: what the disk has */
-		uint64_t cache_low_bytes;	/* eviction frees so much more; 0: a tenth */
-		uint64_t space_wait_ns;		/* back-pressure before ENOSPC */
+	/* From the configuration, read on hot paths. What is atomic changes by f3_core_reload. */
+	struct f3_core_options {
+		_Atomic uint64_t writer_reserve_bytes;
+		/* of what only this node changes */
+		_Atomic uint64_t entry_ttl_ns, attr_ttl_ns, negative_ttl_ns;
+		_Atomic uint64_t cache_bytes;	/* what backing files may occupy; 0: what the disk has */
+		_Atomic uint64_t cache_low_bytes;	/* eviction frees so much more; 0: a tenth */
+		_Atomic uint64_t space_wait_ns;	/* back-pressure before ENOSPC */
 		uint64_t fill_bytes;		/* one transfer of sequential reading */
-		unsigned fill_parallel;		/* transfers under way per volume */
+		_Atomic unsigned fill_parallel;	/* transfers under way per volume */
 		unsigned stage_parallel;	/* requests of the journal under way per volume */
-		uint64_t retry_min_ns;		/* first pause while the store fails */
-		uint64_t retry_max_ns;		/* longest pause; who waits is kept so long in all */
+		_Atomic uint64_t retry_min_ns;	/* first pause while the store fails */
+		/* longest pause; who waits is kept so long in all */
+		_Atomic uint64_t retry_max_ns;
 	} opt;
 	char node_name[256];
 	uint8_t node_uuid[16];
@@ -115,6 +118,8 @@ int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_
 /* Goes on where the last run ended. What the kernel has open is told before it
  * (f3_file_restore). */
 int f3_core_recover(struct f3_core *core, struct f3_err *err);
+/* The values of core->conf that may change while it runs have (F3_CHANGE_LIVE). One at a time. */
+void f3_core_reload(struct f3_core *core);
 /* Before the first request; they stay for good. */
 void f3_core_set_kernel(struct f3_core *core, const struct f3_kernel_ops *ops);
 /* Seals what is open, stops transfers, closes the database cleanly. */

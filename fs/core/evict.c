@@ -32,7 +32,8 @@ struct candidate {
 
 struct f3_evict {
 	struct f3_core *core;
-	uint64_t limit, gap, disk_reserve;
+	_Atomic uint64_t limit, gap; /* change: f3_evict_reload */
+	uint64_t disk_reserve;
 	_Atomic int64_t used;
 	_Atomic bool queued; /* background work */
 	_Atomic bool hungry; /* somebody lacks space, or found nothing */
@@ -81,11 +82,11 @@ static void disk_space(struct f3_core *core, uint64_t *ret_total, uint64_t *ret_
 	}
 }
 
-/* Bytes to free before `bytes` more fit, with so much left over below the limits. bytes and spare
- * together are no more than the limit. */
+/* Bytes to free before `bytes` more fit, with so much left over below the limits. */
 static uint64_t shortage(struct f3_evict *e, uint64_t bytes, uint64_t spare)
 {
-	uint64_t used = used_now(e), most = e->limit - bytes - spare, total, left, wanted;
+	uint64_t used = used_now(e), limit = e->limit, total, left, wanted;
+	uint64_t most = limit > bytes + spare ? limit - bytes - spare : 0;
 	uint64_t over = used > most ? used - most : 0;
 
 	disk_space(e->core, &total, &left);
@@ -538,6 +539,28 @@ static void count(struct f3_work *work)
 		start_background(e);
 }
 
+/* The gap is never seen to be more than the limit. */
+static void read_limits(struct f3_evict *e)
+{
+	uint64_t limit = e->core->opt.cache_bytes, gap = e->core->opt.cache_low_bytes, total, left;
+
+	disk_space(e->core, &total, &left);
+	if (!limit)
+		limit = total;
+	if (!gap)
+		gap = limit / 10;
+	e->gap = 0;
+	e->limit = limit;
+	e->gap = gap < limit ? gap : limit;
+}
+
+void f3_evict_reload(struct f3_core *core)
+{
+	read_limits(core->evict);
+	if (is_late(core->evict))
+		start_background(core->evict);
+}
+
 int f3_evict_start(struct f3_core *core, struct f3_err *err)
 {
 	struct f3_evict *e = calloc(1, sizeof(*e));
@@ -550,10 +573,7 @@ int f3_evict_start(struct f3_core *core, struct f3_err *err)
 	f3_lock_init(&e->lock, F3_RANK_CACHE);
 	f3_cond_init(&e->changed);
 	disk_space(core, &total, &left);
-	e->limit = core->opt.cache_bytes ? core->opt.cache_bytes : total;
-	e->gap = core->opt.cache_low_bytes ? core->opt.cache_low_bytes : e->limit / 10;
-	if (e->gap > e->limit)
-		e->gap = e->limit;
+	read_limits(e);
 	e->disk_reserve = total / 20 < DISK_RESERVE_MAX ? total / 20 : DISK_RESERVE_MAX;
 	e->work.fn = background;
 	core->evict = e;

@@ -34,6 +34,8 @@ void f3_evict_stop(struct f3_core *core);
 void f3_evict_account(struct f3_core *core, int64_t bytes);
 uint64_t f3_evict_used(struct f3_core *core);
 uint64_t f3_evict_limit(struct f3_core *core);
+/* cache-size and cache-low may have changed. */
+void f3_evict_reload(struct f3_core *core);
 
 /* Room for `bytes` more? 0, or -ENOSPC. Evicts if there is none. may_block: waits for stages, too;
  * not from a thread that carries those out. No inode's lock held. */

@@ -408,6 +408,22 @@ int f3_volumes_start(struct f3_core *core, struct f3_err *err)
 	return r;
 }
 
+static void reload_one(void *arg, struct f3_volume *v)
+{
+	const struct f3_conf *conf = arg;
+
+	if (v->by_command || !f3_volume_configured(v->core, v->name))
+		return;
+	v->quota_bytes = f3_conf_u64(conf, "volume", v->name, "quota");
+	v->quota_inodes = f3_conf_u64(conf, "volume", v->name, "quota-inodes");
+	v->attr_ttl_ns = f3_conf_u64(conf, "volume", v->name, "attr-ttl");
+}
+
+void f3_volumes_reload(struct f3_core *core)
+{
+	f3_volume_each(core, reload_one, (void *)core->conf);
+}
+
 /* Usage as of now goes to the database, so that a clean start need not count. */
 static void save_usage(struct f3_core *core, struct f3_volume *v)
 {

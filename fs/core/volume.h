@@ -27,8 +27,8 @@ struct f3_volume {
 	char url[F3_KEY_MAX + 1];	/* "" : local classes only */
 	uint64_t root_ino;
 	struct f3_placement placement;
-	uint64_t quota_bytes, quota_inodes;	/* 0: none */
-	uint64_t attr_ttl_ns;
+	_Atomic uint64_t quota_bytes, quota_inodes;	/* 0: none */
+	_Atomic uint64_t attr_ttl_ns;
 	bool read_only;
 	bool by_command;
 	struct f3_backing_store *disk;
@@ -48,6 +48,9 @@ struct f3_volume {
 
 int f3_volumes_start(struct f3_core *core, struct f3_err *err);
 void f3_volumes_stop(struct f3_core *core);
+
+/* quota, quota-inodes and attr-ttl of those that are configured may have changed. */
+void f3_volumes_reload(struct f3_core *core);
 
 /* By number or name; reference taken, NULL if there is none. */
 struct f3_volume *f3_volume_get(struct f3_core *core, uint32_t id);

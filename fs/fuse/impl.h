@@ -67,7 +67,7 @@ struct f3_fuse {
 	bool not_served;		/* mounted by us, and nobody has seen it work */
 	const char *passthrough_reason;
 	_Atomic bool stopping;
-	uint64_t slow_ns;		/* log operations slower than this; 0: none */
+	_Atomic uint64_t slow_ns;	/* log operations slower than this; 0: none */
 };
 
 struct f3_call {

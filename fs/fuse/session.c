@@ -243,7 +243,7 @@ int f3_fuse_new(struct f3_core *core, const struct f3_fuse_given *given, struct 
 	f->keep = given->keep;
 	core->mount_id = f3_keep_id(given->keep);
 	f->mounted = given->takes_over;
-	f->slow_ns = f3_conf_u64(core->conf, "f3", NULL, "slow-operation");
+	f3_fuse_reload(f);
 	f->threads = (unsigned)f3_conf_u64(core->conf, "f3", NULL, "threads");
 	f3_lock_init(&f->ids_lock, F3_RANK_QUEUE);
 	if (!mountpoint || snprintf(f->mountpoint, sizeof(f->mountpoint), "%s", mountpoint) >=
@@ -416,6 +416,11 @@ void f3_fuse_free(struct f3_fuse *f)
 	f3_sprint_free(f->sprint);
 	f3_access_close();
 	free(f);
+}
+
+void f3_fuse_reload(struct f3_fuse *f)
+{
+	f->slow_ns = f3_conf_u64(f->core->conf, "f3", NULL, "slow-operation");
 }
 
 void f3_fuse_info(struct f3_fuse *f, struct f3_fuse_info *ret)

@@ -50,6 +50,8 @@ void f3_fuse_freeze(struct f3_fuse *f);
 void f3_fuse_free(struct f3_fuse *f);
 /* Opens what access-log names; again after a rotation. */
 int f3_fuse_open_access_log(struct f3_fuse *f, struct f3_err *err);
+/* slow-operation may have changed. */
+void f3_fuse_reload(struct f3_fuse *f);
 void f3_fuse_info(struct f3_fuse *f, struct f3_fuse_info *ret);
 
 #endif
