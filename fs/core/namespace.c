@@ -368,7 +368,10 @@ int f3_ns_place_again(struct f3_core *core, struct f3_inode *dir, struct f3_inod
 	r = f3_ns_place(core, dir, name, false, F3_CLASS_NONE, -1, &place);
 	if (r || place.class_ == now)
 		return r;
-	return f3_move_class(core, inode, place.class_, place.source, who);
+	r = f3_move_class(core, inode, place.class_, place.source, who);
+	/* The name has changed: the call must not be made again. That it would have to wait was found
+	 * out before, so what the directory hands down is newer than the name, and does not count. */
+	return r == -F3_EWAIT ? 0 : r;
 }
 
 /* A name of a directory in the store that is not known, or known for too long. */

@@ -709,18 +709,20 @@ int f3_ns_set_aside(struct f3_core *core, struct f3_inode *inode, const char *na
 static int exchange(struct renaming *rn)
 {
 	struct side *sides[] = { &rn->from, &rn->to };
+	int r;
 
 	/* No store can swap two objects. */
 	for (int i = 0; i < 2; i++) {
-		int r = side_store(rn->core, sides[i]);
-
+		r = side_store(rn->core, sides[i]);
 		if (r)
 			return r;
 		if (sides[i]->in_store)
 			return -EINVAL;
 	}
+	r = exchange_local(rn);
+	/* After the change: what is worked out meanwhile, of where they were, does not count. */
 	rn->core->inherit_epoch++;
-	return exchange_local(rn);
+	return r;
 }
 
 static void forget_name(struct renaming *rn, const struct side *s)

@@ -244,7 +244,8 @@ static int set_dir_own(struct f3_core *core, struct f3_inode *dir, enum f3_class
 	}
 	dir->rec.ctime_ns = f3_clock_file_ns();
 	f3_batch_put_inode(b, &dir->rec);
-	r = f3_batch_commit(b);
+	/* Removed meanwhile, by a program while f3ctl works on it: its record must not come back. */
+	r = dir->dead ? -ESTALE : f3_batch_commit(b);
 	f3_unlock(&dir->lock);
 	f3_batch_free(b);
 	core->inherit_epoch++;
@@ -263,7 +264,7 @@ static int set_file_stream(struct f3_core *core, struct f3_inode *inode, int str
 	if (stream >= 0)
 		inode->rec.flags |= stream ? F3_INO_STREAM : F3_INO_STREAM_OFF;
 	f3_batch_put_inode(b, &inode->rec);
-	r = f3_batch_commit(b);
+	r = inode->dead ? -ESTALE : f3_batch_commit(b);
 	f3_unlock(&inode->lock);
 	f3_batch_free(b);
 	return r;
@@ -433,8 +434,9 @@ static int remove_own(struct f3_core *core, struct f3_inode *inode, const char *
 	if (!strcmp(key, "stream")) {
 		if (!(inode->rec.flags & (F3_INO_STREAM | F3_INO_STREAM_OFF)))
 			return -ENODATA;
+		r = set_file_stream(core, inode, -1);
 		core->inherit_epoch++;
-		return set_file_stream(core, inode, -1);
+		return r;
 	}
 	if (strcmp(key, "class") != 0)
 		return -EPERM;

@@ -34,3 +34,18 @@ os.link(f"/proc/self/fd/{fd}", sys.argv[1] + "/named.mem", src_dir_fd=here, foll
 END
 f3_eq "a file without a name" "$(class "$top/named.mem") $(cat "$top/named.mem")" "memory nameless"
 f3_eq "names" "$(cd "$top" && echo *)" "file.mem named.mem"
+
+# Directories that change places hand down what they have, not what was there.
+mkdir "$top/m" "$top/n"
+f3_ok setfattr -n user.f3.class -v memory "$top/m"
+touch "$top/m/1" "$top/n/1"
+f3_ok python3 - "$top" <<'END'
+import ctypes, os, sys
+
+libc = ctypes.CDLL(None, use_errno=True)
+m, n = (os.fsencode(f"{sys.argv[1]}/{name}") for name in "mn")
+if libc.renameat2(-100, m, -100, n, 2):
+    sys.exit(os.strerror(ctypes.get_errno()))
+END
+touch "$top/m/2" "$top/n/2"
+f3_eq "below what was exchanged" "$(class "$top/n/2") $(class "$top/m/2")" "memory ephemeral"
