@@ -24,7 +24,7 @@
 #include "fs/core/extents.h"
 
 /* How the kernel reaches the bytes while the file is open: one mode per inode until its last
- * release (mixing is EIO: kernel rule, see ARCHITECTURE "Open modes"). */
+ * release (mixing is EIO: kernel rule, see ARCHITECTURE "Local bytes"). */
 enum f3_open_mode {
 	F3_MODE_NONE,		/* not open */
 	F3_MODE_PASSTHROUGH,	/* kernel to backing file; with direct_io for some opens */

@@ -108,6 +108,39 @@ def table(rows, targets, idle):
     return "\n".join(lines) + "\n"
 
 
+def markdown(rows, targets, idle, kernel, cpus):
+    """For the README: what has a floor, as a share of native; bold where a floor is missed."""
+    ours = [t for t in targets if t.startswith("f3")]
+    others = [t for t in targets if t == "passthrough_hp"]
+    heads = ["work", "native"] + others
+    for t in ours:
+        heads += [t, "floor"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for row in rows:
+        cells = row["targets"]
+        if not any(cells[t].get("floors") for t in ours):
+            continue
+        line = [row["title"], speed(cells.get("native", {}).get("median"), row["unit"])]
+        for t in others + ours:
+            share = cells[t]["to"].get("native")
+            text = "%.2f" % share if share is not None else "-"
+            if cells[t].get("verdict") in (BELOW, MISSING):
+                text = "**%s**" % text
+            line.append(text)
+            if t in ours:
+                line.append(", ".join("%.2f%s" % (floor, "" if base == "native" else " x hp")
+                                      for base, floor in cells[t]["floors"].items()))
+        lines.append("| " + " | ".join(line) + " |")
+    for name, figures in idle.items():
+        if figures["when"] == "fresh":
+            lines += ["", "Idle, %s: %d ticks of CPU in %d s, %.0f MiB resident." % (
+                name.partition(" ")[0], figures["cpu_ticks"], figures["seconds"],
+                figures["resident_mib"])]
+    lines += ["", "Shares of native speed, medians of interleaved runs; Linux %s, %d CPUs." % (
+        kernel, cpus)]
+    return "\n".join(lines) + "\n"
+
+
 COLOURS = ["#3b6ea5", "#d08020", "#8a8a8a", "#5a9a5a", "#9a5a8a", "#4aa0a0"]
 
 
