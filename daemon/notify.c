@@ -15,11 +15,14 @@
 
 #include "fs/base/err.h"
 
-/* The protocol of sd_notify(3) is one datagram. */
-static void tell_systemd(const char *text)
+/* The protocol of sd_notify(3) is one datagram, maybe with a descriptor. */
+static void tell_systemd(const char *text, int passed)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec iov = { .iov_base = (char *)text, .iov_len = strlen(text) };
+	struct msghdr msg = { .msg_name = &addr, .msg_iov = &iov, .msg_iovlen = 1 };
 	size_t len = path ? strlen(path) : 0;
 	int fd;
 
@@ -28,11 +31,22 @@ static void tell_systemd(const char *text)
 	memcpy(addr.sun_path, path, len);
 	if (path[0] == '@')
 		addr.sun_path[0] = '\0';
+	msg.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	if (passed >= 0) {
+		struct cmsghdr *c;
+
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(passed));
+		memcpy(CMSG_DATA(c), &passed, sizeof(passed));
+	}
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
-	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&addr,
-		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+	(void)sendmsg(fd, &msg, MSG_NOSIGNAL);
 	close(fd);
 }
 
@@ -102,7 +116,7 @@ void f3_leave_stderr(void)
 
 void f3_notify_ready(int fd)
 {
-	tell_systemd("READY=1");
+	tell_systemd("READY=1", -1);
 	if (fd < 0)
 		return;
 	f3_leave_stderr();
@@ -122,5 +136,44 @@ void f3_notify_failed(int fd, const char *reason)
 
 void f3_notify_stopping(void)
 {
-	tell_systemd("STOPPING=1");
+	tell_systemd("STOPPING=1", -1);
+}
+
+void f3_notify_store(const char *name, int fd)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
+	tell_systemd(text, fd);
+}
+
+void f3_notify_unstore(const char *name)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	tell_systemd(text, -1);
+}
+
+/* sd_listen_fds(3): LISTEN_PID is us, LISTEN_FDNAMES has a name for each, from 3 on. */
+#define LISTEN_FIRST 3
+
+int f3_notify_stored(const char *name)
+{
+	const char *pid = getenv("LISTEN_PID"), *names = getenv("LISTEN_FDNAMES");
+	size_t len = strlen(name);
+
+	if (!pid || !names || strtol(pid, NULL, 10) != (long)getpid())
+		return -1;
+	for (int fd = LISTEN_FIRST; names; fd++) {
+		const char *colon = strchr(names, ':');
+		size_t n = colon ? (size_t)(colon - names) : strlen(names);
+
+		if (n == len && !memcmp(names, name, n) && fcntl(fd, F_GETFD) == 0) {
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
+			return fd;
+		}
+		names = colon ? colon + 1 : NULL;
+	}
+	return -1;
 }

@@ -63,6 +63,8 @@ struct supervision {
 	int from_worker; /* -1: none runs */
 	pid_t worker;
 	bool served, refusing, stop;
+	bool stored; /* fuse and keep are with systemd too */
+	bool taken; /* they were left there by another supervisor; nobody was told yet that we serve */
 	bool mount_stays; /* the kernel sends again what a dead worker had read */
 	uint64_t since_ns; /* it serves since, or nobody does */
 	uint64_t patience_ns; /* until then a worker has to serve */
@@ -260,6 +262,29 @@ static int another_mount(struct supervision *u)
 	u->next.fuse_fd = fd;
 	u->next.keep = keep;
 	return 0;
+}
+
+/* ---- systemd's store ---------------------------------------------------------------------------- */
+
+#define STORED_FUSE "f3-fuse"
+#define STORED_KEEP "f3-keep"
+
+static void leave_with_systemd(struct supervision *u)
+{
+	if (u->stored || !u->mount_stays)
+		return;
+	f3_notify_store(STORED_FUSE, u->next.fuse_fd);
+	f3_notify_store(STORED_KEEP, f3_keep_fd(u->next.keep));
+	u->stored = true;
+}
+
+static void take_from_systemd(struct supervision *u)
+{
+	if (u->stored) {
+		f3_notify_unstore(STORED_FUSE);
+		f3_notify_unstore(STORED_KEEP);
+	}
+	u->stored = false;
 }
 
 /* ---- Upgrades --------------------------------------------------------------------------------- */
@@ -551,7 +576,8 @@ static bool hear(struct supervision *u)
 		else if (u->served)
 			f3_log_info("%s is served again after %.3f s", u->s->mountpoint,
 				    (double)(f3_clock_mono_ns() - u->since_ns) / 1e9);
-		first = !u->served;
+		first = !u->served || u->taken;
+		u->taken = false;
 		u->served = true;
 		if (first)
 			u->patience_ns = f3_clock_mono_ns() + u->s->give_up_ns;
@@ -559,6 +585,7 @@ static bool hear(struct supervision *u)
 		u->reason[0] = u->last_reason[0] = '\0';
 		u->since_ns = f3_clock_mono_ns();
 		enter(u, SERVING);
+		leave_with_systemd(u);
 		if (first)
 			f3_notify_ready(u->s->ready_fd);
 		break;
@@ -730,6 +757,77 @@ static void supervise(struct supervision *u)
 	}
 }
 
+/* ---- Start ------------------------------------------------------------------------------------ */
+
+/* As mountinfo shows it. */
+static void escaped_path(const char *path, char *out, size_t size)
+{
+	size_t n = 0;
+
+	for (; *path && n + 5 < size; path++) {
+		if (strchr(" \t\n\\", *path))
+			n += (size_t)snprintf(out + n, size - n, "\\%03o", (unsigned char)*path);
+		else
+			out[n++] = *path;
+	}
+	out[n] = '\0';
+}
+
+/* Without touching it: nobody serves it now. */
+static bool is_f3_mount(const char *mountpoint)
+{
+	char path[4 * PATH_MAX + 8], at[4 * PATH_MAX + 16];
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL;
+	bool found = false;
+	size_t size = 0;
+
+	escaped_path(mountpoint, path, sizeof(path));
+	snprintf(at, sizeof(at), " %s ", path);
+	while (file && !found && getline(&line, &size, file) > 0)
+		found = strstr(line, at) && strstr(line, " - fuse.f3 ");
+	free(line);
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* What an earlier supervisor of this mount has left with systemd. */
+static void take_stored(struct supervision *u)
+{
+	int fuse = f3_notify_stored(STORED_FUSE), keep = f3_notify_stored(STORED_KEEP);
+	struct pollfd p = { .fd = fuse };
+	struct f3_err err = F3_ERR_INIT;
+	size_t size;
+
+	if (fuse < 0 && keep < 0)
+		return;
+	u->stored = true;
+	if (fuse < 0 || keep < 0 || poll(&p, 1, 0) < 0 || (p.revents & (POLLERR | POLLNVAL)))
+		f3_err_set(&err, -ENODEV, "it is not connected any more");
+	else if (!is_f3_mount(u->s->mountpoint))
+		f3_err_set(&err, -ENOENT, "it is not at %s", u->s->mountpoint);
+	else if (!f3_keep_adopt(keep, &u->next.keep, &err) && !f3_keep_init(u->next.keep, &size))
+		f3_err_set(&err, -EINVAL, "it was never served");
+	if (err.code) {
+		f3_log_error("the mount of before is not taken over: %s", err.text);
+		if (u->next.keep)
+			f3_keep_free(u->next.keep);
+		else
+			close(keep);
+		u->next.keep = NULL;
+		close(fuse);
+		take_from_systemd(u);
+		return;
+	}
+	f3_log_info("the supervisor of before is gone; its mount at %s goes on", u->s->mountpoint);
+	u->next.fuse_fd = fuse;
+	u->next.takes_over = true;
+	u->served = u->mount_stays = u->taken = true;
+	u->since_ns = f3_clock_mono_ns();
+	u->patience_ns = u->since_ns + u->s->give_up_ns;
+}
+
 static int keep_fixed(struct supervision *u)
 {
 	int fd = u->next.fixed_fd = memfd_create("f3-fixed", MFD_CLOEXEC);
@@ -754,13 +852,17 @@ static int begin(struct supervision *u, struct f3_err *err)
 	u->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (u->signals < 0)
 		return f3_err_set(err, -errno, "signalfd: %s", strerror(errno));
-	u->next.fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	take_stored(u);
+	if (u->next.fuse_fd < 0)
+		u->next.fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (u->next.fuse_fd < 0)
 		return f3_err_set(err, -errno, "/dev/fuse: %s", strerror(errno));
 	f3_buf_init(&escaped, 6 * PATH_MAX);
 	f3_text_escape(&escaped, u->s->mountpoint, strlen(u->s->mountpoint), F3_ESCAPE_JSON);
 	u->mountpoint_json = strndup((const char *)escaped.data, escaped.len);
-	r = escaped.error || !u->mountpoint_json ? -ENOMEM : f3_keep_new(&u->next.keep);
+	r = escaped.error || !u->mountpoint_json ? -ENOMEM : 0;
+	if (!r && !u->next.keep)
+		r = f3_keep_new(&u->next.keep);
 	f3_buf_done(&escaped);
 	if (!r)
 		r = keep_fixed(u);
@@ -804,6 +906,7 @@ int f3_supervise(const struct f3_supervisor *s)
 			fprintf(stderr, "f3d: %s\n", u.reason);
 	}
 	remove_state(&u);
+	take_from_systemd(&u);
 	f3_keep_free(u.next.keep);
 	free(u.mountpoint_json);
 	free(u.program_path);

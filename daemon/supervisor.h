@@ -20,7 +20,8 @@
  * program of before is started again, as after any death. Which program serves is held as a
  * descriptor, so that files may come and go on the disk. The supervisor itself is not replaced.
  *
- * When the supervisor is killed, the worker goes on, and says so in its log.
+ * When the supervisor is killed, the worker goes on, and says so in its log. Under systemd what makes
+ * the mount is in its store of descriptors (notify.h), for the next supervisor.
  */
 #ifndef F3_DAEMON_SUPERVISOR_H
 #define F3_DAEMON_SUPERVISOR_H

@@ -29,7 +29,7 @@ exec 5<>"$F3_MNT/data/native" 6<>"$F3_MNT/m/through" 7<>"$F3_MNT/objects/object"
 echo before >&5; echo before >&6; echo before >&7
 f3_storm "$F3_MNT/data/s" --procs 2 --ops 4000 --seed 7 --keep >storm.out 2>&1 &
 storm=$!
-for n in 1 2 3; do
+for _ in 1 2 3; do
 	upgrade
 done
 upgrade "$(command -v f3d)"
