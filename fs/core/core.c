@@ -303,11 +303,12 @@ int f3_core_recover(struct f3_core *core, struct f3_err *err)
 	if (r)
 		return f3_err_set(err, r, "the requests of the last run cannot be read: %s",
 				  strerror(-r));
+	r = f3_rest_new(core, &core->rest);
+	if (r)
+		return f3_err_set(err, r, "out of memory");
 	r = f3_journal_load(core, err);
 	if (!r)
 		r = f3_file_recover(core, err);
-	if (!r)
-		r = f3_rest_new(core, &core->rest);
 	if (!r)
 		f3_journal_go(core);
 	return r;
@@ -375,14 +376,15 @@ void f3_core_stop(struct f3_core *core)
 		f3_itable_each(core, stop_fill, core);
 	f3_timers_stop();
 	f3_workq_free(core->transfer);
-	f3_rest_free(core->rest);
-	core->rest = NULL;
+	/* A read whose answer let the last program go may still hold its inode. */
+	f3_ring_drain(core->ring);
 	f3_itable_free(core->itable);
 	f3_evict_stop(core);
 	f3_watcher_free(core->watcher);
 	f3_volumes_stop(core);
 	f3_journal_free(core->journal);
 	f3_ring_free(core->ring);
+	f3_rest_free(core->rest);
 	release_memory_dir(core);
 	if (core->meta)
 		sync_cache(core);

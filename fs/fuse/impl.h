@@ -63,7 +63,8 @@ struct f3_fuse {
 	struct f3_workq *notify;
 	char mountpoint[4096];
 	unsigned threads;
-	bool passthrough, uring, mounted;
+	bool passthrough, uring;
+	_Atomic bool mounted;
 	bool not_served;		/* mounted by us, and nobody has seen it work */
 	const char *passthrough_reason;
 	_Atomic bool stopping;

@@ -343,7 +343,7 @@ int f3_ring_new(unsigned depth, bool allow_io_uring, struct f3_ring **ret_ring, 
 	return 0;
 }
 
-void f3_ring_free(struct f3_ring *ring)
+void f3_ring_drain(struct f3_ring *ring)
 {
 	if (!ring)
 		return;
@@ -352,6 +352,15 @@ void f3_ring_free(struct f3_ring *ring)
 	while (ring->in_flight)
 		f3_cond_wait(&ring->changed, &ring->lock, 0);
 	ring->waiting--;
+	f3_unlock(&ring->lock);
+}
+
+void f3_ring_free(struct f3_ring *ring)
+{
+	if (!ring)
+		return;
+	f3_ring_drain(ring);
+	f3_lock(&ring->lock);
 	ring->stopping = true;
 	f3_unlock(&ring->lock);
 

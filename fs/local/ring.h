@@ -60,7 +60,9 @@ struct f3_io {
 /* depth: operations under way before submitters wait, 1 to 4096. allow_io_uring = false forces
  * the thread pool (configuration, tests). */
 int f3_ring_new(unsigned depth, bool allow_io_uring, struct f3_ring **ret_ring, struct f3_err *err);
-/* Waits for everything submitted, joins. */
+/* Waits until everything submitted is over, its completion functions too. */
+void f3_ring_drain(struct f3_ring *ring);
+/* The same, and joins. */
 void f3_ring_free(struct f3_ring *ring);
 /* May block (see above): hold no lock that a completion function takes. */
 void f3_ring_submit(struct f3_ring *ring, struct f3_io *io);
