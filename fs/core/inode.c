@@ -294,6 +294,8 @@ int f3_inode_get(struct f3_core *core, uint64_t ino, struct f3_inode **ret_inode
 	f3_unlock(&s->lock);
 
 	r = f3_meta_get_inode(core->meta, ino, &inode->rec);
+	if (!r)
+		inode->local_tree = inode->rec.flags & F3_INO_LOCAL_TREE;
 	if (!r && inode->rec.volume) {
 		inode->volume = f3_volume_get(core, inode->rec.volume);
 		if (!inode->volume)
@@ -344,6 +346,7 @@ int f3_inode_add(struct f3_core *core, struct f3_inode_rec *rec, struct f3_inode
 		return -ESTALE;
 	}
 	inode->rec = *rec;
+	inode->local_tree = rec->flags & F3_INO_LOCAL_TREE;
 	rec->target = NULL;
 	f3_lock(&s->lock);
 	insert(s, inode);

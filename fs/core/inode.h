@@ -55,6 +55,7 @@ struct f3_inode {
 	bool forgotten;			/* by the kernel, when it had no name any more */
 
 	struct f3_volume *volume;	/* referenced; NULL for the root of the mount. Never changes. */
+	bool local_tree;		/* the record's F3_INO_LOCAL_TREE, which never changes */
 
 	struct f3_lock lock;		/* everything below; rank F3_RANK_INODE */
 	struct f3_inode_rec rec;

@@ -54,7 +54,7 @@ int f3_ns_dir_get(struct f3_core *core, uint64_t ino, struct f3_inode **ret_dir)
 
 bool f3_ns_dir_in_store(const struct f3_inode *dir)
 {
-	return dir->volume && dir->volume->store && !(dir->rec.flags & F3_INO_LOCAL_TREE);
+	return dir->volume && dir->volume->store && !dir->local_tree;
 }
 
 uint8_t f3_ns_dtype(mode_t mode)
@@ -112,7 +112,7 @@ int f3_ns_place(struct f3_core *core, struct f3_inode *dir, const char *name, bo
 	struct f3_placement_query q = {
 		.path = "",
 		.is_dir = is_dir,
-		.in_local_tree = (dir->rec.flags & F3_INO_LOCAL_TREE) != 0,
+		.in_local_tree = dir->local_tree,
 		.own = own,
 		.own_stream = own_stream,
 	};
@@ -357,13 +357,15 @@ int f3_ns_place_again(struct f3_core *core, struct f3_inode *dir, struct f3_inod
 	struct f3_placement_result place;
 	enum f3_class_source source;
 	enum f3_class now;
+	bool is_dir;
 	int r;
 
 	f3_lock(&inode->lock);
+	is_dir = S_ISDIR(inode->rec.mode);
 	source = (enum f3_class_source)inode->rec.class_source;
 	now = (enum f3_class)inode->rec.class_;
 	f3_unlock(&inode->lock);
-	if (S_ISDIR(inode->rec.mode) || source == F3_FROM_OWN || source == F3_FROM_HINT)
+	if (is_dir || source == F3_FROM_OWN || source == F3_FROM_HINT)
 		return 0;
 	r = f3_ns_place(core, dir, name, false, F3_CLASS_NONE, -1, &place);
 	if (r || place.class_ == now)

@@ -309,7 +309,7 @@ static int store_dir_rename(struct renaming *rn)
 	struct f3_inode *inode = rn->from.inode;
 	int r;
 
-	if (rn->to.dir->rec.flags & F3_INO_LOCAL_TREE)
+	if (rn->to.dir->local_tree)
 		return -EXDEV;
 	r = check_keys_below(rn);
 	if (r)
@@ -422,7 +422,7 @@ static int before(struct renaming *rn)
 	if (r)
 		return r;
 	rn->to_store = f3_class_in_store(rn->place.class_) && inode->volume->store;
-	if (rn->to_store && (rn->to.dir->rec.flags & F3_INO_LOCAL_TREE))
+	if (rn->to_store && rn->to.dir->local_tree)
 		return -EXDEV; /* its own class is above what the name can be */
 	/* Another class is another place for the bytes, which is not waited for here either. */
 	if (!rn->from.in_store && !rn->to.in_store && !rn->to_store)
