@@ -92,6 +92,7 @@ f3_until()
 # ---- What a test needs -----------------------------------------------------------------------
 
 # f3_requires WORD...: root, fuse, passthrough, tmpfs, loop, debug (a build with --enable-debug),
+# ordered-uring (whoever looks at this build knows in which order requests come by FUSE over io_uring),
 # or the name of a program. Skips with the reason where it is not there.
 f3_requires()
 {
@@ -107,6 +108,10 @@ f3_requires()
 				f3_skip "needs passthrough: Linux 6.9 or later"
 			;;
 		loop) [ -e /dev/loop-control ] || f3_skip "needs loop devices" ;;
+		ordered-uring)
+			[[ ${F3_SANITIZE:-} != *thread* ]] ||
+				f3_skip "ThreadSanitizer does not see that the kernel orders the threads of rings"
+			;;
 		debug)
 			F3_DEBUG_POINTS="none=exit" f3d --version >/dev/null 2>&1 ||
 				f3_skip "needs a build with --enable-debug"

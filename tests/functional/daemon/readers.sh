@@ -133,7 +133,7 @@ f3_set reader-affinity=auto
 
 # The threads of rings have their CPU anyway, and change their class only.
 read -r uring 2>/dev/null </sys/module/fuse/parameters/enable_uring
-if [ "${uring:-N}" = Y ]; then
+if [ "${uring:-N}" = Y ] && [[ ${F3_SANITIZE:-} != *thread* ]]; then
 	f3_set transport=io_uring
 	f3_start
 	work "$d/ring" 2000 - || f3_bad "the program failed"
@@ -149,7 +149,7 @@ if [ "${uring:-N}" = Y ]; then
 	wait "$worker" || f3_bad "the program that worked until the end failed"
 	f3_set transport=classic
 else
-	echo "not tried, the kernel has fuse.enable_uring off: the transport io_uring"
+	echo "not tried, fuse.enable_uring is off or ThreadSanitizer in the way: the transport io_uring"
 fi
 
 # A handler that hangs, most likely that of the sprinting thread: others are answered.

@@ -10,7 +10,7 @@
 . "$F3_SRCDIR/tests/functional/suites.sh"
 # shellcheck source=tests/functional/programs.sh
 . "$F3_SRCDIR/tests/functional/programs.sh"
-f3_requires root fuse jq
+f3_requires root fuse jq ordered-uring
 switch=/sys/module/fuse/parameters/enable_uring
 [ -w $switch ] || f3_skip "this kernel has no FUSE over io_uring (Linux 6.14 or later)"
 # The switch is the machine's.

@@ -13,7 +13,8 @@ f3_volume v -
 f3_start
 head -c 1000000 /dev/urandom >"$F3_MNT/v/a"
 head -c 1000000 /dev/zero >"$F3_MNT/v/b"
-f3_eq "an idmapped mount" "$(fstry idmap "$F3_MNT")" EINVAL
+# ThreadSanitizer has a thread of its own, and a process with two makes no user namespace.
+[[ ${F3_SANITIZE:-} == *thread* ]] || f3_eq "an idmapped mount" "$(fstry idmap "$F3_MNT")" EINVAL
 f3_eq FICLONE "$(fstry ficlone "$F3_MNT/v/a" "$F3_MNT/v/b")" EOPNOTSUPP
 f3_ok mkswap -q "$F3_MNT/v/b" 2>/dev/null
 chmod 600 "$F3_MNT/v/b"

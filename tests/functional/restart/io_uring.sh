@@ -6,7 +6,7 @@
 # mounted anew: with all that was there.
 # shellcheck source=tests/functional/lib.sh
 . "$F3_SRCDIR/tests/functional/lib.sh"
-f3_requires root fuse jq
+f3_requires root fuse jq ordered-uring
 switch=/sys/module/fuse/parameters/enable_uring
 [ -w $switch ] || f3_skip "this kernel has no FUSE over io_uring (Linux 6.14 or later)"
 # The switch is the machine's.
