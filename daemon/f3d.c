@@ -453,6 +453,7 @@ static int run_worker(struct f3_args *args, struct f3_err *err)
 		f3_worker_failed(&w, err->text);
 	else
 		r = work(&d, &w);
+	f3_keep_free(w.keep);
 	f3_conf_free(d.conf);
 	f3_buf_done(&d.fixed);
 	return r ? 1 : 0;
