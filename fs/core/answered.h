@@ -6,8 +6,9 @@
  * and must not carry it out twice: the name it has just made would be in its own way. So whatever
  * changes names or xattrs puts the request's number and the inode it led to into the batch of the
  * change, in a ring of F3_ANSWERS slots. A number is only compared with requests of the same mount
- * (core->mount_id). Before the answer is out no other request can take the slot, since the kernel
- * counts on: F3_ANSWERS requests would have to pass a commit on its way to its reply.
+ * (core->mount_id). A slot is taken by its number's hash, which spreads numbers that follow each
+ * other: another request takes it before the answer is out only where the kernel counts in two
+ * places, and those two meet in the very moment of a crash.
  *
  * Requests of the io_uring transport are never asked again and have no number.
  *

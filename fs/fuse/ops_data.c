@@ -43,7 +43,8 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	struct f3_open *open = f3_open_find(f->opens, fi->fh);
 
 	(void)ino;
-	if (!open)
+	/* With neither, it was open before a restart and could not be restored. */
+	if (!open || (!open->virt && !open->inode))
 		fuse_reply_err(req, EBADF);
 	else if (open->virt)
 		f3_virtual_read(req, open->virt, size, (uint64_t)off);
