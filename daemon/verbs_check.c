@@ -381,8 +381,8 @@ static int gc(struct f3_verb *v)
 	json_object_set_new(v->answer, "deleted", count(gc.deleted));
 	json_object_set_new(v->answer, "not_shown", count(gc.cut));
 	if (gc.deleted)
-		f3_log_info("gc: %" PRIu64 " of %" PRIu64 " backing files and %" PRIu64
-			    " uploads deleted",
+		f3_log_info("gc: %" PRIu64 " deleted of %" PRIu64 " backing files and %" PRIu64
+			    " uploads",
 			    gc.deleted, gc.files, gc.uploads);
 	return gc.error;
 }
