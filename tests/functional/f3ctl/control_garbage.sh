@@ -24,28 +24,25 @@ def connect():
     s.connect(sys.argv[1])
     s.settimeout(30)
     return s
-held = []
-for _ in range(32):
-    s = connect()
-    s.sendall(b'{"op":"log-level"}\n')
-    assert json.loads(s.recv(4096))['ok']
-    held.append(s)
+def place():
+    """A connection that is served; those closed before may still hold theirs for a while."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        s = connect()
+        try:
+            s.sendall(b'{"op":"log-level"}\n')
+            if json.loads(s.recv(4096))['ok']:
+                return s
+        except ConnectionError:
+            pass    # it was told EBUSY, and the connection closed, before it had said anything
+    raise SystemExit('no place is free')
+held = [place() for _ in range(32)]
 late = connect()
 answer = json.loads(late.recv(4096))
 assert answer['error'] == 'EBUSY', answer
 assert late.recv(1) == b''
 held.pop().close()
-deadline = time.monotonic() + 60
-while True:
-    s = connect()
-    try:
-        s.sendall(b'{"op":"log-level"}\n')
-        if json.loads(s.recv(4096))['ok']:
-            break
-    except ConnectionError:
-        pass    # it was told EBUSY, and the connection closed, before it had said anything
-    if time.monotonic() > deadline:
-        raise SystemExit('no place is free again')
+s = place()
 # One that does not read its answers holds up nobody else.
 deaf = held.pop()
 deaf.sendall(b'{"op":"metrics"}\n' * 200)
