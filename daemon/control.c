@@ -28,7 +28,8 @@
 #define SOCKET "control.sock"
 #define SOCKET_NEW "control.sock.new"
 #define LOCK "control.lock"
-#define CONNECTION_BYTES (256u << 10) /* what one may take: line, answer, stack */
+/* What one takes as a rule: stack, line, answer. All of them fit into the least share there is. */
+#define CONNECTION_BYTES (32u << 10)
 #define SEND_BYTES (32u << 10) /* items are sent so many bytes at a time */
 #define PROGRESS_NS (F3_NS_PER_SEC / 5)
 #define GROUPS_MAX 256u

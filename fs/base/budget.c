@@ -26,7 +26,8 @@ struct f3_budget {
 };
 
 /* Of what the process itself leaves: so many MiB, and so many sixteenths of the rest. Heaps have gaps
- * and the database needs room to rearrange its files: hardly ever do all of them take all. */
+ * and the database needs room to rearrange its files: hardly ever do all of them take all.
+ * The MiB of control are those of all connections there may be. */
 static const struct {
 	const char *name;
 	unsigned sixteenths, min_mib;
