@@ -18,14 +18,19 @@ ino=$(f3_info "$d/f1" .ino)
 # A large file whose upload has begun; the daemon dies; a copy of that upload is nobody's.
 exec {fd}>"$F3_MNT/photos/large"
 head -c 80M /dev/zero >&$fd
-begun() { [ -n "$(find "$F3_STORE/photos/.f3/upload" -name data -size +0 2>/dev/null)" ]; }
+begun()
+{
+	upload=$(find "$F3_STORE/photos/.f3/upload" -name data -size +0 2>/dev/null | head -n 1)
+	upload=${upload%/data}
+	[ -n "$upload" ]
+}
 f3_until 30 begun || f3_bad "no upload was begun"
 f3_kill
 exec {fd}>&-
 # Numbers that were given out and that no file has: those of the stock.
 mapfile -t unused < <(find "$F3_CACHE/data/1" -type f -size 0 -printf '%f\n' | cut -d. -f1 | head -n 2)
 [ ${#unused[@]} -eq 2 ] || f3_fail "no stock was left: ${unused[*]}"
-upload=$(find "$F3_STORE/photos/.f3/upload" -mindepth 1 -maxdepth 1 | head -n 1)
+begun || f3_fail "no upload is left of the killed daemon: $(find "$F3_STORE/photos/.f3/upload")"
 age()
 {
 	cp -a "$upload" "${upload%??}$1"
