@@ -77,7 +77,6 @@ struct f3_inode {
 	bool seen_valid;
 	uint64_t cached_generation;	/* content the kernel's page cache may still hold */
 	bool mapped;			/* last RELEASE came, a writable mapping lives on */
-	bool writer_killed;		/* last word on a writable handle was death by signal */
 	bool touched;			/* native opens since rec was brought in line */
 	_Atomic bool seal_queued;
 	struct f3_inode *seal_next;	/* in the sealer's list */
