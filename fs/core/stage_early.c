@@ -165,8 +165,8 @@ static void look(struct f3_work *work)
 	}
 	size = (uint64_t)st.st_size;
 	mtime_ns = f3_ns_from_timespec(st.st_mtim);
-	if (size < f->size || (size == f->size && f->mtime_ns && mtime_ns != f->mtime_ns)) {
-		/* Somebody writes inside of it. */
+	if (size < f->size || (size && size == f->size && f->mtime_ns && mtime_ns != f->mtime_ns)) {
+		/* Somebody writes inside of it. (The first write stamps it before it has a size.) */
 		rest(f);
 		return;
 	}
