@@ -88,32 +88,6 @@ static void release_memory_dir(struct f3_core *core)
 		(void)rmdir(core->memory_dir);
 }
 
-static int make_root(struct f3_core *core)
-{
-	struct f3_inode_rec rec;
-	struct f3_batch *b;
-	int r = f3_meta_get_inode(core->meta, F3_INO_ROOT, &rec);
-
-	if (r != -ENOENT) {
-		if (!r)
-			f3_inode_rec_done(&rec);
-		return r;
-	}
-	memset(&rec, 0, sizeof(rec));
-	rec.ino = F3_INO_ROOT;
-	f3_meta_new_id(core->meta, &rec.id);
-	rec.mode = S_IFDIR | 0755;
-	rec.nlink = 2;
-	rec.atime_ns = rec.mtime_ns = rec.ctime_ns = rec.btime_ns = f3_clock_file_ns();
-	r = f3_batch_new(core->meta, &b);
-	if (r)
-		return r;
-	f3_batch_put_inode(b, &rec);
-	r = f3_batch_commit(b);
-	f3_batch_free(b);
-	return r;
-}
-
 static int divide_memory(struct f3_core *core)
 {
 	uint64_t wanted = f3_conf_u64(core->conf, "f3", NULL, "memory-limit"), most;
@@ -162,8 +136,6 @@ static int open_database(struct f3_core *core, struct f3_err *err)
 	if (r)
 		return r;
 	r = f3_meta_new_ino(core->meta, &core->first_ino);
-	if (!r)
-		r = make_root(core);
 	return r ? f3_err_set(err, r, "database %s: %s", dir, strerror(-r)) : 0;
 }
 

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
+#include "fs/base/clock.h"
 #include "fs/meta/meta_impl.h"
 
 /* Keys of the "meta" family that are text. None may begin with the letter of a mark (w, o, d)
@@ -354,6 +356,26 @@ static int load_seq(struct f3_meta *m, struct f3_err *err)
 	return 0;
 }
 
+/* Made together with what else a new database holds, so that there is none without it. */
+static int put_root(struct f3_meta *m, struct f3_batch *b)
+{
+	struct f3_inode_rec rec;
+	int r = f3_meta_get_inode(m, F3_INO_ROOT, &rec);
+
+	if (!r)
+		f3_inode_rec_done(&rec);
+	if (r != -ENOENT)
+		return r;
+	memset(&rec, 0, sizeof(rec));
+	rec.ino = F3_INO_ROOT;
+	f3_meta_new_id(m, &rec.id);
+	rec.mode = S_IFDIR | 0755;
+	rec.nlink = 2;
+	rec.atime_ns = rec.mtime_ns = rec.ctime_ns = rec.btime_ns = f3_clock_file_ns();
+	f3_batch_put_inode(b, &rec);
+	return 0;
+}
+
 /* Before the first number is given out: counted up, marked as running, on the disk. */
 static int start(struct f3_meta *m, const struct f3_meta_options *opt, const struct found *f,
 		 struct f3_err *err)
@@ -376,8 +398,10 @@ static int start(struct f3_meta *m, const struct f3_meta_options *opt, const str
 	if (!m->offline) {
 		put_bytes(b, KEY_BOOT, opt->boot_id, 36);
 		f3_batch_del_raw(b, F3_CF_META, KEY_CLEAN, strlen(KEY_CLEAN));
+		r = put_root(m, b);
 	}
-	r = f3_batch_commit(b);
+	if (!r)
+		r = f3_batch_commit(b);
 	f3_batch_free(b);
 	if (!r)
 		r = f3_meta_sync(m);

@@ -2,8 +2,8 @@
 /*
  * meta: the database of one node, typed.
  *
- * Opening checks the format version, counts the incarnation up (synced) and prepares the
- * generators of inode numbers and file ids. Inode numbers are given out from ranges reserved
+ * Opening checks the format version, counts the incarnation up (synced), makes the root directory
+ * of a new database and prepares the generators of inode numbers and file ids. Inode numbers are given out from ranges reserved
  * in the database; a crash loses the rest of a range, a number never comes twice.
  *
  * Changes are collected in a batch and committed at once: one namespace operation is one

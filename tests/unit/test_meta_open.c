@@ -69,6 +69,40 @@ START_TEST(starts_are_counted)
 }
 END_TEST
 
+/* Whatever is refused to the very first start, there is no database without a root. */
+START_TEST(first_start_without_room)
+{
+	static const struct {
+		enum f3_kv_fault_op op;
+		int error;
+	} faults[] = { { F3_KV_FAULT_WRITE, -ENOSPC }, { F3_KV_FAULT_SYNC, -EIO } };
+	struct f3_meta_options opt = meta_unit_options(false, BOOT_A);
+	struct f3_inode_rec rec;
+	struct meta_unit v;
+	struct f3_kv *inner;
+	int r;
+
+	meta_unit_init(&v);
+	ck_assert_int_eq(meta_unit_rocks(&v, false, true, &inner), 0);
+	ck_assert_int_eq(f3_kv_fault_new(inner, &v.kv), 0);
+	f3_kv_fault_set(v.kv, faults[_i].op, 1, 1, faults[_i].error);
+	ck_assert_int_eq(f3_meta_open(v.kv, &opt, &v.m, &v.err), faults[_i].error);
+	r = meta_unit_try(&v, true, BOOT_A);
+	if (r)
+		ck_assert_int_eq(r, -ENOENT); /* it is empty */
+	else
+		ck_assert_int_eq(f3_meta_get_inode(v.m, F3_INO_ROOT, &rec), 0);
+	if (!r)
+		f3_inode_rec_done(&rec);
+	meta_unit_close(&v);
+	meta_unit_open(&v);
+	ck_assert_int_eq(f3_meta_get_inode(v.m, F3_INO_ROOT, &rec), 0);
+	ck_assert(S_ISDIR(rec.mode));
+	f3_inode_rec_done(&rec);
+	meta_unit_done(&v);
+}
+END_TEST
+
 START_TEST(ids_differ_between_starts)
 {
 	struct f3_id a, b, c;
@@ -640,6 +674,7 @@ static Suite *suite(void)
 	TCase *kills = tcase_create("kills");
 
 	tcase_add_test(opening, starts_are_counted);
+	tcase_add_loop_test(opening, first_start_without_room, 0, 2);
 	tcase_add_test(opening, ids_differ_between_starts);
 	tcase_add_test(opening, tells_how_the_last_run_ended);
 	tcase_add_test(opening, newer_format_is_refused);
