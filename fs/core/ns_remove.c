@@ -322,16 +322,19 @@ int f3_ns_replay(struct f3_core *core, const struct f3_journal_entry *e)
 	struct f3_inode *dir = NULL, *inode = NULL;
 	struct f3_ns_told told = { .held = true };
 	char name[F3_NAME_MAX + 1], key[F3_KEY_MAX + 1] = "";
+	bool removal = e->type == F3_JOURNAL_DELETE || e->type == F3_JOURNAL_RMDIR;
 	bool here = false;
 	int r = 0;
 
-	/* Names that changed together with the entry have changed. */
+	/* Names that changed together with the entry have changed. Bytes that are not up yet are
+	 * kept from being removed, and follow a rename. */
 	if (e->ino && (e->type != F3_JOURNAL_MKDIR) && !f3_inode_get(core, e->ino, &inode)) {
 		(void)f3_inode_key(core, e->ino, key, sizeof(key));
 		f3_lock(&inode->lock);
 		memcpy(name, inode->rec.name, sizeof(name));
 		here = !inode->dead && inode->rec.parent == e->dir1 && !strcmp(key, e->key) &&
-		       !(inode->rec.flags & F3_INO_DIRTY) && inode->rec.state != F3_STATE_WRITING;
+		       (!removal || (!(inode->rec.flags & F3_INO_DIRTY) &&
+				     inode->rec.state != F3_STATE_WRITING));
 		f3_unlock(&inode->lock);
 	}
 	if (here)
@@ -342,7 +345,7 @@ int f3_ns_replay(struct f3_core *core, const struct f3_journal_entry *e)
 	} else {
 		*told.e = *e;
 		r = -ENOENT;
-		if (here && (e->type == F3_JOURNAL_DELETE || e->type == F3_JOURNAL_RMDIR))
+		if (here && removal)
 			r = remove_local(core, dir, name, strlen(name), inode, EPOCH_NONE, NULL,
 					 &told);
 		else if (here)

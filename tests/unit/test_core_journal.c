@@ -396,7 +396,7 @@ struct model {
 };
 
 struct step {
-	enum { S_MKDIR, S_PUT, S_RENAME, S_UNLINK, S_RMDIR, S_LINK, S_SETTLE, S_END } what;
+	enum { S_MKDIR, S_PUT, S_CUT, S_RENAME, S_UNLINK, S_RMDIR, S_LINK, S_SETTLE, S_END } what;
 	const char *a, *b;
 };
 
@@ -417,6 +417,15 @@ static const struct step replacing_steps[] = {
 	{ S_SETTLE, NULL, NULL }, { S_RENAME, "c", "d" },   { S_PUT, "e", "fourth" },
 	{ S_RENAME, "e", "d" },   { S_RENAME, "d", "f" },   { S_UNLINK, "f", NULL },
 	{ S_END, NULL, NULL },
+};
+
+/* Renamed with bytes that are not up yet. */
+static const struct step dirty_steps[] = {
+	{ S_PUT, "a", "first" },   { S_CUT, "a", "fir" },     { S_RENAME, "a", "b" },
+	{ S_RENAME, "b", "c" },    { S_CUT, "c", "f" },       { S_PUT, "d", "second" },
+	{ S_CUT, "d", "sec" },     { S_RENAME, "d", "c" },    { S_MKDIR, "e", NULL },
+	{ S_PUT, "e/x", "third" }, { S_CUT, "e/x", "th" },    { S_RENAME, "e", "n" },
+	{ S_CUT, "n/x", "t" },     { S_UNLINK, "n/x", NULL }, { S_END, NULL, NULL },
 };
 
 static const struct step *steps;
@@ -470,6 +479,7 @@ static void model_step(struct model *m, const struct step *s)
 		model_put(m, s->a, "/");
 		break;
 	case S_PUT:
+	case S_CUT:
 	case S_LINK:
 		model_put(m, s->a, s->b);
 		break;
@@ -494,6 +504,19 @@ static void model_lines(const struct model *m, struct lines *ret)
 	sort(ret);
 }
 
+/* truncate(2): nobody waits for the commit. */
+static int cut(const char *path, uint64_t size)
+{
+	struct f3_inode *inode;
+	int r = f3_inode_get(w.core, whole_ino(path), &inode);
+
+	if (r)
+		return r;
+	r = f3_file_truncate(w.core, inode, size, &whole_root);
+	f3_inode_put(w.core, inode);
+	return r;
+}
+
 static int do_step(const struct step *s)
 {
 	switch (s->what) {
@@ -501,6 +524,8 @@ static int do_step(const struct step *s)
 		return whole_mkdir(s->a);
 	case S_PUT:
 		return whole_put(s->a, s->b, strlen(s->b));
+	case S_CUT:
+		return cut(s->a, strlen(s->b));
 	case S_LINK:
 		return whole_symlink(s->b, s->a);
 	case S_RENAME:
@@ -594,10 +619,11 @@ static void verify(const char *class_, unsigned nth, bool done)
 START_TEST(any_request_is_the_last)
 {
 	static const char *const classes[] = { "durable", "writeback" };
+	static const struct step *const all[] = { tree_steps, replacing_steps, dirty_steps };
 	bool done = _i & 1, end = false;
 	unsigned nth;
 
-	steps = _i & 4 ? replacing_steps : tree_steps;
+	steps = all[_i / 4];
 	progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			-1, 0);
 	ck_assert_ptr_ne(progress, MAP_FAILED);
@@ -801,7 +827,7 @@ static Suite *suite(void)
 	suite_add_tcase(s, t);
 	if (f3_unit_forks()) {
 		tcase_set_timeout(replay, 300);
-		tcase_add_loop_test(replay, any_request_is_the_last, 0, 8);
+		tcase_add_loop_test(replay, any_request_is_the_last, 0, 12);
 		suite_add_tcase(s, replay);
 	}
 	return s;
