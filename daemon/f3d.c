@@ -29,6 +29,7 @@
 #include "fs/base/thread.h"
 #include "fs/core/core.h"
 #include "fs/core/node.h"
+#include "fs/core/revive.h"
 #include "fs/fuse/keep.h"
 #include "fs/fuse/session.h"
 
@@ -104,11 +105,28 @@ static void *wait_signals(void *arg)
 	return NULL;
 }
 
+/* The database is to be opened anew; nothing that is here may be written first. As after any death
+ * what was read and not answered is sent to the next process. */
+static void let_go(void *arg)
+{
+	static const char why[] = "the database failed, and its disk works again";
+	struct daemon *d = arg;
+
+	if (!d->worker->about.supervisor) {
+		f3_log_error("%s: start f3d anew", why);
+		return;
+	}
+	f3_worker_failed(d->worker, why);
+	f3_log_close();
+	_exit(1);
+}
+
 /* The kernel has got its answer: from now on everybody does. */
 static void serving(void *arg)
 {
 	struct daemon *d = arg;
 	struct f3_fuse_info info;
+	bool uring;
 
 	if (f3_control_serve(d->control, &d->serving_err)) {
 		pthread_kill(d->signals, SIGTERM);
@@ -119,7 +137,11 @@ static void serving(void *arg)
 	f3_fuse_info(d->fuse, &info);
 	if (!d->foreground)
 		f3_leave_stderr();
-	f3_worker_serving(d->worker, !strcmp(info.transport, "io_uring"));
+	uring = !strcmp(info.transport, "io_uring");
+	f3_worker_serving(d->worker, uring);
+	/* Else programs would lose the mount with this process. */
+	if (!uring && f3_conf_u64(d->conf, "f3", NULL, "restart") != 0)
+		f3_revive_allow(d->core->revive, let_go, d);
 	d->served = true;
 }
 

@@ -29,6 +29,7 @@
 #include "fs/core/journal_run.h"
 #include "fs/core/node.h"
 #include "fs/core/rest.h"
+#include "fs/core/revive.h"
 #include "fs/core/sealer.h"
 #include "fs/core/volume.h"
 
@@ -282,6 +283,8 @@ int f3_core_recover(struct f3_core *core, struct f3_err *err)
 	if (!r)
 		r = f3_file_recover(core, err);
 	if (!r)
+		r = f3_revive_new(core, &core->revive);
+	if (!r)
 		f3_journal_go(core);
 	return r;
 }
@@ -348,6 +351,7 @@ void f3_core_stop(struct f3_core *core)
 		f3_itable_each(core, stop_fill, core);
 	f3_timers_stop();
 	f3_workq_free(core->transfer);
+	f3_revive_free(core->revive);
 	/* A read whose answer let the last program go may still hold its inode. */
 	f3_ring_drain(core->ring);
 	f3_itable_free(core->itable);

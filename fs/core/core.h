@@ -74,6 +74,7 @@ struct f3_core {
 	struct f3_sealer *sealer;
 	struct f3_itable *itable;
 	struct f3_rest *rest;		/* NULL until f3_core_recover */
+	struct f3_revive *revive;	/* likewise */
 	struct f3_volumes *volumes;
 	struct f3_journal_run *journal;
 	struct f3_evict *evict;

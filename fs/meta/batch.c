@@ -121,6 +121,7 @@ int f3_batch_commit(struct f3_batch *b)
 		f3_debug_point("meta.after-commit");
 		if (!r)
 			atomic_fetch_add(&m->committed, 1);
+		f3_meta_result(m, r);
 	}
 	batch_clear(b);
 	return r;

@@ -158,6 +158,7 @@ static void sync_group(struct f3_meta *m)
 	r = m->kv->ops->sync(m->kv);
 	if (!r)
 		atomic_store(&m->synced, committed);
+	f3_meta_result(m, r);
 	f3_lock(&m->lock);
 	m->syncing = false;
 	for (; group; group = next) {
@@ -462,6 +463,18 @@ fail:
 	m->read_only = true; /* so that close leaves the database as it is */
 	f3_meta_close(m);
 	return r;
+}
+
+void f3_meta_on_failure(struct f3_meta *m, void (*fn)(void *arg), void *arg)
+{
+	m->failure_arg = arg;
+	m->on_failure = fn;
+}
+
+void f3_meta_result(struct f3_meta *m, int r)
+{
+	if ((r == -EIO || r == -EROFS) && !m->read_only && m->on_failure)
+		m->on_failure(m->failure_arg);
 }
 
 void f3_meta_distrust(struct f3_meta *m)

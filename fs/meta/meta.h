@@ -42,6 +42,10 @@ int f3_meta_open(struct f3_kv *kv, const struct f3_meta_options *opt, struct f3_
 		 struct f3_err *err);
 /* Writes the clean-shutdown mark, syncs, closes. */
 void f3_meta_close(struct f3_meta *m);
+/* fn(arg) is called when a change or a sync fails because the database takes none any more, each
+ * time, on the thread that met it, which may hold locks. Want of space is no such failure. Before
+ * and after m is used by other threads; fn NULL: nobody. */
+void f3_meta_on_failure(struct f3_meta *m, void (*fn)(void *arg), void *arg);
 /* The next start shall not trust what this one left: no mark. */
 void f3_meta_distrust(struct f3_meta *m);
 

@@ -55,7 +55,12 @@ struct f3_meta {
 	bool syncing;
 	struct f3_batch *pool;
 	unsigned pooled;
+	void (*on_failure)(void *arg);
+	void *failure_arg;
 };
+
+/* The result of a write or sync: tells who wants to know that there will be no others. */
+void f3_meta_result(struct f3_meta *m, int r);
 
 /* The key one after all keys that begin with `v`, appended to out; nothing if there is none. */
 void f3_meta_key_after_u64(struct f3_buf *out, uint64_t v);

@@ -18,6 +18,7 @@
 #include <rocksdb/c.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/debug.h"
 #include "fs/base/lock.h"
 #include "fs/meta/logs.h"
 #include "fs/meta/rocks_error.h"
@@ -306,6 +307,10 @@ static int rocks_write(struct f3_kv *kv, struct f3_kv_batch *b)
 		return -EROFS;
 	if (!has_room(r, b) || !may_ask(r))
 		return -ENOSPC;
+	if (f3_fault("meta.write", &error)) {
+		atomic_store(&r->stopped, true);
+		return error;
+	}
 	rocksdb_write(r->db, r->write, b->wb, &text);
 	if (!text) {
 		if (!atomic_load_explicit(&r->written, memory_order_relaxed))
