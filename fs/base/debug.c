@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum action { ACTION_NONE, ACTION_STOP, ACTION_EXIT, ACTION_FAULT };
+enum action { ACTION_NONE, ACTION_STOP, ACTION_EXIT, ACTION_GATE, ACTION_FAULT };
 
 struct place {
 	enum action action; /* ACTION_NONE: free */
@@ -89,9 +89,10 @@ static bool parse_point(char *text, struct place *p)
 		p->action = ACTION_EXIT;
 		return true;
 	}
-	if (strncmp(text, "stop:", 5) != 0 || !text[5] || strlen(text + 5) >= sizeof(p->file))
+	if ((strncmp(text, "stop:", 5) != 0 && strncmp(text, "gate:", 5) != 0) || !text[5] ||
+	    strlen(text + 5) >= sizeof(p->file))
 		return false;
-	p->action = ACTION_STOP;
+	p->action = text[0] == 's' ? ACTION_STOP : ACTION_GATE;
 	memcpy(p->file, text + 5, strlen(text + 5) + 1);
 	return true;
 }
@@ -185,6 +186,12 @@ void f3_debug_point_reached(const char *name)
 		return;
 	if (p.action == ACTION_EXIT)
 		_exit(137);
+	if (p.action == ACTION_GATE) {
+		fd = open(p.file, O_RDONLY | O_CLOEXEC); /* waits for a writer */
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
 	fd = open(p.file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (fd >= 0) {
 		dprintf(fd, "%s %d %d\n", name, (int)getpid(), (int)gettid());

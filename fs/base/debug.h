@@ -17,6 +17,8 @@
  *     F3_DEBUG_POINTS="NAME=ACTION[@N][;...]"    @N: not before the N-th time (from 1)
  *         stop:FILE    writes "NAME PID TID" and a newline to FILE (no '@' in it; a FIFO will
  *                      do), then this thread sleeps until killed; the others go on
+ *         gate:FIFO    this thread waits until somebody has the FIFO open for writing: a slow
+ *                      disk or store, for as long as the test wants
  *         exit         _exit(137) at once, as SIGKILL would end it: no buffers are flushed
  *     F3_DEBUG_FAULTS="NAME=ERRNO[@N][xCOUNT][%PERCENT][;...]"     EIO, ENOSPC, 28, ...
  *         from the N-th time on (1), COUNT times (without x: every time), each time with this

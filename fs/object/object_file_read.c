@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/base/debug.h"
+
 /* Between two looks at cancellation and deadline. */
 #define CHUNK_BYTES (8ull << 20)
 #define COPY_CHUNK_BYTES (64ull << 20)
@@ -124,6 +126,7 @@ int f3_objfile_get(struct f3_objfile_job *job)
 	struct f3_objfile_object o;
 	int r;
 
+	f3_debug_point("objfile.get");
 	r = f3_objfile_object_open(job, op->key, op->etag, &o);
 	if (r < 0)
 		return r;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fs/base/crc32c.h"
+#include "fs/base/debug.h"
 
 /* ---- Bodies -------------------------------------------------------------------------------- */
 
@@ -276,6 +277,7 @@ int f3_objfile_put(struct f3_objfile_job *job)
 	char tmp[F3_OBJFILE_TMP_NAME_BYTES];
 	int fd, r;
 
+	f3_debug_point("objfile.put");
 	r = f3_objfile_cond_check(job, op->key);
 	if (r < 0)
 		return r;

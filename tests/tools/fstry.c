@@ -9,6 +9,10 @@
  *   fstry deny EPERM|ENOSYS COMMAND...   runs a program that gets that from io_uring_setup
  *   fstry hold COUNT PATTERN   opens COUNT files PATTERN0, PATTERN1, ..., says "held N", keeps them
  *                              until its input ends
+ *   fstry read-many COUNT BYTES STEP FILE SAME   COUNT threads read so many bytes of FILE each, past
+ *                              the page cache, STEP apart; then those of SAME: "N right, M wrong"
+ *   fstry write-many COUNT BYTES DIR   COUNT threads make a file each, of its number again and again,
+ *                              and close it: "N right, M wrong"
  *
  * Prints "ok" or the errno's name, and exits with 0 if it could try at all.
  */
@@ -20,8 +24,10 @@
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -171,6 +177,95 @@ static int hold(int count, const char *pattern)
 	return 0;
 }
 
+/* ---- Many threads that wait ---- */
+
+struct many {
+	size_t bytes, step;
+	int fd, same;
+	const char *dir;
+	_Atomic unsigned next, right;
+};
+
+static void *read_one(void *arg)
+{
+	struct many *m = arg;
+	unsigned i = m->next++;
+	char *got, *want = malloc(m->bytes);
+	off_t at = (off_t)(i * m->step);
+
+	if (want && !posix_memalign((void **)&got, 4096, m->bytes)) {
+		if (pread(m->fd, got, m->bytes, at) == (ssize_t)m->bytes &&
+		    pread(m->same, want, m->bytes, at) == (ssize_t)m->bytes &&
+		    !memcmp(got, want, m->bytes))
+			m->right++;
+		free(got);
+	}
+	free(want);
+	return NULL;
+}
+
+static void *write_one(void *arg)
+{
+	struct many *m = arg;
+	unsigned i = m->next++, *text = malloc(m->bytes);
+	char path[4096];
+	int fd;
+
+	if (!text)
+		return NULL;
+	for (size_t k = 0; k < m->bytes / sizeof(i); k++)
+		text[k] = i;
+	snprintf(path, sizeof(path), "%s/w%u", m->dir, i);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd >= 0) {
+		bool written = write(fd, text, m->bytes) == (ssize_t)m->bytes;
+
+		if (!close(fd) && written)
+			m->right++;
+	}
+	free(text);
+	return NULL;
+}
+
+static int run_many(unsigned count, void *(*one)(void *), struct many *m)
+{
+	pthread_t *threads = calloc(count, sizeof(*threads));
+	pthread_attr_t attr;
+	unsigned n = 0;
+
+	if (!threads)
+		return give_up("memory");
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 << 10);
+	while (n < count && !(errno = pthread_create(&threads[n], &attr, one, m)))
+		n++;
+	if (n < count)
+		return give_up("thread");
+	for (unsigned i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
+	printf("%u right, %u wrong\n", m->right, count - m->right);
+	free(threads);
+	return m->right != count;
+}
+
+static int read_many(char **argv)
+{
+	struct many m = { .bytes = strtoul(argv[1], NULL, 10), .step = strtoul(argv[2], NULL, 10) };
+
+	m.fd = open(argv[3], O_RDONLY | O_DIRECT | O_CLOEXEC);
+	m.same = open(argv[4], O_RDONLY | O_CLOEXEC);
+	if (m.fd < 0 || m.same < 0)
+		return give_up(m.fd < 0 ? argv[3] : argv[4]);
+	return run_many((unsigned)strtoul(argv[0], NULL, 10), read_one, &m);
+}
+
+static int write_many(char **argv)
+{
+	struct many m = { .bytes = strtoul(argv[1], NULL, 10), .dir = argv[2] };
+
+	return run_many((unsigned)strtoul(argv[0], NULL, 10), write_one, &m);
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 2 ? argv[1] : "";
@@ -187,6 +282,10 @@ int main(int argc, char **argv)
 		return deny(argv[2], argv + 3);
 	if (!strcmp(verb, "hold") && argc > 3)
 		return hold((int)strtol(argv[2], NULL, 10), argv[3]);
+	if (!strcmp(verb, "read-many") && argc > 6)
+		return read_many(argv + 2);
+	if (!strcmp(verb, "write-many") && argc > 4)
+		return write_many(argv + 2);
 	fputs("usage: see the top of tests/tools/fstry.c\n", stderr);
 	return 2;
 }
