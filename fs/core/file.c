@@ -542,10 +542,9 @@ static int record_sealed(struct f3_core *core, struct f3_inode *inode)
 		if (!(inode->rec.flags & F3_INO_ATTR_DIRTY))
 			f3_batch_del_mark(b, F3_MARK_DIRTY, inode->ino);
 	} else {
-		inode->rec.state = F3_STATE_SEALED;
+		/* A commit that failed, or an fsync: the disk may have other bytes than it says. */
+		inode->rec.state = inode->rec.error ? F3_STATE_FAILED : F3_STATE_SEALED;
 		if (store) {
-			if (inode->rec.error)
-				inode->rec.state = F3_STATE_FAILED;
 			inode->rec.flags |= F3_INO_DIRTY;
 			f3_batch_put_mark(b, F3_MARK_DIRTY, inode->ino);
 		}
