@@ -10,6 +10,7 @@
 
 #include "daemon/verb.h"
 #include "fs/base/log.h"
+#include "fs/core/evict.h"
 #include "fs/core/volume.h"
 
 #define SETTINGS_MAX 4095u
@@ -58,7 +59,8 @@ static void add_one(void *arg, struct f3_volume *v)
 	json_object_set_new(volume, "quota_bytes", count(v->quota_bytes));
 	json_object_set_new(volume, "quota_inodes", count(v->quota_inodes));
 	json_object_set_new(volume, "left_bytes",
-			    count(f3_volume_left(list->v->core, v, f3_volume_place(v))));
+			    count(f3_volume_left(list->v->core, v, f3_volume_place(v),
+						 f3_evict_evictable(list->v->core))));
 	json_object_set_new(volume, "dirty_bytes", count(v->dirty_bytes));
 	json_object_set_new(volume, "read_only", json_boolean(v->read_only));
 	json_object_set_new(volume, "by_command", json_boolean(v->by_command));

@@ -35,6 +35,7 @@ struct f3_evict {
 	_Atomic uint64_t limit, gap; /* change: f3_evict_reload */
 	uint64_t disk_reserve;
 	_Atomic int64_t used;
+	_Atomic int64_t kept; /* of it, what is of local classes */
 	_Atomic bool queued; /* background work */
 	_Atomic bool hungry; /* somebody lacks space, or found nothing */
 	struct f3_work work;
@@ -99,6 +100,23 @@ static uint64_t shortage(struct f3_evict *e, uint64_t bytes, uint64_t spare)
 uint64_t f3_evict_used(struct f3_core *core)
 {
 	return core->evict ? used_now(core->evict) : 0;
+}
+
+static void add_dirty(void *arg, struct f3_volume *v)
+{
+	*(int64_t *)arg += (int64_t)v->dirty_bytes;
+}
+
+uint64_t f3_evict_evictable(struct f3_core *core)
+{
+	int64_t stays = 0, used;
+
+	if (!core->evict)
+		return 0;
+	f3_volume_each(core, add_dirty, &stays);
+	stays += core->evict->kept;
+	used = core->evict->used;
+	return used > stays ? (uint64_t)(used - stays) : 0;
 }
 
 uint64_t f3_evict_limit(struct f3_core *core)
@@ -438,6 +456,12 @@ void f3_evict_account(struct f3_core *core, int64_t bytes)
 		f3_evict_wake(core);
 }
 
+void f3_evict_keep(struct f3_core *core, int64_t bytes)
+{
+	if (core->evict)
+		atomic_fetch_add(&core->evict->kept, bytes);
+}
+
 void f3_evict_wake(struct f3_core *core)
 {
 	struct f3_evict *e = core->evict;
@@ -519,6 +543,7 @@ static int count_one(void *arg, const struct f3_inode_rec *rec)
 	}
 	if (S_ISREG(rec->mode) && rec->backing_class != F3_CLASS_MEMORY)
 		atomic_fetch_add(&e->used, (int64_t)(rec->blocks * 512));
+	atomic_fetch_add(&e->kept, (int64_t)f3_file_kept(rec));
 	return e->core->stopping ? 1 : 0;
 }
 

@@ -32,7 +32,11 @@ void f3_evict_stop(struct f3_core *core);
 
 /* Counts bytes held on the cache disk (backing files' blocks). The inode's lock may be held. */
 void f3_evict_account(struct f3_core *core, int64_t bytes);
+/* Counts those of them that are of local classes, and so never candidates. */
+void f3_evict_keep(struct f3_core *core, int64_t bytes);
 uint64_t f3_evict_used(struct f3_core *core);
+/* What would make room if it were asked for, pins and open files not looked at. */
+uint64_t f3_evict_evictable(struct f3_core *core);
 uint64_t f3_evict_limit(struct f3_core *core);
 /* cache-size and cache-low may have changed. */
 void f3_evict_reload(struct f3_core *core);

@@ -95,12 +95,14 @@ void f3_file_seen(struct f3_inode *inode, const struct stat *st)
 void f3_file_account(struct f3_core *core, struct f3_inode *inode, uint64_t size, uint64_t blocks)
 {
 	uint64_t before = f3_file_charge(&inode->rec), held = inode->rec.blocks;
+	uint64_t kept = f3_file_kept(&inode->rec);
 
 	inode->rec.size = size;
 	inode->rec.blocks = blocks;
 	f3_volume_account(inode->volume, (int64_t)f3_file_charge(&inode->rec) - (int64_t)before);
 	if (inode->rec.backing_class != F3_CLASS_MEMORY)
 		f3_evict_account(core, ((int64_t)blocks - (int64_t)held) * 512);
+	f3_evict_keep(core, (int64_t)f3_file_kept(&inode->rec) - (int64_t)kept);
 }
 
 /* While ranges are missing, fills move the file's times about: then the record counts. */

@@ -117,6 +117,14 @@ static inline uint64_t f3_file_charge(const struct f3_inode_rec *rec)
 		return 0;
 	return f3_class_in_store((enum f3_class)rec->class_) && rec->size > held ? rec->size : held;
 }
+/* What it holds on the cache disk that cannot be evicted whatever its state: of local classes. */
+static inline uint64_t f3_file_kept(const struct f3_inode_rec *rec)
+{
+	if (!S_ISREG(rec->mode) || rec->backing_class == F3_CLASS_MEMORY ||
+	    f3_class_in_store((enum f3_class)rec->class_))
+		return 0;
+	return rec->blocks * 512;
+}
 /* In a volume with a store: may others change it there? */
 static inline bool f3_file_in_store(const struct f3_inode_rec *rec)
 {

@@ -367,6 +367,7 @@ static int rebuild_one(void *arg, const struct f3_inode_rec *rec)
 	v->used_inodes++;
 	if (rec->backing_class != F3_CLASS_MEMORY && S_ISREG(rec->mode))
 		f3_evict_account(rb->core, (int64_t)(rec->blocks * 512));
+	f3_evict_keep(rb->core, (int64_t)f3_file_kept(rec));
 	if (rb->new_boot && S_ISREG(rec->mode) && rec->backing)
 		r = pick(rb, v, rec);
 	f3_volume_put(v);

@@ -34,9 +34,10 @@ static enum f3_class place_of(enum f3_class c)
  * held. */
 static void take(struct f3_inode *inode, const struct f3_inode_rec *rec)
 {
-	uint64_t before = f3_file_charge(&inode->rec);
+	uint64_t before = f3_file_charge(&inode->rec), kept = f3_file_kept(&inode->rec);
 
 	inode->rec = *rec;
+	f3_evict_keep(inode->core, (int64_t)f3_file_kept(rec) - (int64_t)kept);
 	f3_volume_account(inode->volume, (int64_t)f3_file_charge(rec) - (int64_t)before);
 	f3_stage_account(inode);
 }

@@ -479,8 +479,8 @@ int f3_ns_readlink(struct f3_core *core, uint64_t ino, char *out, size_t size)
 
 /* What the volume's files may occupy here, and what is left of that: of the cache or, where they go
  * to memory, of that. An object tier has no end that could be shown. */
-static int volume_space(struct f3_core *core, struct f3_volume *v, uint64_t *ret_total,
-			uint64_t *ret_left, uint64_t *ret_files)
+static int volume_space(struct f3_core *core, struct f3_volume *v, uint64_t evictable,
+			uint64_t *ret_total, uint64_t *ret_left, uint64_t *ret_files)
 {
 	enum f3_class class_ = f3_volume_place(v);
 	uint64_t limit = class_ == F3_CLASS_MEMORY ? 0 : f3_evict_limit(core), left;
@@ -488,13 +488,14 @@ static int volume_space(struct f3_core *core, struct f3_volume *v, uint64_t *ret
 
 	if (!r && limit && limit < *ret_total)
 		*ret_total = limit;
-	*ret_left = f3_volume_left(core, v, class_);
+	*ret_left = f3_volume_left(core, v, class_, evictable);
 	return r;
 }
 
 struct whole_space {
 	struct f3_core *core;
 	uint64_t total, left, files;
+	uint64_t evictable; /* clean copies: who needs their room has it */
 };
 
 /* The root shows what the volumes share: that of the one with the most of it, for others have
@@ -504,7 +505,7 @@ static void most_space(void *arg, struct f3_volume *v)
 	struct whole_space *w = arg;
 	uint64_t total, left, files;
 
-	if (volume_space(w->core, v, &total, &left, &files) || total < w->total)
+	if (volume_space(w->core, v, w->evictable, &total, &left, &files) || total < w->total)
 		return;
 	if (total > w->total || left > w->left)
 		w->left = left;
@@ -514,7 +515,7 @@ static void most_space(void *arg, struct f3_volume *v)
 
 int f3_ns_statfs(struct f3_core *core, uint64_t ino, struct statvfs *ret_st)
 {
-	struct whole_space w = { .core = core };
+	struct whole_space w = { .core = core, .evictable = f3_evict_evictable(core) };
 	struct f3_inode *inode;
 	struct f3_volume *v;
 	uint64_t held = 0;
@@ -527,7 +528,7 @@ int f3_ns_statfs(struct f3_core *core, uint64_t ino, struct statvfs *ret_st)
 	ret_st->f_namemax = F3_NAME_MAX;
 	v = inode->volume;
 	if (v) {
-		r = volume_space(core, v, &w.total, &w.left, &w.files);
+		r = volume_space(core, v, w.evictable, &w.total, &w.left, &w.files);
 		if (v->quota_bytes)
 			w.total = v->quota_bytes;
 		held = v->used_inodes;

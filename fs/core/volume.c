@@ -581,7 +581,8 @@ void f3_volume_account(struct f3_volume *v, int64_t bytes)
 		v->used_bytes -= (uint64_t)-bytes;
 }
 
-uint64_t f3_volume_left(struct f3_core *core, struct f3_volume *v, enum f3_class backing_class)
+uint64_t f3_volume_left(struct f3_core *core, struct f3_volume *v, enum f3_class backing_class,
+			uint64_t evictable)
 {
 	uint64_t total, left = 0, files;
 
@@ -589,8 +590,11 @@ uint64_t f3_volume_left(struct f3_core *core, struct f3_volume *v, enum f3_class
 		left = 0;
 	if (backing_class != F3_CLASS_MEMORY) {
 		uint64_t limit = f3_evict_limit(core), used = f3_evict_used(core);
-		uint64_t cache = limit > used ? limit - used : 0;
+		uint64_t cache;
 
+		used = used > evictable ? used - evictable : 0;
+		cache = limit > used ? limit - used : 0;
+		left = left < UINT64_MAX - evictable ? left + evictable : UINT64_MAX;
 		if (limit && cache < left)
 			left = cache;
 	}
@@ -613,7 +617,7 @@ bool f3_volume_may_passthrough_write(struct f3_core *core, struct f3_volume *v,
 
 	/* With plenty left a look now and then is enough. */
 	if (now - v->space_checked_ns > SPACE_CHECK_NS || left < held + PLENTY * reserve) {
-		left = f3_volume_left(core, v, backing_class);
+		left = f3_volume_left(core, v, backing_class, 0);
 		v->space_left = left;
 		v->space_checked_ns = now;
 	}

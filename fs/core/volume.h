@@ -92,7 +92,9 @@ static inline enum f3_class f3_volume_place(const struct f3_volume *v)
 	return v->placement.dflt == F3_CLASS_MEMORY ? F3_CLASS_MEMORY : F3_CLASS_EPHEMERAL;
 }
 /* Bytes left under quota and on the disk. */
-uint64_t f3_volume_left(struct f3_core *core, struct f3_volume *v, enum f3_class backing_class);
+/* evictable: bytes of the cache that count as free. */
+uint64_t f3_volume_left(struct f3_core *core, struct f3_volume *v, enum f3_class backing_class,
+			uint64_t evictable);
 /* Whether one more passthrough writer may start: (left - writers x reserve) > reserve. */
 bool f3_volume_may_passthrough_write(struct f3_core *core, struct f3_volume *v,
 				     enum f3_class backing_class);

@@ -173,7 +173,7 @@ struct dropped {
 	uint64_t ino;
 	uint32_t number;
 	uint8_t backing_class;
-	uint64_t blocks;
+	uint64_t blocks, kept;
 };
 
 struct deletion {
@@ -194,6 +194,7 @@ static void remove_files(struct deletion *d)
 				  f->number);
 		if (f->backing_class != F3_CLASS_MEMORY)
 			f3_evict_account(d->core, -(int64_t)(f->blocks * 512));
+		f3_evict_keep(d->core, -(int64_t)f->kept);
 	}
 	d->n_files = 0;
 }
@@ -253,7 +254,8 @@ static int drop_file(struct deletion *d, uint64_t ino)
 		f3_batch_del_inode(d->b, ino);
 		if (S_ISREG(rec.mode) && rec.backing && rec.state != F3_STATE_REMOTE)
 			d->files[d->n_files++] =
-				(struct dropped){ ino, rec.backing, rec.backing_class, rec.blocks };
+				(struct dropped){ ino, rec.backing, rec.backing_class, rec.blocks,
+						  f3_file_kept(&rec) };
 	}
 	f3_inode_rec_done(&rec);
 	return more;
@@ -340,7 +342,8 @@ static int drop_orphan(void *arg, const struct f3_inode_rec *rec)
 	f3_batch_del_inode(d->b, rec->ino);
 	if (S_ISREG(rec->mode) && rec->backing && rec->state != F3_STATE_REMOTE)
 		d->files[d->n_files++] =
-			(struct dropped){ rec->ino, rec->backing, rec->backing_class, rec->blocks };
+			(struct dropped){ rec->ino, rec->backing, rec->backing_class, rec->blocks,
+					  f3_file_kept(rec) };
 	return ++d->n_names == BATCH_NAMES;
 }
 
