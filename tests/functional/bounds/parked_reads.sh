@@ -45,17 +45,20 @@ within()
 	[ -n "${F3_SANITIZE:-}" ] || [ "$(peak_kib)" -le $((limit_mib * 1126)) ] ||
 		f3_bad "$1: $(peak_kib) KiB resident, the limit is $limit_mib MiB"
 }
-f3_eq "names" "$(ls "$F3_MNT/v" | xargs)" "killed large scattered"
+f3_eq "names" "$(ls -m "$F3_MNT/v")" "killed, large, scattered"
 
 # Two that have the file open before that: opening it asks the store.
-mkfifo "$F3_TEST_TMP/go" "$F3_TEST_TMP/opened"
+direct=
+cached=
+mkfifo "$F3_TEST_TMP/go" "$F3_TEST_TMP/opened" "$F3_TEST_TMP/close"
 for how in direct cached; do
 	(
 		exec {open}>&-
-		exec python3 - "$F3_MNT/v/killed" "$how" "$F3_TEST_TMP/opened" "$F3_TEST_TMP/go"
+		exec python3 - "$F3_MNT/v/killed" "$how" "$F3_TEST_TMP/opened" "$F3_TEST_TMP/go" \
+			"$F3_TEST_TMP/close"
 	) <<'END' &
 import mmap, os, sys, threading
-path, how, opened, go = sys.argv[1:]
+path, how, opened, go, close = sys.argv[1:]
 fd = os.open(path, os.O_RDONLY | (os.O_DIRECT if how == "direct" else 0))
 page = mmap.mmap(-1, 4096)
 with open(opened, "w") as f:
@@ -64,6 +67,7 @@ open(go).read()
 reader = threading.Thread(target=lambda: os.preadv(fd, [page], 8192))
 reader.start()
 if how == "direct":
+    open(close).read()
     os.close(fd)
 reader.join()
 sys.exit(page[:] != b"k" * 4096)
@@ -92,6 +96,7 @@ f3_until 60 released || f3_bad "open: $(status .opens.now), all but four are clo
 # the first one's request waits on without it.)
 : >"$F3_TEST_TMP/go"
 f3_until 60 reads_wait $((readers + large + 2)) || f3_bad "two more do not wait"
+: >"$F3_TEST_TMP/close"
 kill -TERM "$cached"
 wait "$cached"
 f3_eq "its end" $? 143
