@@ -274,14 +274,20 @@ int f3_core_recover(struct f3_core *core, struct f3_err *err)
 	int r = f3_answered_load(core);
 
 	if (r)
-		return f3_err_set(err, r, "the requests of the last run cannot be read: %s",
-				  strerror(-r));
+		return f3_err_set(err, r,
+				  "database in %s: the requests of the last run cannot be read: %s",
+				  core->cache_dir, strerror(-r));
 	r = f3_rest_new(core, &core->rest);
 	if (r)
 		return f3_err_set(err, r, "out of memory");
 	r = f3_journal_load(core, err);
 	if (!r)
 		r = f3_file_recover(core, err);
+	if (!r) {
+		r = f3_meta_recovered(core->meta);
+		if (r)
+			f3_err_set(err, r, "the database cannot be written: %s", strerror(-r));
+	}
 	if (!r)
 		r = f3_revive_new(core, &core->revive);
 	if (!r)

@@ -392,12 +392,12 @@ static int start(struct f3_meta *m, const struct f3_meta_options *opt, const str
 		f3_batch_put_counter(b, KEY_FORMAT, F3_META_FORMAT);
 		f3_batch_put_counter(b, KEY_SEED, m->seed);
 		put_bytes(b, KEY_NODE, opt->node_uuid, sizeof(opt->node_uuid));
+		put_bytes(b, KEY_BOOT, m->boot_id, sizeof(m->boot_id));
 		f3_batch_put_counter(b, KEY_NEXT_VOLUME, m->volumes.end);
 	}
 	f3_batch_put_counter(b, KEY_INCARNATION, m->incarnation);
 	f3_batch_put_counter(b, KEY_NEXT_INO, m->inos.end);
 	if (!m->offline) {
-		put_bytes(b, KEY_BOOT, opt->boot_id, 36);
 		f3_batch_del_raw(b, F3_CF_META, KEY_CLEAN, strlen(KEY_CLEAN));
 		r = put_root(m, b);
 	}
@@ -423,6 +423,7 @@ int f3_meta_open(struct f3_kv *kv, const struct f3_meta_options *opt, struct f3_
 	m->kv = kv;
 	m->read_only = opt->read_only;
 	m->offline = opt->offline;
+	memcpy(m->boot_id, opt->boot_id, sizeof(m->boot_id));
 	f3_lock_init(&m->lock, F3_RANK_QUEUE);
 	f3_cond_init(&m->cond);
 
@@ -477,6 +478,20 @@ void f3_meta_result(struct f3_meta *m, int r)
 		m->on_failure(m->failure_arg);
 }
 
+int f3_meta_recovered(struct f3_meta *m)
+{
+	struct f3_batch *b;
+	int r = f3_batch_new(m, &b);
+
+	if (r)
+		return r;
+	put_bytes(b, KEY_BOOT, m->boot_id, sizeof(m->boot_id));
+	r = f3_batch_commit(b);
+	f3_batch_free(b);
+	m->recovered = !r;
+	return r;
+}
+
 void f3_meta_distrust(struct f3_meta *m)
 {
 	m->distrust = true;
@@ -489,8 +504,9 @@ void f3_meta_close(struct f3_meta *m)
 	if (!m)
 		return;
 	if (!m->read_only && f3_batch_new(m, &b) == 0) {
-		/* What cannot be written here was not stopped in order: the mark stays away. */
-		if (!m->offline && !m->distrust)
+		/* What cannot be written here was not stopped in order: the mark stays away. So it does
+		 * where this start went no further than to find out that the last one ended badly. */
+		if (!m->offline && !m->distrust && (m->recovered || m->was_clean))
 			f3_batch_put_counter(b, KEY_CLEAN, 1);
 		if (f3_batch_commit(b) == 0)
 			f3_meta_sync(m);

@@ -40,6 +40,9 @@ struct f3_meta_options {
 /* Takes over kv (closes it, also on failure). */
 int f3_meta_open(struct f3_kv *kv, const struct f3_meta_options *opt, struct f3_meta **ret_m,
 		 struct f3_err *err);
+/* What the last run left has been dealt with: from here on this run and this boot count. Until then
+ * the next start finds the last run's end as this one did, however this one ends. */
+int f3_meta_recovered(struct f3_meta *m);
 /* Writes the clean-shutdown mark, syncs, closes. */
 void f3_meta_close(struct f3_meta *m);
 /* fn(arg) is called when a change or a sync fails because the database takes none any more, each

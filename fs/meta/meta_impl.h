@@ -36,7 +36,8 @@ struct f3_meta_sync_waiter;
 struct f3_meta {
 	struct f3_kv *kv;
 	bool read_only, offline, distrust;
-	bool was_clean, same_boot;
+	bool was_clean, same_boot, recovered;
+	char boot_id[36];
 	uint32_t incarnation;
 	uint64_t seed;
 	struct f3_idgen ids;

@@ -132,6 +132,7 @@ START_TEST(tells_how_the_last_run_ended)
 	ck_assert(f3_meta_was_clean(u.m));
 	ck_assert(!f3_meta_same_boot(u.m));
 	ck_assert_uint_eq(f3_meta_seed(u.m), seed);
+	ck_assert_int_eq(f3_meta_recovered(u.m), 0);
 
 	/* The mark cannot be written: as if it had been killed. */
 	f3_kv_fault_set(u.kv, F3_KV_FAULT_WRITE, 1, UINT64_MAX / 2, -EIO);
@@ -139,6 +140,31 @@ START_TEST(tells_how_the_last_run_ended)
 	ck_assert_int_eq(meta_unit_try(&u, false, BOOT_B), 0);
 	ck_assert(!f3_meta_was_clean(u.m));
 	ck_assert(f3_meta_same_boot(u.m));
+}
+END_TEST
+
+/* A start that fails before it has dealt with what the last run left does not hide it. */
+START_TEST(a_failed_start_changes_nothing)
+{
+	ck_assert_int_eq(f3_meta_recovered(u.m), 0);
+	f3_meta_distrust(u.m);
+	meta_unit_close(&u);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(meta_unit_try(&u, false, BOOT_B), 0);
+		ck_assert(!f3_meta_was_clean(u.m));
+		ck_assert(!f3_meta_same_boot(u.m));
+		meta_unit_close(&u);
+	}
+	ck_assert_int_eq(meta_unit_try(&u, false, BOOT_B), 0);
+	ck_assert_int_eq(f3_meta_recovered(u.m), 0);
+	meta_unit_close(&u);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(meta_unit_try(&u, false, BOOT_B), 0);
+		ck_assert(f3_meta_was_clean(u.m));
+		ck_assert(f3_meta_same_boot(u.m));
+		meta_unit_close(&u);
+	}
+	meta_unit_open(&u);
 }
 END_TEST
 
@@ -677,6 +703,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(opening, first_start_without_room, 0, 2);
 	tcase_add_test(opening, ids_differ_between_starts);
 	tcase_add_test(opening, tells_how_the_last_run_ended);
+	tcase_add_test(opening, a_failed_start_changes_nothing);
 	tcase_add_test(opening, newer_format_is_refused);
 	tcase_add_test(opening, damaged_counters_are_refused);
 	tcase_add_test(opening, another_nodes_database_is_refused);
