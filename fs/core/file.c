@@ -184,7 +184,7 @@ static int empty_in_place(struct f3_core *core, struct f3_inode *inode)
 		return fd;
 	if (inode->extents)
 		r = f3_fill_truncate(core, inode, fd, 0);
-	else if (ftruncate(fd, 0))
+	else if (!f3_fault("file.truncate", &r) && ftruncate(fd, 0))
 		r = -errno;
 	if (!r && fstat(fd, &st))
 		r = -errno;
@@ -533,6 +533,8 @@ static int record_sealed(struct f3_core *core, struct f3_inode *inode)
 	bool store = in_store(inode);
 	/* Stores through a mapping that outlived its open need not have changed the file's times. */
 	bool was_mapped = inode->mapped;
+	uint32_t was_flags = inode->rec.flags;
+	uint8_t was_state = inode->rec.state;
 	struct f3_batch *b;
 	int r = f3_batch_new(core->meta, &b);
 
@@ -556,6 +558,12 @@ static int record_sealed(struct f3_core *core, struct f3_inode *inode)
 	f3_batch_put_inode(b, &inode->rec);
 	r = f3_batch_commit(b);
 	f3_batch_free(b);
+	if (r) {
+		/* It is what the database says it is, and can be sealed later. */
+		inode->rec.state = was_state;
+		inode->rec.flags = was_flags;
+		f3_stage_account(inode);
+	}
 	return r;
 }
 

@@ -11,6 +11,8 @@
 #include "fs/core/volume.h"
 
 #define SEALER_DELAY_NS (2 * F3_NS_PER_MS)
+#define AGAIN_MIN_NS (200 * F3_NS_PER_MS)
+#define AGAIN_MAX_NS (60 * F3_NS_PER_SEC)
 
 #define GONE_MAX 16384u /* more than that has whoever removes files wait for it */
 
@@ -29,7 +31,38 @@ struct f3_sealer {
 	struct gone *gone;
 	unsigned n_gone;
 	bool armed;
+
+	struct f3_timer again;
+	struct f3_inode *failed; /* queued and referenced as if they were in `first` */
+	struct f3_backoff backoff;
+	bool again_armed, ending;
 };
+
+/* Is it the disk's or the machine's state, which may be another one soon? A database that takes
+ * nothing any more (EROFS) will not. */
+static bool passes(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT || error == -EIO || error == -ENOMEM ||
+	       error == -EMFILE || error == -ENFILE;
+}
+
+/* Keeps the inode for another try. False: it is not going to be tried again. */
+static bool keep_failed(struct f3_sealer *s, struct f3_inode *inode)
+{
+	bool kept;
+
+	f3_lock(&s->lock);
+	kept = !s->ending && !atomic_exchange(&inode->seal_queued, true);
+	if (kept) {
+		inode->seal_next = s->failed;
+		s->failed = inode;
+		if (!s->again_armed)
+			s->again_armed = !f3_timer_arm(
+				&s->again, f3_clock_mono_ns() + f3_backoff_next_ns(&s->backoff));
+	}
+	f3_unlock(&s->lock);
+	return kept;
+}
 
 static void do_all(struct f3_sealer *s)
 {
@@ -49,8 +82,9 @@ static void do_all(struct f3_sealer *s)
 		struct f3_inode *next = inode->seal_next;
 
 		inode->seal_queued = false;
-		(void)f3_file_seal(s->core, inode); /* busy: a mapping lives, its end is awaited */
-		f3_inode_put(s->core, inode);
+		/* busy: a mapping lives, its end is awaited */
+		if (!passes(f3_file_seal(s->core, inode)) || !keep_failed(s, inode))
+			f3_inode_put(s->core, inode);
 		inode = next;
 	}
 	while (gone) {
@@ -70,6 +104,35 @@ static void timer_work(struct f3_work *work)
 	do_all((struct f3_sealer *)((char *)timer - offsetof(struct f3_sealer, timer)));
 }
 
+/* What failed stands where new work does. */
+static void take_failed(struct f3_sealer *s, bool ending)
+{
+	f3_lock(&s->lock);
+	s->ending |= ending;
+	s->again_armed = false;
+	if (s->failed) {
+		*s->last = s->failed;
+		while (*s->last)
+			s->last = &(*s->last)->seal_next;
+		s->failed = NULL;
+	}
+	f3_unlock(&s->lock);
+}
+
+static void again_work(struct f3_work *work)
+{
+	struct f3_timer *timer = (struct f3_timer *)work;
+	struct f3_sealer *s =
+		(struct f3_sealer *)((char *)timer - offsetof(struct f3_sealer, again));
+
+	take_failed(s, false);
+	do_all(s);
+	f3_lock(&s->lock);
+	if (!s->failed)
+		s->backoff.attempt = 0;
+	f3_unlock(&s->lock);
+}
+
 int f3_sealer_new(struct f3_core *core, struct f3_sealer **ret_s)
 {
 	struct f3_sealer *s = calloc(1, sizeof(*s));
@@ -86,6 +149,8 @@ int f3_sealer_new(struct f3_core *core, struct f3_sealer **ret_s)
 	s->last = &s->first;
 	f3_lock_init(&s->lock, F3_RANK_TRANSFER);
 	f3_timer_init(&s->timer, s->q, timer_work);
+	f3_timer_init(&s->again, s->q, again_work);
+	s->backoff = (struct f3_backoff){ AGAIN_MIN_NS, AGAIN_MAX_NS, 0 };
 	*ret_s = s;
 	return 0;
 }
@@ -95,7 +160,10 @@ void f3_sealer_free(struct f3_sealer *s)
 	if (!s)
 		return;
 	f3_timer_cancel(&s->timer);
+	f3_timer_cancel(&s->again);
+	take_failed(s, true);
 	f3_workq_free(s->q);
+	take_failed(s, true); /* by a pass that was under way */
 	do_all(s);
 	f3_lock_done(&s->lock);
 	free(s);

@@ -9,6 +9,9 @@
  * whoever removes many, who would wait while the file's blocks are freed. So both are collected for
  * SEALER_DELAY; the timer runs only while there are some. A crash in between leaves writers marked
  * and backing files without a record, which the next start looks after.
+ *
+ * What the disk or the database had no room for is tried again, less and less often: until it is
+ * sealed a file neither goes to its store nor has its size in the database.
  */
 #ifndef F3_CORE_SEALER_H
 #define F3_CORE_SEALER_H
