@@ -23,6 +23,8 @@
  *     F3_DEBUG_FAULTS="NAME=ERRNO[@N][xCOUNT][%PERCENT][;...]"     EIO, ENOSPC, 28, ...
  *         from the N-th time on (1), COUNT times (without x: every time), each time with this
  *         probability (100)
+ *     hold:FIFO in place of ERRNO: the call waits until somebody opens FIFO for writing, and then
+ *         does what it would have done: a slow one. Disarm it first, or the next waits again.
  *
  * Places are armed before the threads that reach them start or at any time later (thread-safe).
  * A stop point blocks by design; whoever reaches it may hold locks.
@@ -43,6 +45,8 @@ int f3_debug_init(struct f3_err *err);
  * -ENOSPC, -EOPNOTSUPP. */
 int f3_debug_point_arm(const char *name, const char *action);
 int f3_fault_arm(const char *name, const char *action);
+/* Calls that failed or were held at an armed place, since it was armed. */
+unsigned long f3_fault_happened(const char *name);
 
 #ifdef F3_DEBUG_POINTS
 

@@ -148,7 +148,7 @@ int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size
 	r = mark_changing(core, inode);
 	if (!r && inode->extents)
 		r = f3_fill_truncate(core, inode, fd, size);
-	else if (!r)
+	else if (!r && !f3_fault("file.truncate", &r))
 		r = ftruncate(fd, (off_t)size) ? -errno : 0;
 	if (!r)
 		changed(core, inode, fd);
@@ -243,7 +243,7 @@ int f3_file_fallocate(struct f3_core *core, struct f3_inode *inode, int mode, ui
 		return fd;
 	}
 	r = mark_changing(core, inode);
-	if (!r)
+	if (!r && !f3_fault("file.fallocate", &r))
 		r = fallocate(fd, mode, (off_t)off, (off_t)len) ? -errno : 0;
 	if (!r)
 		changed(core, inode, fd);
@@ -288,7 +288,7 @@ int64_t f3_file_copy_range(struct f3_core *core, struct f3_inode *in, uint64_t o
 	if (!fstat(fd_in, &st) && off_in + len > (uint64_t)st.st_size)
 		len = off_in < (uint64_t)st.st_size ? (uint64_t)st.st_size - off_in : 0;
 	r = reserve(core, out, off_out, len, who);
-	if (!r) {
+	if (!r && !f3_fault("file.copy", &r)) {
 		n = copy_file_range(fd_in, &from, fd_out, &to, len, 0);
 		r = n < 0 ? -errno : 0;
 	}

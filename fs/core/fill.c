@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/base/debug.h"
+
 void f3_fill_moved(struct f3_fill *fill)
 {
 	if (fill->sleepers)
@@ -265,7 +267,7 @@ int f3_fill_truncate(struct f3_core *core, struct f3_inode *inode, int fd, uint6
 		f3_fill_sleep(inode, fill);
 	if (inode->extents && size < inode->rec.base_limit)
 		r = f3_batch_new(core->meta, &b);
-	if (!r && ftruncate(fd, (off_t)size))
+	if (!r && !f3_fault("file.truncate", &r) && ftruncate(fd, (off_t)size))
 		r = -errno;
 	if (b && !r) {
 		inode->rec.base_limit = size;

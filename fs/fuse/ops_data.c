@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/debug.h"
 #include "fs/core/stage.h"
 #include "fs/core/traffic.h"
 #include "fs/fuse/impl.h"
@@ -56,7 +57,10 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 static int64_t write_all(int fd, const char *data, size_t size, uint64_t off)
 {
 	size_t done = 0;
+	int error;
 
+	if (f3_fault("file.write", &error))
+		return error;
 	while (done < size) {
 		ssize_t n = pwrite(fd, data + done, size - done, (off_t)(off + done));
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/debug.h"
 #include "fs/core/fill.h"
 #include "fs/core/stage.h"
 #include "fs/fuse/impl.h"
@@ -295,8 +296,9 @@ static bool read_cached(fuse_req_t req, int fd, enum f3_class class_, size_t siz
 	static __thread char buf[F3_FUSE_MAX_IO];
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
 	ssize_t n;
+	int error;
 
-	if (size > sizeof(buf))
+	if (size > sizeof(buf) || f3_fault("read.cached", &error))
 		return false;
 	n = preadv2(fd, &iov, 1, (off_t)off, RWF_NOWAIT);
 	if (n < 0 || (size_t)n < size) {

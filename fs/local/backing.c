@@ -236,8 +236,10 @@ int f3_backing_dirfd(const struct f3_backing_store *s)
 int f3_backing_make(struct f3_backing_store *s, uint64_t ino, uint32_t number, int flags)
 {
 	struct f3_backing_name name;
-	int fd;
+	int fd, error;
 
+	if (f3_fault("backing.make", &error))
+		return error;
 	f3_backing_name(&name, ino, number);
 	flags |= O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
 	fd = openat(s->dirfd, name.path, flags, 0600);
@@ -261,8 +263,10 @@ int f3_backing_create(struct f3_backing_store *s, uint64_t ino, uint32_t number)
 int f3_backing_open_file(struct f3_backing_store *s, uint64_t ino, uint32_t number, int flags)
 {
 	struct f3_backing_name name;
-	int fd;
+	int fd, error;
 
+	if (f3_fault("backing.open", &error))
+		return error;
 	f3_backing_name(&name, ino, number);
 	fd = openat(s->dirfd, name.path, flags | O_CLOEXEC | O_NOFOLLOW);
 	return fd < 0 ? -errno : fd;
@@ -294,11 +298,12 @@ void f3_backing_unlink(struct f3_backing_store *s, uint64_t ino, uint32_t number
 {
 	struct f3_backing_name name;
 	struct stat st;
-	int fd = -1;
+	int fd = -1, error;
 
 	f3_backing_name(&name, ino, number);
 	forget_synced(s, ino, number);
-	if (fstatat(s->dirfd, name.path, &st, AT_SYMLINK_NOFOLLOW))
+	if (f3_fault("backing.unlink", &error) ||
+	    fstatat(s->dirfd, name.path, &st, AT_SYMLINK_NOFOLLOW))
 		return;
 	/* An O_PATH descriptor keeps the file, but is neither a reader nor a writer of it. */
 	if ((uint64_t)st.st_blocks * 512 >= FREE_LATER_BYTES)
@@ -312,7 +317,10 @@ int f3_backing_stat(struct f3_backing_store *s, uint64_t ino, uint32_t number, s
 {
 	struct f3_backing_name name;
 	struct stat st;
+	int error;
 
+	if (f3_fault("backing.stat", &error))
+		return error;
 	f3_backing_name(&name, ino, number);
 	if (fstatat(s->dirfd, name.path, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
@@ -345,7 +353,8 @@ static int sync_names(struct f3_backing_store *s, unsigned shard)
 	int r;
 
 	snprintf(path, sizeof(path), "%02x", shard & 0xff);
-	r = sync_dir(s->dirfd, path);
+	if (!f3_fault("backing.sync-names", &r))
+		r = sync_dir(s->dirfd, path);
 	if (!r && !s->shard_synced[shard]) {
 		r = sync_dir(s->dirfd, ".");
 		if (!r)
@@ -382,7 +391,10 @@ int f3_backing_set_times(struct f3_backing_store *s, uint64_t ino, uint32_t numb
 	const struct timespec times[2] = { f3_timespec_from_ns(atime_ns),
 					   f3_timespec_from_ns(mtime_ns) };
 	struct f3_backing_name name;
+	int error;
 
+	if (f3_fault("backing.set-times", &error))
+		return error;
 	f3_backing_name(&name, ino, number);
 	return utimensat(s->dirfd, name.path, times, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
 }

@@ -10,6 +10,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "fs/base/debug.h"
+
 #define KERNEL_STEP_BYTES (64u << 20) /* so that the thread can be interrupted now and then */
 #define BUFFER_BYTES (1u << 20)
 
@@ -135,7 +137,9 @@ int f3_backing_clone(struct f3_backing_store *from, uint64_t ino, uint32_t numbe
 		close(source);
 		return target;
 	}
-	if (!to->caps.reflink || ioctl(target, FICLONE, source)) {
+	if (f3_fault("backing.clone", &r)) {
+		/* the target goes again */
+	} else if (!to->caps.reflink || ioctl(target, FICLONE, source)) {
 		/* Another file system, or one out of space for it: the copy finds out. */
 		r = copy_bytes(source, target);
 	}

@@ -7,10 +7,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "fs/base/debug.h"
+
 bool f3_io_step(struct f3_io *io, int64_t answer)
 {
 	bool moves = io->op == F3_IO_READ || io->op == F3_IO_WRITE;
 
+	if (answer == -EAGAIN || answer == -ECANCELED)
+		answer = -EIO; /* said of an operation that cannot be tried another way */
 	if (answer < 0 || !moves) {
 		io->result = answer;
 		return true;
@@ -54,6 +58,24 @@ static int64_t call(const struct f3_io *io)
 	return -1;
 }
 
+int64_t f3_io_answer(const struct f3_io *io, int64_t answer)
+{
+	static const char *const places[] = {
+		[F3_IO_READ] = "io.read",
+		[F3_IO_WRITE] = "io.write",
+		[F3_IO_FSYNC] = "io.fsync",
+		[F3_IO_FDATASYNC] = "io.fdatasync",
+		[F3_IO_FALLOCATE] = "io.fallocate",
+		[F3_IO_CLOSE] = "io.close",
+		[F3_IO_NOP] = "io.nop",
+	};
+	int error;
+
+	if (f3_fault(places[io->op], &error))
+		return error;
+	return answer > 1 && f3_fault("io.short", &error) ? answer / 2 : answer;
+}
+
 int64_t f3_io_run(struct f3_io *io)
 {
 	int64_t answer;
@@ -64,6 +86,7 @@ int64_t f3_io_run(struct f3_io *io)
 			answer = call(io);
 			if (answer < 0)
 				answer = -errno;
+			answer = f3_io_answer(io, answer);
 		} while (answer == -EINTR);
 	} while (!f3_io_step(io, answer));
 	return io->result;

@@ -28,4 +28,9 @@ static inline unsigned f3_io_step_len(const struct f3_io *io)
  * more to do from io->moved on. */
 bool f3_io_step(struct f3_io *io, int64_t answer);
 
+/* What the kernel answered, or what a test wants it to have answered. The places (fs/base/debug.h)
+ * are "io.read", "io.write", "io.fsync", "io.fdatasync", "io.fallocate", and "io.short": half of
+ * what was moved was not. */
+int64_t f3_io_answer(const struct f3_io *io, int64_t answer);
+
 #endif

@@ -12,6 +12,7 @@
 
 #include <liburing.h>
 
+#include "fs/base/debug.h"
 #include "fs/base/lock.h"
 #include "fs/base/thread.h"
 #include "fs/local/io.h"
@@ -169,10 +170,11 @@ static bool take_ready(struct f3_ring *ring)
 }
 
 /* True if the operation is over and its completion function has run. */
-static bool complete(struct f3_ring *ring, struct f3_io *io, int answer)
+static bool complete(struct f3_ring *ring, struct f3_io *io, int64_t answer)
 {
-	if (answer == -EAGAIN) {
-		/* Where a step would have to wait and cannot be told to, a thread waits. */
+	if (answer == -EAGAIN || answer == -ECANCELED) {
+		/* Where a step would have to wait and cannot be told to, a thread waits; what the
+		 * kernel took back without our asking it does by plain calls. */
 		ring->in_kernel--;
 		give_to_pool(ring, io);
 		return false;
@@ -195,11 +197,11 @@ static void reap(struct f3_ring *ring)
 	while (!io_uring_peek_cqe(&ring->uring, &cqe)) {
 		struct f3_io *io = io_uring_cqe_get_data(cqe);
 		bool more = cqe->flags & IORING_CQE_F_MORE;
-		int answer = cqe->res;
+		int64_t answer = cqe->res;
 
 		io_uring_cqe_seen(&ring->uring, cqe);
 		if (io)
-			n_done += complete(ring, io, answer);
+			n_done += complete(ring, io, f3_io_answer(io, answer));
 		else if (!more)
 			watch_wake_fd(ring);
 	}
@@ -256,7 +258,7 @@ static int open_uring(struct f3_ring *ring)
 static void *ring_main(void *arg)
 {
 	struct f3_ring *ring = arg;
-	int r = open_uring(ring);
+	int r = open_uring(ring), injected;
 
 	f3_lock(&ring->lock);
 	ring->state = r ? URING_OFF : URING_ON;
@@ -270,7 +272,8 @@ static void *ring_main(void *arg)
 	while (take_ready(ring)) {
 		/* Errors are passing ones (EINTR; EAGAIN and EBUSY: short of memory or of room for
 		 * completions): the queue keeps what was not taken, the next turn tries again. */
-		io_uring_submit_and_wait(&ring->uring, 1);
+		if (!f3_fault("ring.submit", &injected))
+			io_uring_submit_and_wait(&ring->uring, 1);
 		ring->asleep = false;
 		reap(ring);
 	}

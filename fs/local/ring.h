@@ -16,7 +16,7 @@
  *
  * An f3_io is embedded in its owner and belongs to the ring from submit to its completion.
  * Short reads and writes are continued here until the end of the range, EOF or an error;
- * EINTR and EAGAIN never reach the owner. Depth is bounded: beyond it f3_ring_submit blocks
+ * EINTR, EAGAIN and ECANCELED never reach the owner. Depth is bounded: beyond it f3_ring_submit blocks
  * the submitter, but never a completion function: what those submit waits in the ring's list.
  */
 #ifndef F3_LOCAL_RING_H

@@ -102,6 +102,22 @@ static int take_error(char *text)
 	return r == -EINVAL ? -EIO : r;
 }
 
+/* What RocksDB would say if it had failed as a test wants it to at this place (fs/base/debug.h);
+ * NULL: nothing. EBADMSG stands for damage. */
+static char *injected(const char *place)
+{
+	const char *text = "IO error: injected";
+	int error;
+
+	if (!f3_fault(place, &error))
+		return NULL;
+	if (error == -ENOSPC)
+		text = "IO error: No space left on device: injected";
+	else if (error == -EBADMSG)
+		text = "Corruption: injected";
+	return strdup(text);
+}
+
 /* ---- Options -------------------------------------------------------------------------------- */
 
 /* Families that are asked for single keys, often for keys that are not there. */
@@ -200,9 +216,12 @@ static int get_with(struct rocks *r, const rocksdb_readoptions_t *options, enum 
 {
 	rocksdb_pinnableslice_t *slice;
 	const char *value;
-	char *text = NULL;
+	char *text;
 	size_t len;
 
+	text = injected("kv.get");
+	if (text)
+		return take_error(text);
 	slice = rocksdb_get_pinned_cf(r->db, options, r->handles[cf], key, klen, &text);
 	if (!slice)
 		return text ? take_error(text) : -ENOENT;
@@ -299,7 +318,7 @@ static bool may_ask(struct rocks *r)
 static int rocks_write(struct f3_kv *kv, struct f3_kv_batch *b)
 {
 	struct rocks *r = rocks_of(kv);
-	char *text = NULL;
+	char *text;
 	int error;
 
 	if (r->read_only || atomic_load_explicit(&r->stopped, memory_order_relaxed) ||
@@ -307,11 +326,9 @@ static int rocks_write(struct f3_kv *kv, struct f3_kv_batch *b)
 		return -EROFS;
 	if (!has_room(r, b) || !may_ask(r))
 		return -ENOSPC;
-	if (f3_fault("meta.write", &error)) {
-		atomic_store(&r->stopped, true);
-		return error;
-	}
-	rocksdb_write(r->db, r->write, b->wb, &text);
+	text = injected("kv.write");
+	if (!text)
+		rocksdb_write(r->db, r->write, b->wb, &text);
 	if (!text) {
 		if (!atomic_load_explicit(&r->written, memory_order_relaxed))
 			atomic_store(&r->written, true);
@@ -340,7 +357,8 @@ static int rocks_sync(struct f3_kv *kv)
 	if (error)
 		return error;
 	seq = rocksdb_get_latest_sequence_number(r->db);
-	error = f3_meta_logs_sync(&r->logs);
+	if (!f3_fault("kv.sync", &error))
+		error = f3_meta_logs_sync(&r->logs);
 	if (!error) {
 		f3_meta_synced_put(r->synced_fd, seq);
 		return 0;
@@ -448,13 +466,18 @@ static int rocks_iter_new(struct f3_kv *kv, enum f3_cf cf, const void *from, siz
 static int rocks_iter_next(struct f3_kv_iter *it, const uint8_t **ret_key, size_t *ret_klen,
 			   const uint8_t **ret_val, size_t *ret_vlen)
 {
-	char *text = NULL;
+	char *text;
 
 	if (it->error)
 		return it->error;
 	if (it->started && rocksdb_iter_valid(it->it))
 		rocksdb_iter_next(it->it);
 	it->started = true;
+	text = injected("kv.next");
+	if (text) {
+		it->error = take_error(text);
+		return it->error;
+	}
 	if (!rocksdb_iter_valid(it->it)) {
 		rocksdb_iter_get_error(it->it, &text);
 		it->error = take_error(text);
@@ -750,7 +773,7 @@ int f3_meta_rocks_open(const char *dir, const struct f3_kv_options *opt, struct 
 		       struct f3_err *err)
 {
 	struct rocks *r = calloc(1, sizeof(*r));
-	char *text = NULL;
+	char *text;
 	int error;
 
 	if (!r)
@@ -774,7 +797,9 @@ int f3_meta_rocks_open(const char *dir, const struct f3_kv_options *opt, struct 
 	error = open_files(r, opt->create && !opt->read_only, err);
 	if (error)
 		goto fail;
-	r->db = open_with(dir, opt, rocksdb_lz4_compression, r->cache, r->handles, &text);
+	text = injected("kv.open");
+	if (!text)
+		r->db = open_with(dir, opt, rocksdb_lz4_compression, r->cache, r->handles, &text);
 	if (!r->db && strstr(text, "not linked with the binary")) {
 		rocksdb_free(text);
 		text = NULL;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fs/base/lock.h"
+#include "fs/object/inject.h"
 
 static const struct type {
 	const char *name;
@@ -155,7 +156,8 @@ void f3_object_submit(struct f3_object_store *s, struct f3_obj_op *op)
 		op->done(op);
 		return;
 	}
-	s->ops->submit(s, op);
+	if (!f3_object_inject(op))
+		s->ops->submit(s, op);
 }
 
 void f3_object_cancel(struct f3_object_store *s, struct f3_obj_op *op)

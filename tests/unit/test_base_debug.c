@@ -66,9 +66,9 @@ START_TEST(bad_actions_are_refused)
 {
 	static const char *const points[] = { "",       "stop",   "stop:",   "exit@",
 					      "exit@0", "exit@x", "exit@-1", "kill" };
-	static const char *const faults[] = { "",      "EWHAT",   "0",     "-5",
-					      "4096",  "EIO@",    "EIO@0", "EIOx",
-					      "EIO%0", "EIO%101", "EIO5",  "EIO@1x2y" };
+	static const char *const faults[] = { "",     "EWHAT",    "0",    "-5",    "4096",
+					      "EIO@", "EIO@0",    "EIOx", "EIO%0", "EIO%101",
+					      "EIO5", "EIO@1x2y", "hold:" };
 
 	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++)
 		ck_assert_int_eq(f3_debug_point_arm("test.point", points[i]), -EINVAL);

@@ -8,7 +8,7 @@
 f3_requires root fuse debug jq
 f3_volume data -
 # In every process anew; a start takes less.
-F3_DEBUG_FAULTS="meta.write=EIO@150" f3_launch || f3_fail "no start"
+F3_DEBUG_FAULTS="kv.write=EIO@150" f3_launch || f3_fail "no start"
 d=$F3_MNT/data
 echo held >"$d/held"
 exec {held}<>"$d/held"
