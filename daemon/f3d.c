@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -45,6 +46,8 @@ struct daemon {
 	int snapshot; /* of the configuration a candidate has read; -1 */
 	struct f3_buf fixed; /* f3_conf_save_fixed, of the mount */
 	bool foreground, log_is_stderr, served;
+	bool hurries;
+	int nice; /* what it was */
 	bool executed; /* by a supervisor, instead of being forked from it */
 	_Atomic bool frozen;
 	uint64_t frozen_ns;
@@ -121,6 +124,44 @@ static void let_go(void *arg)
 	_exit(1);
 }
 
+/* While calls wait for this process it goes before others on a busy machine; then it is one of them
+ * again, with all its threads. Without the right to, it is so all along. */
+#define HURRY (-15)
+
+static void hurry(struct daemon *d)
+{
+	errno = 0;
+	d->nice = getpriority(PRIO_PROCESS, 0);
+	if (!errno && d->nice > HURRY)
+		d->hurries = !setpriority(PRIO_PROCESS, 0, HURRY);
+}
+
+/* False: no thread hurries any more. */
+static bool calm_threads(int nice)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *one;
+	bool found = false;
+
+	while (tasks && (one = readdir(tasks)) != NULL) {
+		id_t tid = (id_t)strtoul(one->d_name, NULL, 10);
+
+		if (tid && getpriority(PRIO_PROCESS, tid) < nice)
+			found |= !setpriority(PRIO_PROCESS, tid, nice);
+	}
+	if (tasks)
+		closedir(tasks);
+	return found;
+}
+
+static void hurry_no_more(struct daemon *d)
+{
+	/* Again: one that was not calm yet may have started another. */
+	while (d->hurries && calm_threads(d->nice))
+		;
+	d->hurries = false;
+}
+
 /* The kernel has got its answer: from now on everybody does. */
 static void serving(void *arg)
 {
@@ -128,6 +169,7 @@ static void serving(void *arg)
 	struct f3_fuse_info info;
 	bool uring;
 
+	hurry_no_more(d);
 	if (f3_control_serve(d->control, &d->serving_err)) {
 		pthread_kill(d->signals, SIGTERM);
 		return;
@@ -223,6 +265,8 @@ static int serve(struct daemon *d, struct f3_err *err)
 		close(d->snapshot);
 		f3_debug_point("worker.go");
 	}
+	if (d->worker->takes_over)
+		hurry(d);
 	if (!d->worker->keep)
 		r = f3_keep_adopt(d->worker->keep_fd, &d->worker->keep, err);
 	if (r)

@@ -48,6 +48,10 @@ f3_eq "supervisor" "$(ctl --json status | jq .supervisor_pid)" "$F3_SUPERVISOR"
 f3_match "for people" "$(ctl upgrade)" 'serves as process [0-9]+, instead of [0-9]+; calls waited for'
 F3_PID=$(ctl --json status | jq .pid)
 
+# It went before others only until it served.
+f3_eq "priorities of its threads" "$(awk '{ print $19 }' "/proc/$F3_PID/task"/*/stat | sort -u)" \
+	"$(awk '{ print $19 }' "/proc/$F3_SUPERVISOR/stat")"
+
 # It is started again as what it is now, with the configuration it has read.
 echo "nonsense" >>"$F3_CONF"
 kill -KILL "$F3_PID"
