@@ -44,6 +44,10 @@ int f3_ns_create(struct f3_core *core, uint64_t parent, const char *name, mode_t
 		 struct f3_open_plan *ret_plan);
 /* What a request was answered that made this inode's name in the directory `parent`. */
 int f3_ns_entry(struct f3_core *core, uint64_t parent, uint64_t ino, struct f3_entry *ret_e);
+/* The same for one that made the inode and was answered by nobody: what close() would wait for is
+ * waited for first. May answer -F3_EWAIT. */
+int f3_ns_made_before(struct f3_core *core, uint64_t parent, uint64_t ino,
+		      const struct f3_caller *who, struct f3_entry *ret_e);
 int f3_ns_link(struct f3_core *core, uint64_t ino, uint64_t parent, const char *name,
 	       const struct f3_caller *who, struct f3_entry *ret_e);
 int f3_ns_unlink(struct f3_core *core, uint64_t parent, const char *name,

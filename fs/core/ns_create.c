@@ -202,7 +202,9 @@ static int publish_object(struct making *mk, struct f3_inode *inode)
 	return r < 0 ? r : 0;
 }
 
-static struct f3_journal_entry *marker_entry(struct making *mk, int *ret_error)
+static struct f3_journal_entry *marker_entry(struct f3_core *core, struct f3_inode *dir,
+					     const char *name, const struct f3_inode_rec *rec,
+					     int *ret_error)
 {
 	struct f3_journal_entry *e = calloc(1, sizeof(*e));
 
@@ -210,12 +212,12 @@ static struct f3_journal_entry *marker_entry(struct making *mk, int *ret_error)
 	if (!e)
 		return NULL;
 	e->type = F3_JOURNAL_MKDIR;
-	e->volume = mk->rec.volume;
-	e->ino = mk->rec.ino;
-	e->dir1 = mk->dir->ino;
-	e->id = mk->rec.id;
-	e->generation = mk->rec.generation;
-	*ret_error = f3_ns_key(mk->core, mk->dir, mk->name, e->key, sizeof(e->key));
+	e->volume = rec->volume;
+	e->ino = rec->ino;
+	e->dir1 = dir->ino;
+	e->id = rec->id;
+	e->generation = rec->generation;
+	*ret_error = f3_ns_key(core, dir, name, e->key, sizeof(e->key));
 	return e;
 }
 
@@ -232,7 +234,7 @@ static int make_object(struct making *mk, const struct f3_caller *who, struct f3
 		return -F3_EWAIT;
 	r = f3_meta_new_ino(mk->core->meta, &mk->rec.ino);
 	if (!r && store && is_dir)
-		e = marker_entry(mk, &r);
+		e = marker_entry(mk->core, mk->dir, mk->name, &mk->rec, &r);
 	if (r) {
 		free(e);
 		return r;
@@ -250,6 +252,7 @@ static int make_object(struct making *mk, const struct f3_caller *who, struct f3
 	f3_ns_told_done(mk->core, &mk->told, r);
 	if (!r && store) {
 		/* The marker of a durable directory is there at return. */
+		f3_debug_point("make.before-store");
 		if (e)
 			r = f3_journal_tell(mk->dir->volume, e, NULL);
 		else if (!is_dir)
@@ -261,6 +264,63 @@ static int make_object(struct making *mk, const struct f3_caller *who, struct f3
 	if (!r)
 		f3_ns_fill_entry(mk->core, mk->dir, inode, ret_e);
 	f3_inode_put(mk->core, inode);
+	return r;
+}
+
+/* Made by a daemon that died before the store knew of it, perhaps. Inode lock held. */
+static bool store_may_wait(const struct f3_inode *dir, const struct f3_inode *inode)
+{
+	const struct f3_inode_rec *rec = &inode->rec;
+
+	if (inode->dead || rec->class_ != F3_CLASS_DURABLE || !dir->volume->store)
+		return false;
+	return S_ISDIR(rec->mode) ? !(rec->flags & F3_INO_MARKER) : rec->flags & F3_INO_DIRTY;
+}
+
+static int publish_again(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode)
+{
+	struct f3_journal_entry *e;
+	char name[F3_NAME_MAX + 1];
+	int r;
+
+	if (!S_ISDIR(inode->rec.mode))
+		return f3_ns_commit_wait(core, inode);
+	f3_lock(&inode->lock);
+	memcpy(name, inode->rec.name, sizeof(name));
+	f3_unlock(&inode->lock);
+	e = marker_entry(core, dir, name, &inode->rec, &r);
+	if (!r)
+		r = f3_journal_tell(dir->volume, e, NULL);
+	free(e);
+	return r;
+}
+
+int f3_ns_made_before(struct f3_core *core, uint64_t parent, uint64_t ino,
+		      const struct f3_caller *who, struct f3_entry *ret_e)
+{
+	struct f3_inode *dir, *inode = NULL;
+	bool wait = false;
+	int r = f3_inode_get(core, parent, &dir);
+
+	if (r)
+		return r;
+	r = f3_inode_get(core, ino, &inode);
+	if (!r) {
+		f3_lock(&inode->lock);
+		wait = store_may_wait(dir, inode);
+		f3_unlock(&inode->lock);
+	}
+	if (wait && !who->may_block) {
+		r = -F3_EWAIT;
+	} else if (wait) {
+		r = publish_again(core, dir, inode);
+		if (r)
+			f3_ns_unmake(core, dir, inode);
+	}
+	if (!r)
+		f3_ns_fill_entry(core, dir, inode, ret_e);
+	f3_inode_put(core, inode);
+	f3_inode_put(core, dir);
 	return r;
 }
 

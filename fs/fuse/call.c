@@ -204,8 +204,10 @@ static int answer_again(struct f3_call *call)
 		fuse_reply_err(call->req, 0);
 		return 0;
 	}
-	r = f3_ns_entry(call->f->core, call->op == F3_OP_LINK ? call->ino2 : call->ino,
-			call->answered_ino, &e);
+	if (call->op == F3_OP_LINK)
+		r = f3_ns_entry(call->f->core, call->ino2, call->answered_ino, &e);
+	else
+		r = f3_ns_made_before(call->f->core, call->ino, call->answered_ino, &call->who, &e);
 	if (r)
 		return r;
 	f3_entry_param(&e, &param);
