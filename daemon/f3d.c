@@ -32,6 +32,7 @@
 #include "fs/core/node.h"
 #include "fs/core/revive.h"
 #include "fs/fuse/keep.h"
+#include "fs/fuse/notifier.h"
 #include "fs/fuse/session.h"
 
 #define FIXED_BYTES_MAX (64u << 10)
@@ -53,6 +54,7 @@ struct daemon {
 	uint64_t frozen_ns;
 	struct f3_worker *worker;
 	struct f3_core *core;
+	struct f3_notifier notifier;
 	struct f3_fuse *fuse;
 	struct f3_control *control;
 	struct f3_metrics *metrics;
@@ -245,6 +247,7 @@ static int serve(struct daemon *d, struct f3_err *err)
 	struct f3_fuse_given given = {
 		.fd = d->worker->fuse_fd,
 		.takes_over = d->worker->takes_over,
+		.notifier = &d->notifier,
 	};
 	sigset_t set;
 	int r = 0;
@@ -265,6 +268,9 @@ static int serve(struct daemon *d, struct f3_err *err)
 		close(d->snapshot);
 		f3_debug_point("worker.go");
 	}
+	r = f3_notifier_start(&d->notifier, d->worker->fuse_fd);
+	if (r)
+		return f3_err_set(err, r, "a process cannot be started: %s", strerror(-r));
 	if (d->worker->takes_over)
 		hurry(d);
 	if (!d->worker->keep)
@@ -318,6 +324,7 @@ static int serve(struct daemon *d, struct f3_err *err)
 	/* Requests that left their thread are answered by the core's threads to the last. */
 	f3_core_stop(d->core);
 	f3_fuse_free(d->fuse);
+	f3_notifier_stop(&d->notifier);
 	if (!r)
 		f3_log_info("stopped");
 	else if (!err->code)

@@ -61,6 +61,7 @@ struct f3_fuse {
 	struct f3_lock ids_lock;	/* backing ids in the keep */
 	struct f3_parked *parked;
 	struct f3_workq *notify;
+	struct f3_notifier *notifier;
 	char mountpoint[4096];
 	unsigned threads;
 	bool passthrough, uring;

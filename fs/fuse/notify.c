@@ -3,8 +3,8 @@
  * notify: telling the kernel to forget.
  *
  * An invalidation may wait for locks that a request being served holds, so it is never sent from
- * inside one: a thread of its own sends them in order. The queue is bounded, and so is its memory;
- * what does not fit is left to the time-outs.
+ * inside one: a thread of its own hands them to the notifier (notifier.h) in order. The queue is
+ * bounded, and so is its memory; what does not fit is left to the time-outs.
  */
 #include "config.h"
 
@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 
 #include "fs/fuse/impl.h"
+#include "fs/fuse/notifier.h"
 
 #define NOTIFY_MAX 65536
 
@@ -46,9 +47,9 @@ static void send_notice(struct f3_work *work)
 
 	if (!n->f->stopping) {
 		if (n->len)
-			fuse_lowlevel_notify_inval_entry(n->f->se, n->ino, n->name, n->len);
+			f3_notifier_entry(n->f->notifier, n->ino, n->name, n->len);
 		else
-			fuse_lowlevel_notify_inval_inode(n->f->se, n->ino, 0, 0);
+			f3_notifier_inode(n->f->notifier, n->ino);
 	}
 	notice_free(n);
 }

@@ -177,7 +177,8 @@ static int check_mountpoint(const char *mountpoint, struct f3_err *err)
 
 	/* What stat says of the root of a dead mount may still be in the kernel's cache. */
 	if (stat(mountpoint, &st) || statvfs(mountpoint, &fs)) {
-		if (errno == ENOTCONN)
+		/* ECONNABORTED: it went while we asked. */
+		if (errno == ENOTCONN || errno == ECONNABORTED)
 			return f3_err_set(err, -ENOTCONN,
 					  "%s is a mount whose daemon is gone: umount -l %s first",
 					  mountpoint, mountpoint);
@@ -241,6 +242,7 @@ int f3_fuse_new(struct f3_core *core, const struct f3_fuse_given *given, struct 
 		return f3_err_set(err, -ENOMEM, "out of memory");
 	f->core = core;
 	f->keep = given->keep;
+	f->notifier = given->notifier;
 	core->mount_id = f3_keep_id(given->keep);
 	f->mounted = given->takes_over;
 	f3_fuse_reload(f);

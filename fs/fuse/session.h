@@ -13,11 +13,13 @@
 
 struct f3_fuse;
 struct f3_keep;
+struct f3_notifier;
 
 /* What the process that outlives us lends. */
 struct f3_fuse_given {
 	int fd;				/* of /dev/fuse */
 	struct f3_keep *keep;
+	struct f3_notifier *notifier;	/* started */
 	bool takes_over;		/* it is mounted, and served until now by somebody else */
 };
 
