@@ -376,21 +376,37 @@ int f3_ns_place_again(struct f3_core *core, struct f3_inode *dir, struct f3_inod
 	return r == -F3_EWAIT ? 0 : r;
 }
 
+/* What a name leads to. Replaced in one step, a name leads to what was there or to what is: that the
+ * first is gone, when it is looked for, does not mean that nothing is there. */
+static int named_inode(struct f3_core *core, uint64_t dir, const char *name, size_t len,
+		       struct f3_inode **ret_inode)
+{
+	struct f3_meta_name found;
+	uint64_t gone = 0;
+	int r;
+
+	for (;;) {
+		r = f3_meta_get_name(core->meta, dir, name, len, &found);
+		if (r)
+			return r;
+		r = f3_inode_get(core, found.ino, ret_inode);
+		if (r != -ENOENT || found.ino == gone)
+			return r;
+		gone = found.ino;
+	}
+}
+
 /* A name of a directory in the store that is not known, or known for too long. */
 static int lookup_store(struct f3_core *core, struct f3_inode *dir, const char *name, size_t len,
 			const struct f3_caller *who)
 {
-	struct f3_meta_name found;
 	struct f3_inode *child;
-	int r = f3_meta_get_name(core->meta, dir->ino, name, len, &found);
+	int r = named_inode(core, dir->ino, name, len, &child);
 	bool fresh;
 
 	if (r == -ENOENT) {
 		fresh = f3_store_dir_fresh(core, dir);
 	} else if (!r) {
-		r = f3_inode_get(core, found.ino, &child);
-		if (r)
-			return r;
 		fresh = f3_store_inode_fresh(core, child);
 		f3_inode_put(core, child);
 	} else {
@@ -407,7 +423,6 @@ int f3_ns_lookup(struct f3_core *core, uint64_t parent, const char *name,
 		 const struct f3_caller *who, struct f3_entry *ret_e, uint64_t *ret_negative_ttl_ns)
 {
 	struct f3_inode *dir, *child = NULL;
-	struct f3_meta_name found;
 	size_t len;
 	int r = f3_ns_name_check(name, &len);
 
@@ -436,9 +451,7 @@ int f3_ns_lookup(struct f3_core *core, uint64_t parent, const char *name,
 		r = lookup_store(core, dir, name, len, who);
 	}
 	if (!r)
-		r = f3_meta_get_name(core->meta, parent, name, len, &found);
-	if (!r)
-		r = f3_inode_get(core, found.ino, &child);
+		r = named_inode(core, parent, name, len, &child);
 	if (!r)
 		f3_ns_fill_entry(core, dir, child, ret_e);
 	f3_inode_put(core, child);
