@@ -89,6 +89,15 @@ f3_until()
 	return 0	# and not what the pause ended with
 }
 
+# f3_becomes SECONDS WHAT WANTED COMMAND...: until the command prints that.
+f3_becomes()
+{
+	local seconds=$1 what=$2 wanted=$3
+	shift 3
+	f3_prints() { [ "$("$@" 2>/dev/null)" = "$wanted" ]; }
+	f3_until "$seconds" f3_prints "$@" || f3_eq "$what" "$("$@" 2>&1)" "$wanted"
+}
+
 # ---- What a test needs -----------------------------------------------------------------------
 
 # f3_requires WORD...: root, fuse, passthrough, tmpfs, loop, debug (a build with --enable-debug),

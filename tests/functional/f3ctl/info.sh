@@ -9,6 +9,7 @@ f3_volume photos "file://$F3_STORE/photos" default-class=writeback
 f3_start
 d=$F3_MNT/data
 echo 12345 >"$d/x"
+f3_becomes 30 "its state, closed" sealed f3_info "$d/x" .state
 
 f3_eq "local file" "$(ctl --json info "$d/x" |
 	jq -c '[.volume, .path, .type, .size, .here_bytes, .class, .class_source, .state, .place, .in_store]')" \

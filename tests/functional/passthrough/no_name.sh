@@ -83,7 +83,7 @@ done()
 END
 done
 # RELEASE comes after close(2) has returned, FORGET some time later.
-f3_until 20 test "$(backing)" -eq 4 || f3_bad "$(backing) backing files, wanted 4: a, linked, twice"
+f3_becomes 20 "backing files of a, linked and twice" 4 backing
 rm "$F3_MNT"/[vm]/linked
 f3_until 20 eval '[ "$(used)" -le $((at_first + 8192)) ]' ||
 	f3_bad "space did not come back: $(used), at first $at_first"

@@ -52,5 +52,5 @@ exec 7>>"$F3_MNT/m/file5"
 echo more >&7
 f3_match "a writer of class memory open" "$(writable)" "/memory/.* 0[0-9]*2"
 exec 7>&-
-f3_until 20 test "$(getfattr --only-values -n user.f3.state "$F3_MNT/m/file5")" = sealed
+f3_becomes 20 "a closed file" sealed getfattr --only-values -n user.f3.state "$F3_MNT/m/file5"
 f3_eq "after it" "$(writable)" ""

@@ -86,9 +86,8 @@ f3_eq "appended" "$(cat "$d/m/append")" 12
 f3_eq "durable" "$(cat "$F3_STORE/data/object")" "before after"
 f3_eq "named" "$(cat "$d/e/named")" nameless
 f3_eq "mapped" "$(head -c 11 "$d/e/mapped")" firstsecond
-sealed() { [ "$(f3_info "$d/e/$1" .state)" = sealed ]; }
 for f in native mapped named; do
-	f3_until 20 sealed $f || f3_bad "$f is $(f3_info "$d/e/$f" .state)"
+	f3_becomes 20 "$f" sealed f3_info "$d/e/$f" .state
 done
 nothing_open() { [ "$(ctl --json status | jq .opens.now)" = 0 ]; }
 f3_until 20 nothing_open || f3_bad "open: $(ctl --json status | jq -c .opens)"
