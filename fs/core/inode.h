@@ -60,6 +60,7 @@ struct f3_inode {
 	struct f3_lock lock;		/* everything below; rank F3_RANK_INODE */
 	struct f3_inode_rec rec;
 	bool dead;
+	bool superseded;		/* the store has something else, or nothing, under its name */
 
 	/* regular files */
 	uint32_t opens;			/* open file descriptions */

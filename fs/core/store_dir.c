@@ -357,68 +357,114 @@ int f3_store_dir_list(struct f3_core *core, struct f3_inode *dir)
 
 /* ---- At open ---- */
 
-/* Which directory has the name now, and does the name still lead to the inode? */
-static bool name_leads_to(struct f3_core *core, uint64_t parent, const char *name,
-			  const struct f3_inode *inode)
-{
-	struct f3_meta_name found;
+#define OTHER_NAME 1
+#define NAMES_MAX 16 /* a file that is renamed all the time */
 
-	return !f3_meta_get_name(core->meta, parent, name, strlen(name), &found) &&
-	       found.ino == inode->ino;
+/* What the store is asked about an inode: its name, and the object of that name. */
+struct question {
+	struct f3_inode *dir; /* referenced */
+	char name[F3_NAME_MAX + 1];
+	char key[F3_KEY_MAX + 1];
+	uint64_t asked_ns;
+};
+
+/* -ENOENT: it has no name, there is nothing to ask. */
+static int question_init(struct f3_core *core, struct f3_inode *inode, struct question *q)
+{
+	uint64_t parent;
+	int r;
+
+	q->asked_ns = f3_clock_mono_ns();
+	f3_lock(&inode->lock);
+	parent = inode->dead ? 0 : inode->rec.parent;
+	memcpy(q->name, inode->rec.name, sizeof(q->name));
+	f3_unlock(&inode->lock);
+	r = parent ? f3_inode_get(core, parent, &q->dir) : -ENOENT;
+	if (r)
+		return r;
+	r = f3_ns_key(core, q->dir, q->name, q->key, sizeof(q->key));
+	if (r)
+		f3_inode_put(core, q->dir);
+	return r == -ESTALE ? -ENOENT : r;
 }
 
-static int content_moved(struct f3_core *core, struct f3_inode *inode, const char *key,
-			 const struct f3_obj_info *info, uint64_t asked)
+/*
+ * Names here agree with the store now. 0: the inode is what an open may show: the name leads to it,
+ * or it was taken away by a program of this node just now, which came after the open. -ESTALE: the
+ * store has something else. OTHER_NAME: it was renamed just now, and the question is another one.
+ */
+static int still_named(struct f3_core *core, struct f3_inode *inode, const struct question *q)
+{
+	struct f3_meta_name found;
+	int r = f3_meta_get_name(core->meta, q->dir->ino, q->name, strlen(q->name), &found);
+
+	if (!r && found.ino == inode->ino)
+		return 0;
+	f3_lock(&inode->lock);
+	if (inode->superseded)
+		r = -ESTALE;
+	else if (!inode->rec.nlink)
+		r = 0;
+	else if (inode->rec.parent != q->dir->ino || strcmp(inode->rec.name, q->name) != 0)
+		r = OTHER_NAME;
+	else
+		r = -ESTALE;
+	f3_unlock(&inode->lock);
+	return r;
+}
+
+static int content_moved(struct f3_core *core, struct f3_inode *inode, const struct question *q,
+			 const struct f3_obj_info *info)
 {
 	struct f3_merge_name m = { .info = info };
-	struct f3_inode *dir;
-	uint64_t parent;
 	bool unsure;
 	int r;
 
-	f3_lock(&inode->lock);
-	parent = inode->rec.parent;
-	memcpy(m.name, inode->rec.name, sizeof(m.name));
-	f3_unlock(&inode->lock);
-	r = f3_inode_get(core, parent, &dir);
-	if (r)
-		return r == -ENOENT ? -ESTALE : r;
-	r = add_target(inode->volume, key, &m);
+	memcpy(m.name, q->name, sizeof(m.name));
+	r = add_target(inode->volume, q->key, &m);
 	if (!r)
-		r = f3_store_merge(core, dir, &m, 1, asked, &unsure);
+		r = f3_store_merge(core, q->dir, &m, 1, q->asked_ns, &unsure);
 	free(m.target);
-	f3_inode_put(core, dir);
-	return r ? r : name_leads_to(core, parent, m.name, inode) ? 0 : -ESTALE;
+	return r ? r : still_named(core, inode, q);
 }
 
-int f3_store_inode_check(struct f3_core *core, struct f3_inode *inode)
+static int check_once(struct f3_core *core, struct f3_inode *inode)
 {
-	uint64_t asked = f3_clock_mono_ns();
-	char key[F3_KEY_MAX + 1];
+	struct question q;
 	struct f3_obj_op op;
 	bool same = false;
-	int r = f3_inode_key(core, inode->ino, key, sizeof(key));
+	int r = question_init(core, inode, &q);
 
 	if (r)
-		return r == -ENOENT ? 0 : r; /* without a name there is nothing to compare with */
-	r = f3_store_head(inode->volume, &op, key);
+		return r == -ENOENT ? 0 : r;
+	r = f3_store_head(inode->volume, &op, q.key);
 	f3_journal_health(inode->volume, r, op.message);
 	if (!r) {
 		f3_lock(&inode->lock);
 		same = !op.info.is_dir && !strcmp(op.info.etag, inode->rec.etag);
 		if (same)
-			inode->checked_mono_ns = asked;
+			inode->checked_mono_ns = q.asked_ns;
 		f3_unlock(&inode->lock);
 	}
 	if (!r && !same)
-		r = content_moved(core, inode, key, &op.info, asked);
+		r = content_moved(core, inode, &q, &op.info);
 	else if (r == -ENOENT)
-		r = content_moved(core, inode, key, NULL, asked);
+		r = content_moved(core, inode, &q, NULL);
 	else if (r && f3_store_transient(r)) {
 		f3_lock(&inode->lock);
 		r = f3_file_complete(inode) ? 0 : -EIO;
 		f3_unlock(&inode->lock);
 	}
 	f3_object_op_done(&op);
+	f3_inode_put(core, q.dir);
 	return r;
+}
+
+int f3_store_inode_check(struct f3_core *core, struct f3_inode *inode)
+{
+	int r = OTHER_NAME;
+
+	for (int names = 0; r == OTHER_NAME && names < NAMES_MAX; names++)
+		r = check_once(core, inode);
+	return r == OTHER_NAME ? -ESTALE : r;
 }

@@ -32,7 +32,8 @@ bool f3_store_inode_fresh(struct f3_core *core, struct f3_inode *inode);
 int f3_store_dir_lookup(struct f3_core *core, struct f3_inode *dir, const char *name, size_t len);
 /* Brings all names in line (streams the listing page by page). */
 int f3_store_dir_list(struct f3_core *core, struct f3_inode *dir);
-/* At open: 0 the same content; -ESTALE the name leads to another inode now (or to none). */
+/* At open: 0 the same content, or what a program of this node took the name from meanwhile;
+ * -ESTALE others have changed what the name leads to. */
 int f3_store_inode_check(struct f3_core *core, struct f3_inode *inode);
 
 /* store_merge.c: one name and what the store said of it. */

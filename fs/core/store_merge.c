@@ -223,6 +223,7 @@ static void drop_old(struct merge *mg, struct one *one, struct f3_batch *b)
 {
 	f3_lock(&one->old->lock);
 	one->old_died = f3_ns_drop_name(one->old, mg->now_ns, b);
+	one->old->superseded = true;
 	f3_unlock(&one->old->lock);
 }
 

@@ -334,6 +334,90 @@ START_TEST(old_answer_after_rewrite)
 }
 END_TEST
 
+/* ---- Names that change while an open asks ---- */
+
+struct opening {
+	pthread_t thread;
+	struct f3_inode *inode;
+	int result;
+};
+
+static void *open_it(void *arg)
+{
+	struct opening *o = arg;
+	struct f3_open_plan plan;
+
+	o->result = f3_file_open(w.core, o->inode, O_RDONLY, &whole_root, &plan);
+	return NULL;
+}
+
+/* The store is asked, and does not see the question before `opened`. */
+static void open_early(struct opening *o, const char *path)
+{
+	o->inode = hold(path);
+	whole_fault(F3_OBJ_HEAD, F3_OBJ_FAULT_HOLD, 0, 1);
+	ck_assert_int_eq(pthread_create(&o->thread, NULL, open_it, o), 0);
+	f3_object_fault_wait_held(w.fault, 1);
+	f3_object_fault_clear(w.fault);
+}
+
+static void opened(struct opening *o, int result)
+{
+	answer(o->thread);
+	ck_assert_int_eq(o->result, result);
+	if (!result)
+		f3_file_release(w.core, o->inode, false, false);
+}
+
+/* By a program of this node: what was opened is what the name led to when it was looked up. */
+START_TEST(taken_away_while_opened)
+{
+	struct opening o;
+
+	ck_assert_int_eq(whole_put("a", "old", 3), 0);
+	ck_assert_int_eq(whole_put("b", "new", 3), 0);
+	open_early(&o, "a");
+	ck_assert_int_eq(_i ? whole_unlink("a") : whole_rename("b", "a", 0), 0);
+	opened(&o, 0);
+	ck_assert_uint_eq(o.inode->rec.nlink, 0);
+	ck_assert_int_eq(known("a"), !_i);
+	f3_inode_put(w.core, o.inode);
+}
+END_TEST
+
+START_TEST(renamed_while_opened)
+{
+	struct opening o;
+
+	ck_assert_int_eq(whole_put("a", "old", 3), 0);
+	open_early(&o, "a");
+	ck_assert_int_eq(whole_rename("a", "b", 0), 0);
+	/* And under its old name is something else. */
+	if (_i)
+		ck_assert_int_eq(whole_put("a", "new", 3), 0);
+	opened(&o, 0);
+	ck_assert_uint_eq(whole_ino("b"), o.inode->ino);
+	ck_assert_int_eq(known("a"), _i);
+	f3_inode_put(w.core, o.inode);
+}
+END_TEST
+
+/* By others, whoever notices it first. */
+START_TEST(replaced_while_opened)
+{
+	struct opening o;
+
+	ck_assert_int_eq(whole_put("a", "old", 3), 0);
+	open_early(&o, "a");
+	store_write("a", "theirs", 6);
+	if (_i)
+		ck_assert_int_eq(stat_of("a").st_size, 6);
+	opened(&o, -ESTALE);
+	ck_assert_int_eq(stat_of("a").st_size, 6);
+	f3_inode_put(w.core, o.inode);
+}
+END_TEST
+
 /* ---- Without a store ---- */
 
 START_TEST(what_is_known_is_served)
@@ -451,6 +535,9 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, old_answer_after_create, 0, 3);
 	tcase_add_loop_test(t, old_answer_after_rename, 0, 3);
 	tcase_add_loop_test(t, old_answer_after_rewrite, 0, 2);
+	tcase_add_loop_test(t, taken_away_while_opened, 0, 2);
+	tcase_add_loop_test(t, renamed_while_opened, 0, 2);
+	tcase_add_loop_test(t, replaced_while_opened, 0, 2);
 	tcase_add_test(t, what_is_known_is_served);
 	tcase_add_test(t, no_rights_from_outside);
 	tcase_add_test(t, xattrs_come_and_go);
