@@ -219,62 +219,71 @@ static int change(struct f3_core *core, struct f3_inode *inode, const char *name
 	return r;
 }
 
-/* A directory's class and stream flag are only for what is made in it from now on. */
-static int set_dir_own(struct f3_core *core, struct f3_inode *dir, enum f3_class class_, int stream)
-{
-	bool local = (dir->rec.flags & F3_INO_LOCAL_TREE) != 0;
-	struct f3_batch *b;
-	int r;
+#define STREAM_FLAGS ((uint32_t)(F3_INO_STREAM | F3_INO_STREAM_OFF))
+/* Or 0 off, 1 on. */
+#define STREAM_NONE (-1)
+#define STREAM_KEEP (-2)
 
-	if (class_ == F3_CLASS_REPLICATED || (f3_class_in_store(class_) && !dir->volume->store))
-		return -EOPNOTSUPP;
-	if (f3_class_in_store(class_) && local)
-		return -EPERM;
-	r = f3_batch_new(core->meta, &b);
-	if (r)
-		return r;
-	f3_lock(&dir->lock);
-	if (class_) {
-		dir->rec.class_ = (uint8_t)class_;
-		dir->rec.class_source = F3_FROM_OWN;
-	}
-	if (stream >= 0) {
-		dir->rec.flags &= ~(uint32_t)(F3_INO_STREAM | F3_INO_STREAM_OFF);
-		dir->rec.flags |= stream ? F3_INO_STREAM : F3_INO_STREAM_OFF;
-	}
-	dir->rec.ctime_ns = f3_clock_file_ns();
-	f3_batch_put_inode(b, &dir->rec);
-	/* Removed meanwhile, by a program while f3ctl works on it: its record must not come back. */
-	r = dir->dead ? -ESTALE : f3_batch_commit(b);
-	f3_unlock(&dir->lock);
-	f3_batch_free(b);
-	core->inherit_epoch++;
-	return r;
-}
-
-static int set_file_stream(struct f3_core *core, struct f3_inode *inode, int stream)
+/* The record's part of user.f3., in one batch: a place (NULL: as it is) and the stream flag. */
+static int set_rec(struct f3_core *core, struct f3_inode *inode,
+		   const struct f3_placement_result *place, int stream, const struct f3_caller *who)
 {
+	struct f3_inode_rec was;
 	struct f3_batch *b;
 	int r = f3_batch_new(core->meta, &b);
 
 	if (r)
 		return r;
 	f3_lock(&inode->lock);
-	inode->rec.flags &= ~(uint32_t)(F3_INO_STREAM | F3_INO_STREAM_OFF);
+	was = inode->rec;
+	if (place) {
+		inode->rec.class_ = (uint8_t)place->class_;
+		inode->rec.class_source = (uint8_t)place->source;
+	}
+	if (stream != STREAM_KEEP)
+		inode->rec.flags &= ~STREAM_FLAGS;
 	if (stream >= 0)
 		inode->rec.flags |= stream ? F3_INO_STREAM : F3_INO_STREAM_OFF;
+	inode->rec.ctime_ns = f3_clock_file_ns();
 	f3_batch_put_inode(b, &inode->rec);
+	f3_answered_put(core, who, 0, b);
+	/* Removed meanwhile, by a program while f3ctl works on it: its record must not come back. */
 	r = inode->dead ? -ESTALE : f3_batch_commit(b);
+	if (r)
+		inode->rec = was;
 	f3_unlock(&inode->lock);
 	f3_batch_free(b);
 	return r;
+}
+
+/* A directory's class and stream flag are only for what is made in it from now on. */
+static int set_dir(struct f3_core *core, struct f3_inode *dir,
+		   const struct f3_placement_result *place, int stream, const struct f3_caller *who)
+{
+	int r = set_rec(core, dir, place, stream, who);
+
+	/* After the change: what is worked out meanwhile does not count. */
+	core->inherit_epoch++;
+	return r;
+}
+
+static int set_dir_class(struct f3_core *core, struct f3_inode *dir, enum f3_class class_,
+			 const struct f3_caller *who)
+{
+	const struct f3_placement_result own = { .class_ = class_, .source = F3_FROM_OWN };
+
+	if (class_ == F3_CLASS_REPLICATED || (f3_class_in_store(class_) && !dir->volume->store))
+		return -EOPNOTSUPP;
+	if (f3_class_in_store(class_) && dir->local_tree)
+		return -EPERM;
+	return set_dir(core, dir, &own, STREAM_KEEP, who);
 }
 
 static int set_own(struct f3_core *core, struct f3_inode *inode, const char *key, const char *value,
 		   size_t size, int flags, const struct f3_caller *who)
 {
 	enum f3_class class_ = F3_CLASS_NONE;
-	int stream = -1, r;
+	int stream = STREAM_KEEP, r;
 
 	if (!strcmp(key, "class")) {
 		r = f3_class_parse(value, size, &class_);
@@ -291,11 +300,12 @@ static int set_own(struct f3_core *core, struct f3_inode *inode, const char *key
 		return -EPERM; /* state, nodes, etag are F3's to say */
 	}
 	if (S_ISDIR(inode->rec.mode))
-		return set_dir_own(core, inode, class_, stream);
+		return stream == STREAM_KEEP ? set_dir_class(core, inode, class_, who) :
+					       set_dir(core, inode, NULL, stream, who);
 	if (!S_ISREG(inode->rec.mode))
 		return -EOPNOTSUPP;
 	if (stream >= 0)
-		return set_file_stream(core, inode, stream);
+		return set_rec(core, inode, NULL, stream, who);
 	return f3_move_class(core, inode, class_, F3_FROM_OWN, who);
 }
 
@@ -432,11 +442,10 @@ static int remove_own(struct f3_core *core, struct f3_inode *inode, const char *
 	int r;
 
 	if (!strcmp(key, "stream")) {
-		if (!(inode->rec.flags & (F3_INO_STREAM | F3_INO_STREAM_OFF)))
+		if (!(inode->rec.flags & STREAM_FLAGS))
 			return -ENODATA;
-		r = set_file_stream(core, inode, -1);
-		core->inherit_epoch++;
-		return r;
+		return S_ISDIR(inode->rec.mode) ? set_dir(core, inode, NULL, STREAM_NONE, who) :
+						  set_rec(core, inode, NULL, STREAM_NONE, who);
 	}
 	if (strcmp(key, "class") != 0)
 		return -EPERM;
@@ -455,20 +464,8 @@ static int remove_own(struct f3_core *core, struct f3_inode *inode, const char *
 		if (r)
 			return r;
 	}
-	if (S_ISDIR(inode->rec.mode)) {
-		r = set_dir_own(core, inode, place.class_, -1);
-		if (!r) {
-			f3_lock(&inode->lock);
-			inode->rec.class_source = (uint8_t)place.source;
-			f3_unlock(&inode->lock);
-			core->inherit_epoch++;
-			r = set_file_stream(core, inode,
-					    inode->rec.flags & F3_INO_STREAM     ? 1 :
-					    inode->rec.flags & F3_INO_STREAM_OFF ? 0 :
-										   -1);
-		}
-		return r;
-	}
+	if (S_ISDIR(inode->rec.mode))
+		return set_dir(core, inode, &place, STREAM_KEEP, who);
 	return f3_move_class(core, inode, place.class_, place.source, who);
 }
 
