@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -38,6 +39,13 @@ struct f3_keep {
 
 _Static_assert(sizeof(struct head) <= HEAD_BYTES, "the head fits its page");
 _Static_assert(sizeof(struct f3_kept_open) == 64, "a cache line each");
+
+/* Copying before removal leaves an id twice at most for each process that died in between. */
+#define IDS_MAX (F3_KEEP_IDS / 4 * 3)
+#define IDS_SOUND (F3_KEEP_IDS / 8 * 7)
+
+/* An INIT of Linux 2.6 has no more than this; later ones say in a flag that they have. */
+#define INIT_MIN (sizeof(struct fuse_in_header) + 16)
 
 #define KEEP_BYTES                                                          \
 	(HEAD_BYTES + (size_t)F3_KEEP_OPENS * sizeof(struct f3_kept_open) + \
@@ -99,6 +107,17 @@ static int check_file(int fd, struct f3_err *err)
 	return 0;
 }
 
+/* libfuse believes what the kernel sends: its length, and that the first is an INIT. */
+static bool init_is_sound(const void *request, size_t size)
+{
+	const struct fuse_in_header *in = request;
+	const struct fuse_init_in *init = (const void *)(in + 1);
+
+	return size >= INIT_MIN && size <= F3_KEEP_INIT_MAX && in->len == size &&
+	       in->opcode == FUSE_INIT &&
+	       (!(init->flags & FUSE_INIT_EXT) || size >= sizeof(*in) + sizeof(*init));
+}
+
 static int check_head(struct f3_keep *k, struct f3_err *err)
 {
 	const struct head *h = k->head;
@@ -109,7 +128,8 @@ static int check_head(struct f3_keep *k, struct f3_err *err)
 	    h->open_bytes != sizeof(struct f3_kept_open))
 		return f3_err_set(err, -EINVAL, "saved state: format %u, this f3d knows %u",
 				  h->format, FORMAT);
-	if (h->slots_used > F3_KEEP_OPENS || h->init_bytes > F3_KEEP_INIT_MAX)
+	if (h->slots_used > F3_KEEP_OPENS ||
+	    (h->init_bytes && !init_is_sound(h->init, h->init_bytes)))
 		return f3_err_set(err, -EINVAL, "saved state: damaged");
 	return 0;
 }
@@ -132,12 +152,15 @@ int f3_keep_adopt(int fd, struct f3_keep **ret_k, struct f3_err *err)
 	}
 	if (!r)
 		r = check_head(k, err);
+	for (uint32_t i = 0; i < F3_KEEP_IDS && !r; i++)
+		k->n_ids += k->ids[i] != 0;
+	/* What looks for an id stops at a free slot. */
+	if (!r && k->n_ids > IDS_SOUND)
+		r = f3_err_set(err, -EINVAL, "saved state: damaged");
 	if (r) {
 		f3_keep_free(k);
 		return r;
 	}
-	for (uint32_t i = 0; i < F3_KEEP_IDS; i++)
-		k->n_ids += k->ids[i] != 0;
 	*ret_k = k;
 	return 0;
 }
@@ -176,7 +199,7 @@ const void *f3_keep_init(const struct f3_keep *k, size_t *ret_size)
 {
 	uint32_t size = atomic_load(&k->head->init_bytes);
 
-	if (!size || size > F3_KEEP_INIT_MAX)
+	if (!init_is_sound(k->head->init, size))
 		return NULL;
 	*ret_size = size;
 	return k->head->init;
@@ -242,7 +265,7 @@ int f3_keep_add_id(struct f3_keep *k, uint32_t id)
 {
 	uint32_t at = home(id);
 
-	if (k->n_ids >= F3_KEEP_IDS / 4 * 3)
+	if (k->n_ids >= IDS_MAX)
 		return -ENOSPC;
 	while (k->ids[at] && k->ids[at] != id)
 		at = next(at);

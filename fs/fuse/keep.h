@@ -67,7 +67,7 @@ int f3_keep_fd(const struct f3_keep *k);
 uint64_t f3_keep_id(const struct f3_keep *k);
 /* The INIT request as the kernel sent it. 0, or -EMSGSIZE. */
 int f3_keep_set_init(struct f3_keep *k, const void *request, size_t size);
-/* NULL: none came yet. */
+/* NULL: none came yet, or it is damaged. */
 const void *f3_keep_init(const struct f3_keep *k, size_t *ret_size);
 
 struct f3_kept_open *f3_keep_open(struct f3_keep *k, uint32_t slot);

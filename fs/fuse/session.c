@@ -236,6 +236,7 @@ int f3_fuse_new(struct f3_core *core, const struct f3_fuse_given *given, struct 
 	const char *mountpoint = f3_conf_str(core->conf, "f3", NULL, "mountpoint");
 	struct f3_fuse *f = calloc(1, sizeof(*f));
 	char fd_path[32];
+	size_t init_bytes;
 	int r;
 
 	if (!f)
@@ -268,6 +269,10 @@ int f3_fuse_new(struct f3_core *core, const struct f3_fuse_given *given, struct 
 	if (!r && fuse_session_mount(f->se, fd_path))
 		r = f3_err_set(err, -EIO, "libfuse refused the descriptor %d of /dev/fuse",
 			       given->fd);
+	/* Another INIT does not come: waiting for it would be for ever. */
+	if (!r && given->takes_over && !f3_keep_init(f->keep, &init_bytes))
+		r = f3_err_set(err, -EINVAL,
+			       "what the kernel said first is damaged in the saved state");
 	if (!r && given->takes_over)
 		r = f3_opens_restore(f, err);
 	if (r) {

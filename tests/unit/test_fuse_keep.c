@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,6 +25,13 @@ static void teardown(void)
 {
 	f3_keep_free(k);
 }
+
+/* The kernel's first request. */
+static struct {
+	struct fuse_in_header in;
+	struct fuse_init_in init;
+} hello = { .in = { .len = sizeof(hello), .opcode = FUSE_INIT },
+	    .init = { .major = FUSE_KERNEL_VERSION, .flags = FUSE_INIT_EXT } };
 
 static void publish(uint32_t slot, uint64_t ino)
 {
@@ -68,14 +76,14 @@ START_TEST(outlives_its_writer)
 	if (!pid) {
 		publish(0, 100);
 		publish(70000, 1);
-		_exit(f3_keep_set_init(k, "hello", 5) || f3_keep_add_id(k, 7));
+		_exit(f3_keep_set_init(k, &hello, sizeof(hello)) || f3_keep_add_id(k, 7));
 	}
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	ck_assert_int_eq(f3_keep_adopt(dup(f3_keep_fd(k)), &next, &err), 0);
 	ck_assert_uint_eq(sum(next), 101);
 	init = f3_keep_init(next, &size);
-	ck_assert_uint_eq(size, 5);
-	ck_assert_mem_eq(init, "hello", 5);
+	ck_assert_uint_eq(size, sizeof(hello));
+	ck_assert_mem_eq(init, &hello, sizeof(hello));
 	ck_assert_uint_eq(f3_keep_id(next), f3_keep_id(k));
 	f3_keep_free(next);
 }
@@ -231,6 +239,50 @@ START_TEST(a_spoilt_head)
 }
 END_TEST
 
+/* libfuse is given it as a request, and looks at nothing before it believes it. */
+START_TEST(a_spoilt_init)
+{
+	struct f3_err err = F3_ERR_INIT;
+	struct f3_keep *next = NULL;
+	size_t size;
+
+	for (int how = 0; how < 5; how++) {
+		size_t len = sizeof(hello);
+
+		hello.in.len = sizeof(hello);
+		hello.in.opcode = how == 1 ? FUSE_WRITE : FUSE_INIT;
+		hello.init.flags = how == 4 ? 0 : FUSE_INIT_EXT;
+		if (how == 2)
+			hello.in.len++;
+		if (how == 3) /* says that it has more */
+			hello.in.len = (uint32_t)(len = sizeof(hello) - 8);
+		if (how == 4) /* of an old kernel */
+			hello.in.len = (uint32_t)(len = sizeof(hello.in) + 16);
+		ck_assert_int_eq(f3_keep_set_init(k, &hello, len), 0);
+		if (how == 0 || how == 4) {
+			ck_assert_int_eq(f3_keep_adopt(dup(f3_keep_fd(k)), &next, &err), 0);
+			ck_assert_ptr_nonnull(f3_keep_init(next, &size));
+			f3_keep_free(next);
+		} else {
+			refused(dup(f3_keep_fd(k)), "damaged");
+			ck_assert_ptr_null(f3_keep_init(k, &size));
+		}
+	}
+}
+END_TEST
+
+/* A search in a table without a free slot would not end. */
+START_TEST(too_many_ids)
+{
+	static uint32_t ids[F3_KEEP_IDS];
+	off_t at = 4096 + (off_t)F3_KEEP_OPENS * (off_t)sizeof(struct f3_kept_open);
+
+	memset(ids, 0x5a, sizeof(ids));
+	ck_assert_int_eq(pwrite(f3_keep_fd(k), ids, sizeof(ids), at), sizeof(ids));
+	refused(dup(f3_keep_fd(k)), "damaged");
+}
+END_TEST
+
 START_TEST(a_spoilt_description)
 {
 	struct f3_kept_open *o = f3_keep_open(k, 2);
@@ -272,6 +324,8 @@ int main(void)
 	tcase_add_checked_fixture(bad, setup, teardown);
 	tcase_add_test(bad, not_a_keep);
 	tcase_add_test(bad, a_spoilt_head);
+	tcase_add_test(bad, a_spoilt_init);
+	tcase_add_test(bad, too_many_ids);
 	tcase_add_test(bad, a_spoilt_description);
 	suite_add_tcase(suite, bad);
 	return f3_unit_run(suite);
