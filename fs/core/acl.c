@@ -65,6 +65,8 @@ int f3_acl_check(const void *acl, size_t size)
 
 		if (e.perm > 7)
 			return -EINVAL;
+		if ((e.tag == ACL_USER || e.tag == ACL_GROUP) && e.id == UINT32_MAX)
+			return -EINVAL; /* nobody, also for the kernel */
 		switch (e.tag) {
 		case ACL_USER_OBJ:
 			if (state != ACL_USER_OBJ)
