@@ -119,7 +119,7 @@ int f3_meta_volume_decode(uint32_t id, const uint8_t *value, size_t len,
 	v.store_id[0] = '\0';
 	if (version > 1)
 		get_string(&rd, v.store_id, sizeof(v.store_id));
-	if (rd.error || rd.left || by_command > 1)
+	if (rd.error || rd.left || by_command > 1 || (version > 1 && !v.store_id[0]))
 		return -EBADMSG;
 	v.by_command = by_command;
 	*ret_v = v;

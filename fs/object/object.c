@@ -235,7 +235,7 @@ static int parse_number(const char **p, char end, uint64_t *ret_v)
 
 int f3_obj_gen_parse(const char *text, struct f3_obj_gen *ret_gen)
 {
-	char id[F3_ID_TEXT_BYTES];
+	char id[F3_ID_TEXT_BYTES], again[F3_OBJ_GEN_TEXT];
 	struct f3_obj_gen gen;
 	const char *p;
 
@@ -249,6 +249,10 @@ int f3_obj_gen_parse(const char *text, struct f3_obj_gen *ret_gen)
 	p++;
 	if (f3_id_parse(id, &gen.id) < 0 || parse_number(&p, '.', &gen.generation) < 0 ||
 	    parse_number(&p, 0, &gen.attempt) < 0)
+		return -EINVAL;
+	/* Nobody of ours writes it in another way. */
+	f3_obj_gen_format(&gen, again);
+	if (strcmp(again, text) != 0)
 		return -EINVAL;
 	*ret_gen = gen;
 	return 0;
