@@ -49,6 +49,9 @@ static int fix_one(struct f3_conf *c, const char *item, struct f3_err *err)
 	if (!opt || !f3_conf_find_section(c, section, NULL))
 		return f3_err_set(err, -EINVAL, "saved configuration: there is no %.40s here",
 				  item);
+	/* Unset is what has no default. */
+	if (!equals && opt->dflt)
+		return f3_err_set(err, -EINVAL, "saved configuration: %.40s has no value", item);
 	v = f3_conf_value_of(f3_conf_find_section(c, section, NULL), opt);
 	if (v->text && equals && !strcmp(v->text, equals + 1))
 		return 0;
