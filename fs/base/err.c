@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* No error of a system call: it may have happened or not (fs/object/object.h). */
+#define AMBIGUOUS 4095u
+
 /* The text ends up in one line of a log or on a terminal, and may quote outside bytes. */
 static void one_line(char *text)
 {
@@ -65,7 +68,7 @@ const char *f3_errno_name(int error)
 {
 	/* unsigned, so that INT_MIN has an absolute value */
 	unsigned n = error < 0 ? 0u - (unsigned)error : (unsigned)error;
-	const char *name = n <= 4095 ? strerrorname_np((int)n) : NULL;
+	const char *name = n < AMBIGUOUS ? strerrorname_np((int)n) : NULL;
 
-	return name ? name : "E?";
+	return name ? name : n == AMBIGUOUS ? "AMBIGUOUS" : "E?";
 }

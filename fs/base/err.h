@@ -30,7 +30,7 @@ int f3_err_set(struct f3_err *err, int code, const char *fmt, ...)
 int f3_err_prefix(struct f3_err *err, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* "ENOENT" for 2 or -2; "E?" for numbers that have no name. Never NULL, static storage. */
+/* "ENOENT" for 2 or -2; "AMBIGUOUS" for a mutation of a store that may have happened; "E?" for numbers that have no name. Never NULL, static storage. */
 const char *f3_errno_name(int error);
 
 #endif

@@ -62,7 +62,9 @@ START_TEST(errno_has_a_name)
 	ck_assert_str_eq(f3_errno_name(ENOENT), "ENOENT");
 	ck_assert_str_eq(f3_errno_name(-ENOENT), "ENOENT");
 	ck_assert_str_eq(f3_errno_name(-EDQUOT), "EDQUOT");
-	ck_assert_str_eq(f3_errno_name(-4095), "E?");
+	ck_assert_str_eq(f3_errno_name(-4095), "AMBIGUOUS");
+	ck_assert_str_eq(f3_errno_name(4094), "E?");
+	ck_assert_str_eq(f3_errno_name(4096), "E?");
 	ck_assert_str_eq(f3_errno_name(INT_MIN), "E?");
 	ck_assert_str_eq(f3_errno_name(INT_MAX), "E?");
 }
