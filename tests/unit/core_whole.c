@@ -241,25 +241,38 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-int whole_run(Suite *suite)
+int whole_enter(void)
 {
 	const char *tmp = getenv("TMPDIR");
-	int r;
 
 	snprintf(top, sizeof(top), "%s/f3-unit-whole-XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(top)) {
 		perror(top);
-		return EXIT_FAILURE;
+		return -EIO;
 	}
 	/* In memory, since what is done there is synced thousands of times. */
 	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("none", top, "tmpfs", 0, "size=2G"))
 		perror("a file system of its own");
-	r = f3_unit_run(suite);
+	return 0;
+}
+
+void whole_leave(void)
+{
 	/* Of a check that did not come to its end. */
 	while (unmount_below(top))
 		;
 	nftw(top, remove_one, 10, FTW_DEPTH | FTW_PHYS);
+}
+
+int whole_run(Suite *suite)
+{
+	int r;
+
+	if (whole_enter())
+		return EXIT_FAILURE;
+	r = f3_unit_run(suite);
+	whole_leave();
 	return r;
 }
 

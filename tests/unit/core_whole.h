@@ -31,6 +31,9 @@ extern const struct f3_caller whole_root;	/* may block */
 
 /* What main ends with, instead of f3_unit_run. */
 int whole_run(Suite *suite);
+/* The same around other work: 0 or -errno. */
+int whole_enter(void);
+void whole_leave(void);
 
 /* class_: of the volume. retry-min is 1 ms, retry-max so many ms, attr-ttl 0. */
 void whole_start(const char *class_, unsigned retry_max_ms);

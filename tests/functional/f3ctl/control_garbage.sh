@@ -12,7 +12,7 @@ mkdir "$F3_MNT/data/d"
 echo content >"$F3_MNT/data/f"
 ln -s d "$F3_MNT/data/link"
 f3_ok python3 "$F3_SRCDIR/tests/fuzz/control.py" "$F3_RUN/control.sock" \
-	"$F3_SRCDIR/tests/fuzz/corpus/control" "${F3_FUZZ_SECONDS:-8}"
+	"$F3_SRCDIR/tests/fuzz/corpus/control" "${F3_COUNT:-20000}" "${F3_SEED:-1}"
 f3_eq "the file" "$(cat "$F3_MNT/data/f")" content
 f3_eq "the daemon" "$(ctl --json status | jq .pid)" "$F3_PID"
 
