@@ -19,6 +19,7 @@
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
 #include "fs/core/volume.h"
+#include "fs/fuse/fuselog.h"
 #include "fs/fuse/impl.h"
 #include "fs/fuse/refuse.h"
 #include "fs/fuse/sprint.h"
@@ -201,6 +202,7 @@ static int make_session(struct f3_fuse *f, struct f3_err *err)
 	char options[256];
 	int n, r = 0;
 
+	f3_fuselog_take();
 	f3_ops_name(&ops);
 	f3_ops_attr(&ops);
 	f3_ops_open(&ops);
