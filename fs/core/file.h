@@ -156,6 +156,7 @@ struct f3_file_gone {
 	uint64_t ino;
 	uint32_t number;
 	struct f3_backing_store *store;
+	uint64_t bytes;			/* it held, as far as the record knows */
 };
 void f3_file_detach(struct f3_core *core, struct f3_inode *inode, struct f3_file_gone *ret_gone);
 void f3_file_gone(struct f3_core *core, struct f3_file_gone *gone);

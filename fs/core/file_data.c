@@ -451,6 +451,7 @@ void f3_file_detach(struct f3_core *core, struct f3_inode *inode, struct f3_file
 		.ino = inode->ino,
 		.number = inode->rec.backing,
 		.store = inode->volume ? f3_file_store(inode) : NULL,
+		.bytes = inode->rec.blocks * 512,
 	};
 	inode->fd = -1;
 	inode->backing_id = 0;

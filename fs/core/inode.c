@@ -100,9 +100,7 @@ static void drop_dead(struct f3_core *core, struct f3_inode *inode)
 	f3_volume_account(inode->volume, -(int64_t)f3_file_charge(&inode->rec));
 	f3_unlock(&inode->lock);
 	f3_volume_uncharge(inode->volume, 0, 1);
-	if (core->stopping || !core->sealer ||
-	    !f3_sealer_push_gone(core->sealer, inode->volume, &gone))
-		f3_file_gone(core, &gone);
+	f3_sealer_gone(core, inode->volume, &gone);
 }
 
 /* No lock, no reference left. */

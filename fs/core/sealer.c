@@ -16,10 +16,21 @@
 
 #define GONE_MAX 16384u /* more than that has whoever removes files wait for it */
 
+/* One sync of the database's log is for all that goes in this time, unless it is as much as this. */
+#define UNSYNCED_DELAY_NS (500 * F3_NS_PER_MS)
+#define UNSYNCED_MANY 4096u
+#define UNSYNCED_BYTES (1u << 20)
+
 struct gone {
 	struct f3_file_gone gone;
 	struct f3_volume *volume; /* referenced: it has the store */
 	struct gone *next;
+};
+
+struct gone_list {
+	struct gone *first;
+	unsigned n;
+	uint64_t bytes;
 };
 
 struct f3_sealer {
@@ -28,9 +39,12 @@ struct f3_sealer {
 	struct f3_timer timer;
 	struct f3_lock lock;
 	struct f3_inode *first, **last;
-	struct gone *gone;
-	unsigned n_gone;
+	struct gone_list gone;
 	bool armed;
+
+	struct f3_timer sync;
+	struct gone_list unsynced; /* may go when the log that says so is on the disk */
+	bool sync_armed, sync_at_once;
 
 	struct f3_timer again;
 	struct f3_inode *failed; /* queued and referenced as if they were in `first` */
@@ -64,6 +78,42 @@ static bool keep_failed(struct f3_sealer *s, struct f3_inode *inode)
 	return kept;
 }
 
+/* Lock held. */
+static struct gone *take_gone(struct gone_list *list)
+{
+	struct gone *first = list->first;
+
+	*list = (struct gone_list){ NULL };
+	return first;
+}
+
+static void remove_gone(struct f3_core *core, struct gone *gone, bool keep_bytes)
+{
+	while (gone) {
+		struct gone *next = gone->next;
+
+		if (keep_bytes)
+			gone->gone.number = 0;
+		f3_file_gone(core, &gone->gone);
+		f3_volume_put(gone->volume);
+		free(gone);
+		gone = next;
+	}
+}
+
+/* Without a log that is on the disk the bytes stay: the next start knows what became of the file. */
+static void do_unsynced(struct f3_sealer *s)
+{
+	struct gone *gone;
+
+	f3_lock(&s->lock);
+	gone = take_gone(&s->unsynced);
+	s->sync_armed = s->sync_at_once = false;
+	f3_unlock(&s->lock);
+	if (gone)
+		remove_gone(s->core, gone, f3_meta_sync(s->core->meta) != 0);
+}
+
 static void do_all(struct f3_sealer *s)
 {
 	struct f3_inode *inode;
@@ -73,9 +123,7 @@ static void do_all(struct f3_sealer *s)
 	inode = s->first;
 	s->first = NULL;
 	s->last = &s->first;
-	gone = s->gone;
-	s->gone = NULL;
-	s->n_gone = 0;
+	gone = take_gone(&s->gone);
 	s->armed = false;
 	f3_unlock(&s->lock);
 	while (inode) {
@@ -87,14 +135,14 @@ static void do_all(struct f3_sealer *s)
 			f3_inode_put(s->core, inode);
 		inode = next;
 	}
-	while (gone) {
-		struct gone *next = gone->next;
+	remove_gone(s->core, gone, false);
+}
 
-		f3_file_gone(s->core, &gone->gone);
-		f3_volume_put(gone->volume);
-		free(gone);
-		gone = next;
-	}
+static void sync_work(struct f3_work *work)
+{
+	struct f3_timer *timer = (struct f3_timer *)work;
+
+	do_unsynced((struct f3_sealer *)((char *)timer - offsetof(struct f3_sealer, sync)));
 }
 
 static void timer_work(struct f3_work *work)
@@ -140,7 +188,8 @@ int f3_sealer_new(struct f3_core *core, struct f3_sealer **ret_s)
 
 	if (!s)
 		return -ENOMEM;
-	r = f3_workq_new("seal", 1, 16, &s->q);
+	/* Nobody's sealing waits for the log. */
+	r = f3_workq_new("seal", 2, 16, &s->q);
 	if (r) {
 		free(s);
 		return r;
@@ -150,6 +199,7 @@ int f3_sealer_new(struct f3_core *core, struct f3_sealer **ret_s)
 	f3_lock_init(&s->lock, F3_RANK_TRANSFER);
 	f3_timer_init(&s->timer, s->q, timer_work);
 	f3_timer_init(&s->again, s->q, again_work);
+	f3_timer_init(&s->sync, s->q, sync_work);
 	s->backoff = (struct f3_backoff){ AGAIN_MIN_NS, AGAIN_MAX_NS, 0 };
 	*ret_s = s;
 	return 0;
@@ -161,10 +211,12 @@ void f3_sealer_free(struct f3_sealer *s)
 		return;
 	f3_timer_cancel(&s->timer);
 	f3_timer_cancel(&s->again);
+	f3_timer_cancel(&s->sync);
 	take_failed(s, true);
 	f3_workq_free(s->q);
 	take_failed(s, true); /* by a pass that was under way */
 	do_all(s);
+	do_unsynced(s);
 	f3_lock_done(&s->lock);
 	free(s);
 }
@@ -189,8 +241,23 @@ void f3_sealer_push(struct f3_sealer *s, struct f3_inode *inode)
 	f3_unlock(&s->lock);
 }
 
-bool f3_sealer_push_gone(struct f3_sealer *s, struct f3_volume *v, const struct f3_file_gone *gone)
+/* Lock held. */
+static void arm_sync(struct f3_sealer *s)
 {
+	const struct gone_list *l = &s->unsynced;
+	bool at_once = l->n >= UNSYNCED_MANY || l->bytes >= UNSYNCED_BYTES;
+	uint64_t delay_ns = at_once ? SEALER_DELAY_NS : UNSYNCED_DELAY_NS;
+
+	if (s->sync_armed && at_once == s->sync_at_once)
+		return;
+	s->sync_armed = !f3_timer_arm(&s->sync, f3_clock_mono_ns() + delay_ns);
+	s->sync_at_once = at_once;
+}
+
+static bool push_gone(struct f3_sealer *s, struct f3_volume *v, const struct f3_file_gone *gone,
+		      bool unsynced)
+{
+	struct gone_list *l = unsynced ? &s->unsynced : &s->gone;
 	struct gone *g = malloc(sizeof(*g));
 	bool fits;
 
@@ -199,13 +266,17 @@ bool f3_sealer_push_gone(struct f3_sealer *s, struct f3_volume *v, const struct 
 	g->gone = *gone;
 	g->volume = v;
 	f3_lock(&s->lock);
-	fits = s->n_gone < GONE_MAX;
+	fits = l->n < GONE_MAX;
 	if (fits) {
 		f3_volume_ref(v);
-		g->next = s->gone;
-		s->gone = g;
-		s->n_gone++;
-		arm(s);
+		g->next = l->first;
+		l->first = g;
+		l->n++;
+		l->bytes += gone->bytes;
+		if (unsynced)
+			arm_sync(s);
+		else
+			arm(s);
 	}
 	f3_unlock(&s->lock);
 	if (!fits)
@@ -213,8 +284,20 @@ bool f3_sealer_push_gone(struct f3_sealer *s, struct f3_volume *v, const struct 
 	return fits;
 }
 
+void f3_sealer_gone(struct f3_core *core, struct f3_volume *v, struct f3_file_gone *gone)
+{
+	bool unsynced = gone->number && gone->store == v->disk;
+
+	if (!core->stopping && core->sealer && push_gone(core->sealer, v, gone, unsynced))
+		return;
+	if (unsynced && f3_meta_sync(core->meta))
+		gone->number = 0;
+	f3_file_gone(core, gone);
+}
+
 void f3_sealer_settle(struct f3_sealer *s)
 {
 	do_all(s);
+	do_unsynced(s);
 	f3_workq_drain(s->q);
 }

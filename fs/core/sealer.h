@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sealer: what is done a moment after the kernel's word, for many files together, on one thread:
+ * sealer: what is done a moment after the kernel's word, for many files together:
  * sealing those whose last writer was released, and removing the backing files of those that the
  * kernel forgot.
  *
  * The kernel tells of a release a little before it lets go of the backing file, so a probe at once
  * would find the writer still there. It tells of a file that is gone before the next request of
  * whoever removes many, who would wait while the file's blocks are freed. So both are collected for
- * SEALER_DELAY; the timer runs only while there are some. A crash in between leaves writers marked
+ * SEALER_DELAY; the timer runs only while there are some.
+ *
+ * A file on the disk keeps its bytes until the log of the database, which says that it is gone, was
+ * synced: else the disk could forget the bytes and not the name, and what was fsynced once would be
+ * an empty file after a power cut. One sync is for all that goes in half a second. A crash in between leaves writers marked
  * and backing files without a record, which the next start looks after.
  *
  * What the disk or the database had no room for is tried again, less and less often: until it is
@@ -26,8 +30,8 @@ int f3_sealer_new(struct f3_core *core, struct f3_sealer **ret_s);
 void f3_sealer_free(struct f3_sealer *s);
 /* Takes a reference until it has been done. The inode lock may be held. */
 void f3_sealer_push(struct f3_sealer *s, struct f3_inode *inode);
-/* Takes *gone over, which was of a file of `v`. False: too much is waiting, or no memory. */
-bool f3_sealer_push_gone(struct f3_sealer *s, struct f3_volume *v, const struct f3_file_gone *gone);
+/* Takes over what is left of a dead file of `v`. Blocks on the disk if too much is waiting. */
+void f3_sealer_gone(struct f3_core *core, struct f3_volume *v, struct f3_file_gone *gone);
 
 /* Does now what is waiting, and waits for what is under way. */
 void f3_sealer_settle(struct f3_sealer *s);

@@ -84,9 +84,11 @@ check_replaced()
 	local named synced n
 	read -r named < <(head -c 100 replace.acked | tr -d '\0')
 	synced=$(tail -c +101 replace.acked | tr -d '\0')
-	n=$((10#$(cat "$F3_MNT/v/r/current")))
-	[ "$n" -ge $((named - 2)) ] || f3_bad "$1: current has $n, acknowledged was $named"
+	n=$(cat "$F3_MNT/v/r/current")
+	[ "$n" ] && [ $((10#$n)) -ge $((named - 2)) ] ||
+		f3_bad "$1: current has '$n', acknowledged was $named"
 	synced=$((synced - 1))
+	[ "$synced" -gt 0 ] || return 0
 	n=$(cat "$F3_MNT/v/r/sync$((synced % 50))")
 	[ "${n#s}" ] && [ $((10#${n#s})) -ge "$synced" ] ||
 		f3_bad "$1: sync$((synced % 50)) has '$n', acknowledged was $synced"
