@@ -298,6 +298,8 @@ int f3_inode_get(struct f3_core *core, uint64_t ino, struct f3_inode **ret_inode
 		inode->volume = f3_volume_get(core, inode->rec.volume);
 		if (!inode->volume)
 			r = -ESTALE;
+	} else if (!r && ino != F3_INO_ROOT) {
+		r = -EIO; /* damaged: nothing else is of no volume */
 	}
 
 	f3_lock(&s->lock);

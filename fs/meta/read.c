@@ -47,6 +47,12 @@ int f3_meta_name_decode(const uint8_t *value, size_t len, struct f3_meta_name *r
 	return 0;
 }
 
+/* The root of the mount has no name: one that leads there is damaged. fsck finds such by itself. */
+static int leads_somewhere(const struct f3_meta_name *name)
+{
+	return name->ino == F3_INO_ROOT ? -EIO : 0;
+}
+
 int f3_meta_extent_decode(const uint8_t *value, size_t len, uint64_t *ret_len)
 {
 	struct f3_rd rd;
@@ -176,6 +182,8 @@ int f3_meta_get_name(struct f3_meta *m, uint64_t parent, const char *name, size_
 		r = m->kv->ops->get(m->kv, F3_CF_NAMES, key.data, key.len, &value);
 	if (!r)
 		r = f3_meta_decode_error(f3_meta_name_decode(value.data, value.len, ret_name));
+	if (!r)
+		r = leads_somewhere(ret_name);
 	if (!r)
 		ret_name->cookie = cookie;
 	f3_buf_done(&value);
@@ -307,6 +315,9 @@ int f3_meta_dir_next(struct f3_meta_dir *d, struct f3_meta_name *ret_name, const
 	r = f3_meta_name_decode(value, vlen, ret_name);
 	if (r)
 		return f3_meta_decode_error(r);
+	r = leads_somewhere(ret_name);
+	if (r)
+		return r;
 	ret_name->cookie = cookie;
 	*ret_text = (const char *)rd.p;
 	*ret_len = rd.left;

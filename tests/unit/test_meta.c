@@ -554,7 +554,7 @@ START_TEST(readdir_while_names_change)
 		char s[32];
 
 		snprintf(s, sizeof(s), "s%u", i);
-		put_name(50, s, 1);
+		put_name(50, s, 301);
 	}
 	/* What is open sees the directory as it was, whatever comes and goes. */
 	ck_assert_int_eq(f3_meta_dir_open(u.m, 50, 0, &old), 0);
@@ -587,6 +587,21 @@ START_TEST(readdir_while_names_change)
 	}
 	f3_meta_dir_close(old);
 	ck_assert_uint_eq(n, 200);
+}
+END_TEST
+
+START_TEST(a_name_of_the_root_is_damage)
+{
+	struct f3_meta_name name;
+	struct f3_meta_dir *d;
+	const char *text;
+	size_t len;
+
+	put_name(50, "up", F3_INO_ROOT);
+	ck_assert_int_eq(get_name(50, "up", &name), -EIO);
+	ck_assert_int_eq(f3_meta_dir_open(u.m, 50, 0, &d), 0);
+	ck_assert_int_eq(f3_meta_dir_next(d, &name, &text, &len), -EIO);
+	f3_meta_dir_close(d);
 }
 END_TEST
 
@@ -655,6 +670,7 @@ static Suite *suite(void)
 	tcase_add_test(records, damaged_records_are_eio);
 	tcase_add_test(directories, readdir_resumes_anywhere);
 	tcase_add_test(directories, readdir_while_names_change);
+	tcase_add_test(directories, a_name_of_the_root_is_damage);
 	tcase_add_test(directories, colliding_names_are_two_names);
 	add_case(s, records);
 	add_case(s, directories);
