@@ -310,7 +310,8 @@ int f3_meta_dir_next(struct f3_meta_dir *d, struct f3_meta_name *ret_name, const
 	f3_rd_init(&rd, key, klen);
 	f3_rd_u64(&rd);
 	cookie = f3_rd_u64(&rd);
-	if (rd.error || rd.left == 0 || rd.left > F3_NAME_MAX)
+	if (rd.error || rd.left == 0 || rd.left > F3_NAME_MAX || memchr(rd.p, '/', rd.left) ||
+	    memchr(rd.p, 0, rd.left))
 		return -EIO;
 	r = f3_meta_name_decode(value, vlen, ret_name);
 	if (r)

@@ -605,6 +605,26 @@ START_TEST(a_name_of_the_root_is_damage)
 }
 END_TEST
 
+START_TEST(a_name_that_is_none_is_damage)
+{
+	static const char *const names[] = { "a/b", "a\0b" };
+	struct f3_meta_name name;
+	struct f3_meta_dir *d;
+	const char *text;
+	size_t len;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct f3_batch *b = batch();
+
+		f3_batch_put_name(b, 51 + i, names[i], 3, 301, 8);
+		commit(b);
+		ck_assert_int_eq(f3_meta_dir_open(u.m, 51 + i, 0, &d), 0);
+		ck_assert_int_eq(f3_meta_dir_next(d, &name, &text, &len), -EIO);
+		f3_meta_dir_close(d);
+	}
+}
+END_TEST
+
 START_TEST(colliding_names_are_two_names)
 {
 	uint64_t cookie = f3_key_cookie(f3_meta_seed(u.m), "one", 3);
@@ -671,6 +691,7 @@ static Suite *suite(void)
 	tcase_add_test(directories, readdir_resumes_anywhere);
 	tcase_add_test(directories, readdir_while_names_change);
 	tcase_add_test(directories, a_name_of_the_root_is_damage);
+	tcase_add_test(directories, a_name_that_is_none_is_damage);
 	tcase_add_test(directories, colliding_names_are_two_names);
 	add_case(s, records);
 	add_case(s, directories);
