@@ -4,6 +4,7 @@
 #include "fs/base/process.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,4 +68,25 @@ bool f3_process_can(pid_t pid, int capability)
 
 	free(line);
 	return set >> capability & 1 && in_our_namespace(pid);
+}
+
+/* Whatever signal ends a process, each of its threads is given SIGKILL for that; but for those that
+ * leave a core. */
+bool f3_process_dies(pid_t pid)
+{
+	static const char *const keys[] = { "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt" };
+	static const int cores[] = { SIGQUIT, SIGABRT, SIGXCPU, SIGSYS };
+	uint64_t set[5], fatal = UINT64_C(1) << (SIGKILL - 1);
+
+	for (size_t i = 0; i < 5; i++) {
+		char *line = status_line(pid, keys[i]);
+
+		if (!line)
+			return false;
+		set[i] = strtoull(line, NULL, 16);
+		free(line);
+	}
+	for (size_t i = 0; i < sizeof(cores) / sizeof(cores[0]); i++)
+		fatal |= (UINT64_C(1) << (cores[i] - 1)) & ~(set[2] | set[3] | set[4]);
+	return ((set[0] | set[1]) & fatal) != 0;
 }

@@ -17,5 +17,7 @@ bool f3_process_in_group(pid_t pid, gid_t gid);
 /* A capability (CAP_... of linux/capability.h) is in its effective set, and counts here: its user
  * namespace is the daemon's. */
 bool f3_process_can(pid_t pid, int capability);
+/* Killed: what it is answered reaches nobody. */
+bool f3_process_dies(pid_t pid);
 
 #endif

@@ -13,8 +13,10 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/base/process.h"
 #include "fs/core/answered.h"
 #include "fs/fuse/impl.h"
+#include "fs/fuse/refuse.h"
 
 /* The kernel sets it in the number of a request that it sends again (linux/fuse.h since 6.9). */
 #define UNIQUE_RESEND (UINT64_C(1) << 63)
@@ -193,6 +195,29 @@ static struct f3_call *call_dup(struct f3_call *call)
 	return copy;
 }
 
+/*
+ * Called by libfuse when the program has a signal. It would wait for the store, in a state in which
+ * nothing can kill it: so who is to die is answered, past libfuse, who knows nothing of that. The call
+ * itself goes on; when it is answered the kernel does not know it any more, as if the program had gone.
+ * A signal that is caught disturbs nothing: programs do not expect EINTR of what is no slow device.
+ */
+static void interrupted(fuse_req_t req, void *unique)
+{
+	const struct f3_fuse *f = fuse_req_userdata(req);
+
+	if (f3_process_dies(fuse_req_ctx(req)->pid))
+		(void)f3_fuse_answer(fuse_session_fd(f->se), (uintptr_t)unique, -EINTR);
+}
+
+/* Requests of rings are answered in the ring only. */
+static void make_killable(struct f3_call *call)
+{
+	uint64_t unique = call->who.unique | (call->again ? UNIQUE_RESEND : 0);
+
+	if (!call->f->uring && (uintptr_t)unique == unique)
+		fuse_req_interrupt_func(call->req, interrupted, (void *)(uintptr_t)unique);
+}
+
 /* What it was answered, or would have been. */
 static int answer_again(struct f3_call *call)
 {
@@ -234,6 +259,7 @@ void f3_call_run(struct f3_call *call)
 	if (copy) {
 		copy->who.may_block = true;
 		copy->work.fn = run_blocking;
+		make_killable(copy);
 		r = f3_workq_push(copy->f->core->blocking, &copy->work);
 		if (!r)
 			return;

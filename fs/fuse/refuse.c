@@ -20,7 +20,7 @@ int f3_fuse_resend(int fd)
 	return write(fd, &out, sizeof(out)) == (ssize_t)sizeof(out) ? 0 : -errno;
 }
 
-static int answer(int fd, uint64_t unique, int error)
+int f3_fuse_answer(int fd, uint64_t unique, int error)
 {
 	const struct fuse_out_header out = {
 		.len = sizeof(out),
@@ -65,11 +65,11 @@ int f3_refuse_one(int fd, struct f3_keep *keep)
 		return 0;
 	case FUSE_RELEASE:
 		released(keep, request, (size_t)n);
-		return answer(fd, in->unique, 0);
+		return f3_fuse_answer(fd, in->unique, 0);
 	case FUSE_RELEASEDIR:
 	case FUSE_DESTROY:
-		return answer(fd, in->unique, 0);
+		return f3_fuse_answer(fd, in->unique, 0);
 	default:
-		return answer(fd, in->unique, -EIO);
+		return f3_fuse_answer(fd, in->unique, -EIO);
 	}
 }

@@ -6,7 +6,7 @@
  * somebody has to answer. This does with one buffer and no allocation, and keeps no state but what
  * it takes out of the keep: descriptions that are closed meanwhile.
  *
- * One thread. f3_refuse_one does not block on a non-blocking descriptor.
+ * f3_refuse_one: one thread, and it does not block on a non-blocking descriptor.
  */
 #ifndef F3_FUSE_REFUSE_H
 #define F3_FUSE_REFUSE_H
@@ -16,6 +16,9 @@
 /* Has the kernel send again what a dead daemon had read and not answered (FUSE_NOTIFY_RESEND,
  * Linux 6.9). 0 or -errno. */
 int f3_fuse_resend(int fd);
+/* Answers a request that was read, past libfuse; error is 0 or -errno. 0, also where who asked has
+ * gone, or -errno. Any thread. */
+int f3_fuse_answer(int fd, uint64_t unique, int error);
 /* Reads one request and answers it. 0, -EAGAIN: none is there; -ENODEV: the mount is gone; -errno. */
 int f3_refuse_one(int fd, struct f3_keep *keep);
 
