@@ -153,7 +153,10 @@ static bool change(size_t way, int fd)
 	if (ways[way].change(fd) == 0)
 		return true;
 	if (ways[way].optional && (errno == EOPNOTSUPP || errno == EINVAL)) {
-		SKIP(ways[way].name);
+		char why[128];
+
+		snprintf(why, sizeof(why), "the file system does not have it: %s", ways[way].name);
+		SKIP(why);
 		return false;
 	}
 	FAIL("%s: %s", ways[way].name, strerrorname_np(errno));

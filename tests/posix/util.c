@@ -378,16 +378,17 @@ bool pt_is_btrfs(void)
 
 void pt_unsupported_at(const char *file, int line, const char *what, int (*try)(void))
 {
-	char dir[4096];
+	char dir[4096], why[256];
 	pid_t pid;
 	int status;
 
+	snprintf(why, sizeof(why), "the file system below does not have it either: %s", what);
 	if (!pt_opt.native) {
 		if (pt_is_fuse())
 			pt_fail_at(file, line, "%s: unsupported, and no --native to excuse it",
 				   what);
 		else
-			pt_skip_at(file, line, what);
+			pt_skip_at(file, line, why);
 		return;
 	}
 	snprintf(dir, sizeof(dir), "%s/posix-native.XXXXXX", pt_opt.native);
@@ -400,10 +401,11 @@ void pt_unsupported_at(const char *file, int line, const char *what, int (*try)(
 		_exit(chdir(dir) == 0 && try() != -1 ? 0 : 1);
 	status = pt_wait(pid);
 	pt_remove_tree(AT_FDCWD, dir);
-	if (status == 0)
-		pt_fail_at(file, line, "%s: unsupported here, but %s has it", what, pt_opt.native);
-	else
-		pt_skip_at(file, line, what);
+	if (status) {
+		pt_skip_at(file, line, why);
+		return;
+	}
+	pt_fail_at(file, line, "%s: unsupported here, but %s has it", what, pt_opt.native);
 }
 
 int pt_sysctl_fs(const char *name, int fallback)
