@@ -546,8 +546,12 @@ int f3_control_start(struct f3_core *core, struct f3_fuse *fuse, struct f3_worke
 	read_ids(core->conf, "control-gid", c->gids, &c->n_gids);
 	c->event_fd = eventfd(0, EFD_CLOEXEC);
 	c->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	r = c->event_fd < 0 || c->spare_fd < 0 ? f3_err_set(err, -EMFILE, "%s", strerror(EMFILE)) :
-						 0;
+	r = c->event_fd < 0 || c->spare_fd < 0 ?
+		    f3_err_set(
+			    err, -EMFILE,
+			    "the control socket has no descriptors: raise the limit of open files "
+			    "(LimitNOFILE, ulimit -n)") :
+		    0;
 	if (!r)
 		r = take_run_dir(c, dir, err);
 	if (!r)

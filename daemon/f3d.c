@@ -235,7 +235,8 @@ static int look_at_state(const struct f3_worker *w, struct f3_err *err)
 			PACKAGE_VERSION, F3_META_FORMAT, w->format);
 	fd = fcntl(w->keep_fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
-		return f3_err_set(err, -errno, "%s", strerror(errno));
+		return f3_err_set(err, -errno, "the saved state of the mount cannot be had: %s",
+				  strerror(errno));
 	r = f3_keep_adopt(fd, &keep, err);
 	if (!r)
 		f3_keep_free(keep);
@@ -328,7 +329,8 @@ static int serve(struct daemon *d, struct f3_err *err)
 	if (!r)
 		f3_log_info("stopped");
 	else if (!err->code)
-		f3_err_set(err, r, "%s", strerror(-r));
+		f3_err_set(err, r, "%s cannot be served any more: %s",
+			   f3_conf_str(d->conf, "f3", NULL, "mountpoint"), strerror(-r));
 	return r;
 }
 

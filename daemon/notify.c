@@ -77,12 +77,12 @@ int f3_background(int *ret_fd)
 	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC)) {
-		fprintf(stderr, "f3d: %s\n", strerror(errno));
+		fprintf(stderr, "f3d: it cannot go to the background: %s\n", strerror(errno));
 		return -1;
 	}
 	pid = fork();
 	if (pid < 0) {
-		fprintf(stderr, "f3d: %s\n", strerror(errno));
+		fprintf(stderr, "f3d: it cannot go to the background: %s\n", strerror(errno));
 		return -1;
 	}
 	if (pid > 0) {

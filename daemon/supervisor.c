@@ -851,12 +851,17 @@ static int begin(struct supervision *u, struct f3_err *err)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	u->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (u->signals < 0)
-		return f3_err_set(err, -errno, "signalfd: %s", strerror(errno));
+		return f3_err_set(err, -errno, "the supervisor cannot wait for signals: %s",
+				  strerror(errno));
 	take_stored(u);
 	if (u->next.fuse_fd < 0)
 		u->next.fuse_fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (u->next.fuse_fd < 0)
-		return f3_err_set(err, -errno, "/dev/fuse: %s", strerror(errno));
+		return f3_err_set(
+			err, -errno,
+			"/dev/fuse cannot be opened: %s: is FUSE there (modprobe fuse), and are we "
+			"root?",
+			strerror(errno));
 	f3_buf_init(&escaped, 6 * PATH_MAX);
 	f3_text_escape(&escaped, u->s->mountpoint, strlen(u->s->mountpoint), F3_ESCAPE_JSON);
 	u->mountpoint_json = strndup((const char *)escaped.data, escaped.len);

@@ -261,7 +261,8 @@ int f3_worker_upgrade(struct f3_worker *w, const char *path, unsigned format, st
 	if (!w->about.supervisor)
 		return f3_err_set(err, -ESRCH, "there is no supervisor any more: it was killed");
 	if (snprintf(text, sizeof(text), "U%u %s", format, path) >= (int)sizeof(text))
-		return f3_err_set(err, -ENAMETOOLONG, "%s", strerror(ENAMETOOLONG));
+		return f3_err_set(err, -ENAMETOOLONG, "%.60s...: the program's path is too long",
+				  path);
 	pthread_mutex_lock(&w->lock);
 	if (w->asking) {
 		pthread_mutex_unlock(&w->lock);

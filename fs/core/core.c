@@ -286,7 +286,10 @@ int f3_core_recover(struct f3_core *core, struct f3_err *err)
 	if (!r) {
 		r = f3_meta_recovered(core->meta);
 		if (r)
-			f3_err_set(err, r, "the database cannot be written: %s", strerror(-r));
+			f3_err_set(err, r,
+				   "the database in %s cannot be written: %s: is its disk full, "
+				   "or failing?",
+				   core->cache_dir, strerror(-r));
 	}
 	if (!r)
 		r = f3_revive_new(core, &core->revive);
