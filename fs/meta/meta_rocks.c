@@ -28,10 +28,11 @@
 #define MAX_OPEN_FILES 512 /* of the 20,000 that a process may have */
 #define ITERS_KEPT 16
 #define KEY_BYTES_MAX 2048
+#define REPLAY_BYTES (16u << 20)
 #define RETRY_NS (int64_t)(100 * F3_NS_PER_MS)
 
 /* Of RocksDB's enumerations, which its C interface takes as plain numbers. */
-#define LOG_LEVEL_NONE 6
+#define LOG_LEVEL_FATAL 4
 #define RECOVER_POINT_IN_TIME 2
 
 struct f3_kv_iter {
@@ -189,8 +190,11 @@ static rocksdb_options_t *database_options(const struct f3_kv_options *opt)
 	rocksdb_options_set_wal_bytes_per_sync(o, 1 << 20);
 	rocksdb_options_set_bytes_per_sync(o, 1 << 20);
 	rocksdb_options_set_db_write_buffer_size(o, opt->write_buffer_bytes);
-	/* Families that are seldom written hold logs back; this bounds the replay at start. */
-	rocksdb_options_set_max_total_wal_size(o, opt->write_buffer_bytes);
+	/* Calls wait while the log is replayed: 64 MiB of it took 2 s, this less than half of one (make
+	 * pauses). Families that
+	 * are seldom written would hold more of it back than the others' buffers. */
+	rocksdb_options_set_max_total_wal_size(
+		o, opt->write_buffer_bytes < REPLAY_BYTES ? opt->write_buffer_bytes : REPLAY_BYTES);
 	rocksdb_options_set_max_open_files(o, MAX_OPEN_FILES);
 	rocksdb_options_set_table_cache_numshardbits(o, 4);
 	rocksdb_options_set_max_background_jobs(o, 2);
@@ -203,8 +207,10 @@ static rocksdb_options_t *database_options(const struct f3_kv_options *opt)
 	rocksdb_options_set_stats_dump_period_sec(o, 0);
 	rocksdb_options_set_stats_persist_period_sec(o, 0);
 	/* Nothing in the LOG file: every error comes back to the caller anyway, and a line that
-	 * cannot be written would abort a build with assertions just when the disk fails. */
-	rocksdb_options_set_info_log_level(o, LOG_LEVEL_NONE);
+	 * cannot be written would abort a build with assertions just when the disk fails. Not the
+	 * level above this one, which RocksDB cannot write into its OPTIONS file: each start then
+	 * left one of them behind, half written. */
+	rocksdb_options_set_info_log_level(o, LOG_LEVEL_FATAL);
 	rocksdb_options_set_keep_log_file_num(o, 1);
 	return o;
 }

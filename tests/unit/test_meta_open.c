@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -70,6 +71,28 @@ START_TEST(starts_are_counted)
 END_TEST
 
 /* Whatever is refused to the very first start, there is no database without a root. */
+/* Nothing may gather in the directory with each start. */
+START_TEST(starts_leave_nothing_behind)
+{
+	struct dirent *e;
+	unsigned options = 0;
+	DIR *d;
+
+	for (int i = 0; i < 4; i++) {
+		meta_unit_close(&u);
+		meta_unit_open(&u);
+	}
+	d = opendir(u.dir);
+	ck_assert_ptr_nonnull(d);
+	while ((e = readdir(d))) {
+		ck_assert_msg(!strstr(e->d_name, "tmp"), "%s", e->d_name);
+		options += !strncmp(e->d_name, "OPTIONS", 7);
+	}
+	closedir(d);
+	ck_assert_uint_le(options, 2);
+}
+END_TEST
+
 START_TEST(first_start_without_room)
 {
 	static const struct {
@@ -700,6 +723,7 @@ static Suite *suite(void)
 	TCase *kills = tcase_create("kills");
 
 	tcase_add_test(opening, starts_are_counted);
+	tcase_add_test(opening, starts_leave_nothing_behind);
 	tcase_add_loop_test(opening, first_start_without_room, 0, 2);
 	tcase_add_test(opening, ids_differ_between_starts);
 	tcase_add_test(opening, tells_how_the_last_run_ended);
