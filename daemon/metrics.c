@@ -135,6 +135,7 @@ ACCOUNT(database, F3_ACCT_DATABASE)
 ACCOUNT(inodes, F3_ACCT_INODES)
 ACCOUNT(buffers, F3_ACCT_BUFFERS)
 ACCOUNT(parked, F3_ACCT_PARKED)
+ACCOUNT(journal, F3_ACCT_JOURNAL)
 ACCOUNT(lists, F3_ACCT_LISTS)
 ACCOUNT(control, F3_ACCT_CONTROL)
 
@@ -216,6 +217,7 @@ static const struct f3_gauge gauges[] = {
 	{ .name = "f3_memory_used_bytes", .labels = "account=\"inodes\"", .read = used_inodes },
 	{ .name = "f3_memory_used_bytes", .labels = "account=\"buffers\"", .read = used_buffers },
 	{ .name = "f3_memory_used_bytes", .labels = "account=\"parked\"", .read = used_parked },
+	{ .name = "f3_memory_used_bytes", .labels = "account=\"journal\"", .read = used_journal },
 	{ .name = "f3_memory_used_bytes", .labels = "account=\"lists\"", .read = used_lists },
 	{ .name = "f3_memory_used_bytes", .labels = "account=\"control\"", .read = used_control },
 	{ .name = "f3_memory_share_bytes",
@@ -228,6 +230,7 @@ static const struct f3_gauge gauges[] = {
 	{ .name = "f3_memory_share_bytes", .labels = "account=\"inodes\"", .read = share_inodes },
 	{ .name = "f3_memory_share_bytes", .labels = "account=\"buffers\"", .read = share_buffers },
 	{ .name = "f3_memory_share_bytes", .labels = "account=\"parked\"", .read = share_parked },
+	{ .name = "f3_memory_share_bytes", .labels = "account=\"journal\"", .read = share_journal },
 	{ .name = "f3_memory_share_bytes", .labels = "account=\"lists\"", .read = share_lists },
 	{ .name = "f3_memory_share_bytes", .labels = "account=\"control\"", .read = share_control },
 	{ .name = "f3_database_disk_bytes",

@@ -17,6 +17,7 @@
 #include "fs/base/metric.h"
 #include "fs/core/evict.h"
 #include "fs/core/journal_run.h"
+#include "fs/core/lack.h"
 #include "fs/core/volume.h"
 
 #define TEXT_MAX (8u << 20)
@@ -92,30 +93,15 @@ static json_t *memory_json(struct f3_core *core)
 			 "shares", shares);
 }
 
-struct open_modes {
-	uint64_t opens[F3_MODE_DIRECT + 1];
-};
-
-static void count_opens(void *arg, struct f3_inode *inode)
-{
-	struct open_modes *modes = arg;
-
-	f3_lock(&inode->lock);
-	if ((unsigned)inode->mode <= F3_MODE_DIRECT)
-		modes->opens[inode->mode] += inode->opens;
-	f3_unlock(&inode->lock);
-}
-
+/* No inode is looked at: who has its lock may be waiting for the database. */
 static json_t *opens_json(struct f3_core *core, const struct f3_fuse_info *info)
 {
-	struct open_modes modes = { { 0 } };
 	json_t *opens = json_object();
 
-	f3_itable_each(core, count_opens, &modes);
 	json_object_set_new(opens, "now", count(info->opens));
 	for (int m = F3_MODE_PASSTHROUGH; m <= F3_MODE_DIRECT; m++)
 		json_object_set_new(opens, f3_open_mode_name((enum f3_open_mode)m),
-				    count(modes.opens[m]));
+				    count(core->mode_opens[m]));
 	return opens;
 }
 
@@ -186,6 +172,7 @@ static int status(struct f3_verb *v)
 			    info.sprint_reason ? json_string(info.sprint_reason) : json_null());
 	json_object_set_new(a, "opens", opens_json(core, &info));
 	json_object_set_new(a, "parked_reads", count(info.parked));
+	json_object_set_new(a, "waiting_for_room", count(f3_lack_waiting(core)));
 	json_object_set_new(a, "inodes_in_memory", count(inodes));
 	json_object_set_new(a, "volumes", volumes.list);
 	json_object_set_new(a, "cache", cache_json(core));

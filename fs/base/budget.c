@@ -32,10 +32,10 @@ static const struct {
 	const char *name;
 	unsigned sixteenths, min_mib;
 } accounts[] = {
-	[F3_ACCT_PROCESS] = { "process", 0, 0 }, [F3_ACCT_DATABASE] = { "database", 4, 8 },
-	[F3_ACCT_INODES] = { "inodes", 2, 1 },   [F3_ACCT_BUFFERS] = { "buffers", 4, 4 },
-	[F3_ACCT_PARKED] = { "parked", 3, 2 },   [F3_ACCT_LISTS] = { "lists", 2, 2 },
-	[F3_ACCT_CONTROL] = { "control", 1, 1 },
+	[F3_ACCT_PROCESS] = { "process", 0, 0 }, [F3_ACCT_DATABASE] = { "database", 4, 7 },
+	[F3_ACCT_INODES] = { "inodes", 2, 1 },   [F3_ACCT_BUFFERS] = { "buffers", 3, 3 },
+	[F3_ACCT_PARKED] = { "parked", 3, 2 },   [F3_ACCT_JOURNAL] = { "journal", 3, 2 },
+	[F3_ACCT_LISTS] = { "lists", 1, 2 },     [F3_ACCT_CONTROL] = { "control", 0, 1 },
 };
 
 int f3_budget_new(uint64_t limit_bytes, struct f3_budget **ret_b)

@@ -123,7 +123,8 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.arg = "TIME",
 		.help = "how long a writer waits for space before ENOSPC",
 		.more = "When dirty data fills the cache, writers of writeback and durable files wait for "
-			"uploads to make room. After this time they get ENOSPC.",
+			"uploads to make room; so do those that would make more changes than may be kept "
+			"for a store that is away (memory-limit). After this time they get ENOSPC.",
 		.change = F3_CHANGE_LIVE,
 	},
 	{

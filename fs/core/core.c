@@ -27,6 +27,7 @@
 #include "fs/core/fill.h"
 #include "fs/core/inode.h"
 #include "fs/core/journal_run.h"
+#include "fs/core/lack.h"
 #include "fs/core/node.h"
 #include "fs/core/rest.h"
 #include "fs/core/revive.h"
@@ -155,6 +156,8 @@ static int start_threads(struct f3_core *core, struct f3_err *err)
 		r = f3_workq_new("blocking", io_threads, QUEUE_MAX, &core->blocking);
 	if (!r)
 		r = f3_workq_new("transfer", io_threads, QUEUE_MAX, &core->transfer);
+	if (!r)
+		r = f3_lack_new(core, &core->lack);
 	if (!r)
 		r = f3_sealer_new(core, &core->sealer);
 	if (r && (!err || !err->code))
@@ -355,6 +358,7 @@ void f3_core_stop(struct f3_core *core)
 	if (core->itable)
 		f3_itable_each(core, seal_one, core);
 	f3_journal_stop(core);
+	f3_lack_stop(core);
 	f3_workq_free(core->blocking);
 	if (core->itable)
 		f3_itable_each(core, stop_fill, core);
@@ -375,6 +379,7 @@ void f3_core_stop(struct f3_core *core)
 		sync_cache(core);
 	f3_answered_free(core);
 	f3_meta_close(core->meta);
+	f3_lack_free(core->lack);
 	f3_budget_free(core->budget);
 	for (size_t i = 0; i < F3_NAME_LOCKS; i++)
 		f3_lock_done(&core->names[i]);

@@ -31,6 +31,8 @@
 
 /* "Would have to wait for the object store": internal, never reaches a program. */
 #define F3_EWAIT 4094
+/* "Is made again when there may be room" (lack.h): internal too, and only for who may_wait. */
+#define F3_EROOM 4093
 
 struct f3_caller {
 	uid_t uid;
@@ -38,6 +40,7 @@ struct f3_caller {
 	pid_t pid;		/* a thread id, as the kernel gives it; 0: the daemon itself */
 	mode_t umask;
 	bool may_block;
+	bool may_wait;		/* for room, by -F3_EROOM; else -ENOSPC */
 	uint64_t unique;	/* the request's number; 0: it is never asked again */
 };
 
@@ -60,7 +63,9 @@ struct f3_sealer;
 struct f3_volumes;
 struct f3_journal_run;
 struct f3_evict;
+struct f3_lack;
 
+#define F3_OPEN_MODES 4
 #define F3_NAME_LOCKS 1024	/* power of two */
 
 struct f3_core {
@@ -78,6 +83,7 @@ struct f3_core {
 	struct f3_volumes *volumes;
 	struct f3_journal_run *journal;
 	struct f3_evict *evict;
+	struct f3_lack *lack;
 	struct f3_kernel_ops kernel;
 	uint64_t mount_id;	/* random; the same for all daemons of one mount */
 	struct f3_answered *answered;	/* NULL: not loaded */
@@ -105,6 +111,7 @@ struct f3_core {
 	char cache_dir[4096];
 	char memory_dir[4096];
 	bool memory_mounted;		/* the tmpfs there is ours */
+	_Atomic uint32_t mode_opens[F3_OPEN_MODES];	/* open file descriptions by f3_open_mode */
 	_Atomic uint32_t open_files;	/* regular files somebody has open */
 	uint32_t fd_files;		/* so many of them may have a descriptor here */
 	_Atomic bool stopping;

@@ -17,13 +17,13 @@
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
 #include "fs/core/journal_run.h"
+#include "fs/core/lack.h"
 
 #define POOL_MAX 64u /* candidates kept */
 #define SCAN_MAX 4096u /* records read in a row */
 #define DISK_RESERVE_MAX (1ull << 30) /* kept free on the disk: a twentieth, at most this */
 #define REST_MIN_NS (10 * F3_NS_PER_MS)
 #define REST_MAX_NS (10 * F3_NS_PER_SEC)
-#define LOOK_AGAIN_NS F3_NS_PER_SEC
 
 struct candidate {
 	uint64_t ino;
@@ -373,6 +373,7 @@ static uint64_t evict_until(struct f3_evict *e, uint64_t need)
 			f3_lock(&e->lock);
 			pthread_cond_broadcast(&e->changed);
 			f3_unlock(&e->lock);
+			f3_lack_news(e->core);
 		}
 	}
 	return freed;
@@ -415,6 +416,7 @@ static uint64_t evict_bytes(struct f3_evict *e, uint64_t need)
 	}
 	pthread_cond_broadcast(&e->changed);
 	f3_unlock(&e->lock);
+	f3_lack_news(e->core);
 	return freed;
 }
 
@@ -474,57 +476,84 @@ void f3_evict_wake(struct f3_core *core)
 	e->hungry = e->evicting;
 	pthread_cond_broadcast(&e->changed);
 	f3_unlock(&e->lock);
+	f3_lack_news(core);
 }
 
-/* Waits until something has changed. False: there is nothing to wait for, or it took too long. */
-static bool await_news(struct f3_evict *e, uint64_t news, uint64_t deadline_ns)
+static bool is_room(struct f3_evict *e, uint64_t bytes)
 {
-	struct f3_journal_stats journal;
-	uint64_t now = f3_clock_mono_ns();
+	return bytes <= e->limit - e->gap / 4 && !shortage(e, bytes, e->gap / 4);
+}
 
-	f3_journal_stats(e->core, 0, &journal);
-	if (!journal.entries || now >= deadline_ns || e->core->stopping)
-		return false;
+static bool is_evicting(struct f3_evict *e)
+{
+	bool evicting;
+
 	f3_lock(&e->lock);
-	e->hungry = true;
-	if (e->news == news)
-		(void)f3_cond_wait(&e->changed, &e->lock,
-				   now + LOOK_AGAIN_NS < deadline_ns ? now + LOOK_AGAIN_NS :
-								       deadline_ns);
+	evicting = e->evicting;
 	f3_unlock(&e->lock);
-	return true;
+	return evicting;
 }
 
-int f3_evict_room(struct f3_core *core, uint64_t bytes, bool may_block)
+/* -EBUSY instead of waiting for who evicts now. */
+static int make_room(struct f3_evict *e, uint64_t bytes, bool wait)
 {
-	struct f3_evict *e = core->evict;
-	uint64_t deadline_ns = 0, need, news;
+	uint64_t need;
 
-	if (!e)
-		return 0;
-	if (bytes > e->limit)
-		return -ENOSPC;
-	if (bytes <= e->limit - e->gap / 4 && !shortage(e, bytes, e->gap / 4))
-		return 0;
-	for (;;) {
-		f3_lock(&e->lock);
-		news = e->news;
-		f3_unlock(&e->lock);
+	do {
 		need = shortage(e, bytes, 0);
 		if (!need) {
 			if (!e->hungry)
 				start_background(e);
 			return 0;
 		}
-		if (evict_bytes(e, need))
-			continue;
-		if (!may_block)
-			return -ENOSPC;
-		if (!deadline_ns)
-			deadline_ns = f3_clock_mono_ns() + core->opt.space_wait_ns;
-		if (!await_news(e, news, deadline_ns))
-			return -ENOSPC;
-	}
+		if (!wait && is_evicting(e))
+			return -EBUSY;
+	} while (evict_bytes(e, need));
+	return -ENOSPC;
+}
+
+int f3_evict_room(struct f3_core *core, uint64_t bytes)
+{
+	struct f3_evict *e = core->evict;
+
+	if (!e)
+		return 0;
+	if (bytes > e->limit)
+		return -ENOSPC;
+	return is_room(e, bytes) ? 0 : make_room(e, bytes, true);
+}
+
+/* Will uploads make room? Then who lacks it wants to hear of them. */
+static bool expect_room(struct f3_evict *e)
+{
+	struct f3_journal_stats journal;
+
+	f3_journal_stats(e->core, 0, &journal);
+	if (!journal.entries)
+		return false;
+	f3_lock(&e->lock);
+	e->hungry = true;
+	f3_unlock(&e->lock);
+	return true;
+}
+
+int f3_evict_room_or_wait(struct f3_core *core, uint64_t bytes, const struct f3_caller *who)
+{
+	struct f3_evict *e = core->evict;
+	int r;
+
+	if (!e)
+		return 0;
+	if (bytes > e->limit)
+		return -ENOSPC;
+	if (is_room(e, bytes))
+		return 0;
+	if (!who->may_block)
+		return -F3_EWAIT;
+	r = make_room(e, bytes, !who->may_wait);
+	if (r == -EBUSY || (r == -ENOSPC && who->may_wait && expect_room(e)))
+		r = -F3_EROOM;
+	return r;
 }
 
 /* ---- Start and stop ---- */

@@ -14,7 +14,8 @@
  * From a little below cache-size on (or when the disk is nearly full) files are evicted in the
  * background, down to cache-low below it; who comes faster than that evicts on its own thread: it
  * is local work. When nothing can be evicted, writers of durable and writeback files wait for
- * stages under way (back-pressure, up to space-wait), then get ENOSPC; the others at once.
+ * stages under way (back-pressure, up to space-wait; without a thread: lack.h), then get ENOSPC;
+ * the others at once.
  *
  * Lock: rank F3_RANK_CACHE, held for no I/O. One thread evicts at a time.
  */
@@ -41,9 +42,11 @@ uint64_t f3_evict_limit(struct f3_core *core);
 /* cache-size and cache-low may have changed. */
 void f3_evict_reload(struct f3_core *core);
 
-/* Room for `bytes` more? 0, or -ENOSPC. Evicts if there is none. may_block: waits for stages, too;
- * not from a thread that carries those out. No inode's lock held. */
-int f3_evict_room(struct f3_core *core, uint64_t bytes, bool may_block);
+/* Room for `bytes` more? 0, or -ENOSPC. Evicts if there is none: local work. No inode's lock held. */
+int f3_evict_room(struct f3_core *core, uint64_t bytes);
+/* The same for a writer of a file that goes to a store, who waits for uploads that are to come:
+ * -F3_EWAIT, -F3_EROOM, as `who` may. Never waits itself, not even for who evicts now. */
+int f3_evict_room_or_wait(struct f3_core *core, uint64_t bytes, const struct f3_caller *who);
 /* A file became clean, or a clean one was closed: who lacks space looks again. Costs nothing while
  * nobody does. The inode's lock may be held. */
 void f3_evict_wake(struct f3_core *core);

@@ -297,6 +297,7 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 		if (reason)
 			inode->mode_reason = reason;
 	}
+	core->mode_opens[inode->mode]++;
 	if (inode->opens++ == 0)
 		core->open_files++;
 	if (writer)
@@ -388,6 +389,8 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		return -EISDIR;
 	if (writer) {
 		r = f3_authority_here(core, inode->volume);
+		if (!r)
+			r = f3_stage_room(inode, who);
 		if (r)
 			return r;
 	}
@@ -449,6 +452,7 @@ int f3_file_restore(struct f3_core *core, const struct f3_open_kept *kept,
 	inode->mode_reason = kept->backing_id ? NULL : "opened so before a restart of the daemon";
 	inode->backing_id = kept->backing_id;
 	inode->touched = true;
+	core->mode_opens[inode->mode]++;
 	if (inode->opens++ == 0)
 		core->open_files++;
 	inode->writers += kept->writer;
@@ -493,6 +497,7 @@ void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, 
 	int write_fd = -1, fd = -1;
 
 	f3_lock(&inode->lock);
+	core->mode_opens[inode->mode]--;
 	inode->opens--;
 	if (writer && --inode->writers == 0) {
 		write_fd = inode->write_fd;

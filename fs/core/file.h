@@ -86,8 +86,8 @@ int64_t f3_file_copy_range(struct f3_core *core, struct f3_inode *in, uint64_t o
 			   const struct f3_caller *who);
 int64_t f3_file_seek(struct f3_core *core, struct f3_inode *inode, uint64_t off, int whence);
 
-/* Room and quota for a write through the daemon, before it happens: 0, -EDQUOT, -ENOSPC, -F3_EWAIT.
- * After 0 fills keep off the range until f3_file_written, which has to follow. */
+/* Room and quota for a write through the daemon, before it happens: 0, -EDQUOT, -ENOSPC, -F3_EWAIT,
+ * -F3_EROOM. After 0 fills keep off the range until f3_file_written, which has to follow. */
 int f3_file_reserve(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
 		    const struct f3_caller *who);
 /* After it, with the same range and what the write returned (bytes or -errno): extent map, change

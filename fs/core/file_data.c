@@ -213,8 +213,8 @@ static int reserve(struct f3_core *core, struct f3_inode *inode, uint64_t off, u
 	r = growth ? fits_quota(inode->volume, growth) : 0;
 	if (r || !growth || where == F3_CLASS_MEMORY)
 		return r;
-	r = f3_evict_room(core, growth, who->may_block && in_store(inode));
-	return r == -ENOSPC && in_store(inode) && !who->may_block ? -F3_EWAIT : r;
+	return in_store(inode) ? f3_evict_room_or_wait(core, growth, who) :
+				 f3_evict_room(core, growth);
 }
 
 int f3_file_fallocate(struct f3_core *core, struct f3_inode *inode, int mode, uint64_t off,

@@ -474,7 +474,7 @@ static void have_memory(struct f3_waiter *w, int result)
 static int take_memory(struct f3_transfer *t)
 {
 	struct f3_budget *budget = t->core->budget;
-	int r = f3_evict_room(t->core, t->len, false);
+	int r = f3_evict_room(t->core, t->len);
 
 	if (r)
 		return r;

@@ -75,6 +75,7 @@ static int edge(struct f3_journal_task *first, struct f3_journal_task *t)
 
 		if (!after)
 			return -ENOMEM;
+		f3_journal_note(first, (int64_t)((cap - first->cap_after) * sizeof(*after)));
 		first->after = after;
 		first->cap_after = cap;
 	}
@@ -304,6 +305,7 @@ void f3_dag_remove(struct f3_journal_task *t, struct f3_task_list *ready)
 	if (t->type == F3_JOURNAL_RENAME_DIR)
 		TAILQ_REMOVE(&gate->barriers, t, of_barriers);
 	release_res(t);
+	f3_journal_note(t, -(int64_t)t->bytes);
 	TAILQ_REMOVE(&gate->tasks, t, of_gate);
 	free(t->after);
 	free(t->from);

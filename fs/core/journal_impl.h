@@ -73,6 +73,7 @@ struct f3_journal_task {
 	char *from, *to;		/* RENAME_DIR */
 	struct f3_waiter *w;
 	uint64_t delay_ns, due_ns, deadline_ns;
+	uint32_t bytes;			/* noted in the budget for it */
 	size_t slot;			/* in the heap of due times + 1; 0: not there */
 	struct f3_backoff backoff;
 	struct f3_work work;
@@ -87,6 +88,8 @@ struct f3_journal_gate {
 	struct f3_task_list barriers;	/* each RENAME_DIR, in order */
 	unsigned running;
 	uint64_t entries, retrying;
+	uint64_t bytes;			/* of memory its tasks take */
+	_Atomic bool full;		/* no new ones where that can be avoided */
 	uint64_t failing_since_ns;	/* the store does not work since then; 0: it does */
 };
 
@@ -100,6 +103,7 @@ struct f3_journal_run {
 	struct f3_journal_task **heap;	/* by due_ns */
 	size_t n_heap, cap_heap;
 	struct f3_timer timer;
+	uint64_t bytes;			/* of all gates */
 	unsigned parallel;
 	bool going, stopping;
 };
@@ -112,6 +116,8 @@ int f3_dag_add(struct f3_journal_task *t, const struct f3_journal_entry *e);
 int f3_dag_add_wait(struct f3_journal_task *t, uint64_t dir, bool all);
 /* It is over: leaves the tables. Those that waited for it only are appended to `ready`. */
 void f3_dag_remove(struct f3_journal_task *t, struct f3_task_list *ready);
+/* Notes so many more or less bytes of memory for it. Lock held. */
+void f3_journal_note(struct f3_journal_task *t, int64_t bytes);
 /* The key before the renames of directories that are still to be told to the store, of one that is
  * after them. key has room for F3_KEY_MAX bytes and a NUL. -ENAMETOOLONG. */
 int f3_dag_key_before(struct f3_journal_gate *gate, char *key);

@@ -14,12 +14,16 @@
 #include "fs/base/log.h"
 #include "fs/base/metric.h"
 #include "fs/core/fill.h"
+#include "fs/core/lack.h"
 #include "fs/core/ns.h"
-#include "fs/core/stage.h"
+#include "fs/core/stage_impl.h"
 #include "fs/core/store_op.h"
 
 #define QUEUE_MAX 65536
 #define AGAIN_NS (10 * F3_NS_PER_MS)
+/* With what malloc adds; of a file its stage and its inode too. */
+#define TASK_BYTES (sizeof(struct f3_journal_task) + 3 * sizeof(struct f3_res) + 96)
+#define FILE_BYTES (sizeof(struct f3_stage) + sizeof(struct f3_inode) + 96)
 
 static struct f3_counter retries = {
 	.name = "f3_journal_retries_total",
@@ -120,6 +124,36 @@ static void now_ready(struct f3_journal_task *t)
 	TAILQ_INSERT_TAIL(&t->gate->ready, t, of_ready);
 }
 
+void f3_journal_note(struct f3_journal_task *t, int64_t bytes)
+{
+	struct f3_journal_gate *gate = t->gate;
+	struct f3_journal_run *j = gate->j;
+	struct f3_budget *budget = j->core->budget;
+	uint64_t share = f3_budget_share(budget, F3_ACCT_JOURNAL);
+
+	t->bytes += (uint32_t)bytes;
+	gate->bytes += (uint64_t)bytes;
+	j->bytes += (uint64_t)bytes;
+	f3_budget_note(budget, F3_ACCT_JOURNAL, bytes);
+	/* What this gate takes decides for others too. */
+	TAILQ_FOREACH(gate, &j->gates, of_run)
+		gate->full = j->bytes >= share || gate->bytes > 4 * (share - j->bytes);
+}
+
+bool f3_journal_full(const struct f3_volume *v)
+{
+	return v->store && v->stages && v->stages->full;
+}
+
+int f3_journal_room(const struct f3_volume *v, const struct f3_caller *who)
+{
+	if (!f3_journal_full(v))
+		return 0;
+	if (!who->may_block)
+		return -F3_EWAIT;
+	return who->may_wait ? -F3_EROOM : -ENOSPC;
+}
+
 struct over {
 	struct f3_waiter_list waiters;
 };
@@ -176,6 +210,7 @@ static void unblocked(struct f3_journal_task *t, struct over *over)
 static void unlock_and_tell(struct f3_journal_run *j, struct over *over)
 {
 	f3_unlock(&j->lock);
+	f3_lack_news(j->core);
 	f3_waiters_call(&over->waiters);
 }
 
@@ -521,6 +556,9 @@ static int announce(struct f3_journal_gate *gate, const struct f3_journal_entry 
 		return r;
 	}
 	gate->entries++;
+	f3_journal_note(t, (int64_t)(e->type == F3_JOURNAL_PUT || e->type == F3_JOURNAL_ATTR ?
+					     TASK_BYTES + FILE_BYTES :
+					     TASK_BYTES + strlen(e->key) + strlen(e->key2)));
 	*ret_t = t;
 	return 0;
 }

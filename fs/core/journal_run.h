@@ -92,6 +92,16 @@ bool f3_journal_covers(struct f3_volume *v, uint64_t ino, const char *key);
  * is logged once. */
 void f3_journal_health(struct f3_volume *v, int result, const char *message);
 
+/*
+ * Each entry takes memory, with the inode that has to stay for it, until its store was told. Is there
+ * room for one more of the volume? Asked before anything is done, by who can wait or be refused: 0,
+ * -F3_EWAIT, -F3_EROOM, -ENOSPC. What was begun before, and what others need for their end, is
+ * entered all the same. A volume may take up to four fifths of what the others leave of the
+ * account's share, so that a store that is away does not keep those of others from theirs.
+ */
+int f3_journal_room(const struct f3_volume *v, const struct f3_caller *who);
+bool f3_journal_full(const struct f3_volume *v);
+
 struct f3_journal_stats {
 	uint64_t entries, running, retrying;
 	int64_t oldest_since_ns;	/* real time; 0: no entries */

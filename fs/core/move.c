@@ -117,7 +117,7 @@ static int room_for(struct f3_core *core, struct f3_inode *inode, enum f3_class 
 	int r;
 
 	if (place != F3_CLASS_MEMORY)
-		return f3_evict_room(core, bytes, false);
+		return f3_evict_room(core, bytes);
 	r = f3_backing_space(inode->volume->memory, &total, &left, &files);
 	return r ? r : left < bytes ? -ENOSPC : 0;
 }

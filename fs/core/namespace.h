@@ -10,7 +10,8 @@
  * Permission to do it was checked by the kernel (default_permissions); what is left here: sgid
  * inheritance, umask and default ACLs at creation, sticky is the kernel's.
  *
- * -F3_EWAIT where the store has to be asked and the caller may not block; nothing was done then.
+ * -F3_EWAIT where the store has to be asked and the caller may not block, -F3_EROOM where the journal
+ * has no room and the caller may wait for it; nothing was done then.
  */
 #ifndef F3_CORE_NAMESPACE_H
 #define F3_CORE_NAMESPACE_H

@@ -111,6 +111,9 @@ int f3_ns_place_again(struct f3_core *core, struct f3_inode *dir, struct f3_inod
  * are fetched, since they cannot be afterwards. Blocks on the store. */
 int f3_ns_keep_open(struct f3_core *core, struct f3_inode *inode);
 
+/* Is there room in the journal for a change of a name of the inode? As f3_journal_room. */
+int f3_ns_room(struct f3_inode *inode, const struct f3_caller *who);
+
 /* What was just made could not be put in the store: it never was. */
 void f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode);
 

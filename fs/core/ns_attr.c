@@ -136,6 +136,8 @@ int f3_ns_setattr(struct f3_core *core, uint64_t ino, const struct stat *st, uns
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
 	r = inode->volume ? f3_authority_here(core, inode->volume) : -EPERM;
+	if (!r)
+		r = f3_stage_room(inode, who);
 	if (!r && (set & F3_SET_SIZE))
 		r = S_ISREG(inode->rec.mode) ?
 			    f3_file_truncate(core, inode, (uint64_t)st->st_size, who) :

@@ -228,8 +228,10 @@ static int make_object(struct making *mk, const struct f3_caller *who, struct f3
 	struct f3_lock *lock = f3_names_lock(mk->core, mk->dir->ino);
 	struct f3_journal_entry *e = NULL;
 	struct f3_inode *inode = NULL;
-	int r;
+	int r = store ? f3_journal_room(mk->dir->volume, who) : 0;
 
+	if (r)
+		return r;
 	if (store && durable && !who->may_block)
 		return -F3_EWAIT;
 	r = f3_meta_new_ino(mk->core->meta, &mk->rec.ino);
@@ -374,8 +376,13 @@ int f3_ns_create(struct f3_core *core, uint64_t parent, const char *name, mode_t
 	struct making mk;
 	int r = making_init(&mk, core, parent, name, S_IFREG | (mode & 07777), who);
 
-	if (!r && mk.rec.backing_class != F3_CLASS_MEMORY)
-		r = f3_evict_room(core, 0, false);
+	if (!r && f3_class_in_store(mk.place.class_) && mk.dir->volume->store) {
+		r = f3_evict_room_or_wait(core, 0, who);
+		if (!r)
+			r = f3_journal_room(mk.dir->volume, who);
+	} else if (!r && mk.rec.backing_class != F3_CLASS_MEMORY) {
+		r = f3_evict_room(core, 0);
+	}
 	if (r)
 		goto out;
 	/* The backing file comes first: a crash in between leaves a file that no record speaks of,

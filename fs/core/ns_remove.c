@@ -48,6 +48,19 @@ static bool store_knows(struct f3_inode *inode)
 	return known;
 }
 
+int f3_ns_room(struct f3_inode *inode, const struct f3_caller *who)
+{
+	bool stage;
+
+	if (!f3_journal_full(inode->volume) || !store_knows(inode))
+		return 0;
+	/* An entry that is there makes room for the one that takes its place. */
+	f3_lock(&inode->lock);
+	stage = inode->stage != NULL;
+	f3_unlock(&inode->lock);
+	return stage ? 0 : f3_journal_room(inode->volume, who);
+}
+
 static int removal_entry(struct f3_core *core, struct f3_inode *inode, uint64_t parent,
 			 struct f3_journal_entry **ret_e)
 {
@@ -246,6 +259,10 @@ static int remove_child(struct f3_core *core, struct f3_inode *dir, const char *
 	bool held;
 	int r = 0;
 
+	if (last)
+		r = f3_ns_room(child, who);
+	if (r)
+		return r;
 	if (last && !who->may_block && f3_stage_running(child))
 		return -F3_EWAIT;
 	if (last)

@@ -429,6 +429,11 @@ static int before(struct renaming *rn)
 		return rn->place.class_ != inode->rec.class_ && !rn->who->may_block ? -F3_EWAIT : 0;
 	if (!rn->who->may_block)
 		return -F3_EWAIT;
+	if (!rn->from.in_store && rn->to_store) {
+		r = f3_journal_room(inode->volume, rn->who);
+		if (r)
+			return r;
+	}
 	if (rn->from.in_store && rn->to_store)
 		return object_rename(rn);
 	if (rn->from.in_store) {
@@ -615,9 +620,14 @@ static int hold(struct renaming *rn)
 
 	if (!rn->from.dir->volume->store)
 		return 0;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
+		int r = files[i] ? f3_ns_room(files[i], rn->who) : 0;
+
+		if (r)
+			return r;
 		if (files[i] && !rn->who->may_block && f3_stage_running(files[i]))
 			return -F3_EWAIT;
+	}
 	for (int i = 0; i < 2; i++)
 		if (files[i])
 			f3_stage_hold(rn->core, files[i]);

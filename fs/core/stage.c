@@ -261,6 +261,19 @@ int f3_stage_commit(struct f3_core *core, struct f3_inode *inode, struct f3_wait
 	return r;
 }
 
+int f3_stage_room(struct f3_inode *inode, const struct f3_caller *who)
+{
+	bool enters;
+
+	if (!f3_journal_full(inode->volume))
+		return 0;
+	f3_lock(&inode->lock);
+	enters = f3_stage_in_store(inode) && !inode->dead && !inode->stage &&
+		 !(inode->rec.flags & F3_INO_ORPHAN) && inode->rec.state != F3_STATE_WRITING;
+	f3_unlock(&inode->lock);
+	return enters ? f3_journal_room(inode->volume, who) : 0;
+}
+
 int f3_stage_sync_local(struct f3_core *core, struct f3_inode *inode)
 {
 	int r = f3_file_sync(core, inode, false);

@@ -52,6 +52,9 @@ void f3_stage_account(struct f3_inode *inode);
  * -errno: cannot be started. w may be NULL (after seal: nobody waits).
  */
 int f3_stage_commit(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w);
+/* Will a change of the file, or a writer of it, make an entry of the journal that is not there yet?
+ * Then as f3_journal_room. */
+int f3_stage_room(struct f3_inode *inode, const struct f3_caller *who);
 /* What writeback's close() and fsync() promise is on the local disk at return: bytes, name and
  * journal entry; the upload goes on by itself. Blocks on the local disk. */
 int f3_stage_sync_local(struct f3_core *core, struct f3_inode *inode);

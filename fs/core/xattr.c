@@ -306,7 +306,8 @@ static int set_own(struct f3_core *core, struct f3_inode *inode, const char *key
 		return -EOPNOTSUPP;
 	if (stream >= 0)
 		return set_rec(core, inode, NULL, stream, who);
-	return f3_move_class(core, inode, class_, F3_FROM_OWN, who);
+	r = f3_class_in_store(class_) ? f3_journal_room(inode->volume, who) : 0;
+	return r ? r : f3_move_class(core, inode, class_, F3_FROM_OWN, who);
 }
 
 int f3_xattr_set(struct f3_core *core, uint64_t ino, const char *name, const void *value,
@@ -322,6 +323,11 @@ int f3_xattr_set(struct f3_core *core, uint64_t ino, const char *name, const voi
 	r = get_writable(core, ino, &inode);
 	if (r)
 		return r;
+	r = f3_stage_room(inode, who);
+	if (r) {
+		f3_inode_put(core, inode);
+		return r;
+	}
 	if (starts(name, OWN))
 		r = !is_owner(inode, who) ?
 			    -EPERM :
@@ -480,6 +486,11 @@ int f3_xattr_remove(struct f3_core *core, uint64_t ino, const char *name,
 	r = get_writable(core, ino, &inode);
 	if (r)
 		return r;
+	r = f3_stage_room(inode, who);
+	if (r) {
+		f3_inode_put(core, inode);
+		return r;
+	}
 	if (starts(name, OWN))
 		r = !is_owner(inode, who) ? -EPERM :
 					    remove_own(core, inode, name + strlen(OWN), who);

@@ -15,6 +15,7 @@
 #include "fs/base/log.h"
 #include "fs/base/process.h"
 #include "fs/core/answered.h"
+#include "fs/core/lack.h"
 #include "fs/fuse/impl.h"
 #include "fs/fuse/refuse.h"
 
@@ -128,11 +129,41 @@ static void call_free(struct f3_call *call)
 	free(call);
 }
 
+static void run_blocking(struct f3_work *work);
+
+/* There is no room for it now. -ENOSPC: nor does it wait any more. */
+static int wait_for_room(struct f3_call *call, uint64_t seen)
+{
+	struct f3_core *core = call->f->core;
+
+	if (!call->wait_until_ns)
+		call->wait_until_ns = f3_clock_mono_ns() + core->opt.space_wait_ns;
+	call->work.fn = run_blocking;
+	return f3_lack_wait(core, &call->work, seen) ? -ENOSPC : 0;
+}
+
 static void run_blocking(struct f3_work *work)
 {
 	struct f3_call *call = (struct f3_call *)work;
-	int r = call->fn(call);
+	struct f3_core *core = call->f->core;
+	uint64_t seen = f3_lack_seen(core);
+	bool late = call->wait_until_ns && f3_clock_mono_ns() >= call->wait_until_ns;
+	int r = -ENOSPC;
 
+	if (call->wait_until_ns && call->f->frozen) {
+		/* The kernel asks who serves it next: nothing of it was done. */
+		fuse_reply_none(call->req);
+		call_free(call);
+		return;
+	}
+	call->who.may_wait = !late && !core->stopping;
+	if (!call->wait_until_ns || !core->stopping)
+		r = call->fn(call);
+	if (r == -F3_EROOM) {
+		r = wait_for_room(call, seen);
+		if (!r)
+			return;
+	}
 	finish(call, r);
 	call_free(call);
 }

@@ -4,8 +4,9 @@
  *
  * A request is a f3_call: arguments by value and by pointer into the kernel's buffer. Its function
  * replies and returns 0, returns -errno to have that replied, or returns -F3_EWAIT: then the call
- * is copied to the heap and made again on a thread that may block. After the reply the request and
- * the call are gone.
+ * is copied to the heap and made again on a thread that may block. There it may also return -F3_EROOM,
+ * to be made again from its beginning when there may be room (lack.h): until then no thread has it.
+ * After the reply the request and the call are gone.
  */
 #ifndef F3_FUSE_IMPL_H
 #define F3_FUSE_IMPL_H
@@ -69,6 +70,7 @@ struct f3_fuse {
 	bool not_served;		/* mounted by us, and nobody has seen it work */
 	const char *passthrough_reason;
 	_Atomic bool stopping;
+	_Atomic bool frozen;		/* another daemon goes on: what waits is left to it */
 	_Atomic uint64_t slow_ns;	/* log operations slower than this; 0: none */
 };
 
@@ -92,6 +94,7 @@ struct f3_call {
 	dev_t rdev;
 	struct stat st;
 	bool kill_priv, plus;
+	uint64_t wait_until_ns;		/* it waits for room, at most till then; 0: it did not yet */
 	size_t parked_bytes, buffer_bytes;	/* of the copy on the heap, taken from the budget */
 };
 

@@ -402,6 +402,7 @@ static void end_rings(struct f3_fuse *f)
 
 void f3_fuse_freeze(struct f3_fuse *f)
 {
+	f->frozen = true;
 	if (!atomic_exchange(&f->stopping, true))
 		f3_loop_stop(f->loop);
 }

@@ -218,9 +218,12 @@ static void *write_one(void *arg)
 	snprintf(path, sizeof(path), "%s/w%u", m->dir, i);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd >= 0) {
-		bool written = write(fd, text, m->bytes) == (ssize_t)m->bytes;
+		size_t done = 0;
+		ssize_t n = 0;
 
-		if (!close(fd) && written)
+		while (done < m->bytes && (n = write(fd, (char *)text + done, m->bytes - done)) > 0)
+			done += (size_t)n;
+		if (!close(fd) && done == m->bytes)
 			m->right++;
 	}
 	free(text);

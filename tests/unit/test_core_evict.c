@@ -40,6 +40,10 @@ bool f3_journal_covers(struct f3_volume *v, uint64_t ino, const char *key)
 	return false;
 }
 
+static const struct f3_caller waits = { .may_block = true, .may_wait = true };
+static const struct f3_caller has_waited = { .may_block = true };
+static const struct f3_caller quick = { .may_block = false };
+
 static void inval(void *arg, uint64_t ino)
 {
 	(void)arg;
@@ -165,7 +169,7 @@ START_TEST(oldest_go_first)
 	for (unsigned i = 0; i < 10; i++)
 		f[i] = clean(300 + i, 10 * MB - 100 * KB, (int)((i * 7) % 10));
 	/* Ages are a permutation; room for two and a bit more is wanted. */
-	ck_assert_int_eq(f3_evict_room(&fx.core, 15 * MB, false), 0);
+	ck_assert_int_eq(f3_evict_room(&fx.core, 15 * MB), 0);
 	f3_workq_drain(fx.core.transfer);
 	ck_assert_uint_le(f3_evict_used(&fx.core), 90 * MB);
 	for (unsigned i = 0; i < 10; i++)
@@ -265,24 +269,21 @@ END_TEST
 START_TEST(nothing_to_evict)
 {
 	struct f3_inode *inode = clean(300, 80 * MB, 0);
-	uint64_t start;
 
 	inode->opens = 1;
-	ck_assert_int_eq(f3_evict_room(&fx.core, 10 * MB, false), 0);
-	ck_assert_int_eq(f3_evict_room(&fx.core, 30 * MB, false), -ENOSPC);
+	ck_assert_int_eq(f3_evict_room(&fx.core, 10 * MB), 0);
+	ck_assert_int_eq(f3_evict_room(&fx.core, 30 * MB), -ENOSPC);
 	/* With nothing under way there is nothing to wait for. */
-	start = f3_clock_mono_ns();
-	ck_assert_int_eq(f3_evict_room(&fx.core, 30 * MB, true), -ENOSPC);
-	ck_assert_uint_lt(f3_clock_mono_ns() - start, fx.core.opt.space_wait_ns / 2);
-	ck_assert_int_eq(f3_evict_room(&fx.core, 200 * MB, true), -ENOSPC);
-	ck_assert_int_eq(f3_evict_room(&fx.core, UINT64_MAX, true), -ENOSPC);
+	ck_assert_int_eq(f3_evict_room_or_wait(&fx.core, 30 * MB, &waits), -ENOSPC);
+	ck_assert_int_eq(f3_evict_room_or_wait(&fx.core, 200 * MB, &waits), -ENOSPC);
+	ck_assert_int_eq(f3_evict_room_or_wait(&fx.core, UINT64_MAX, &waits), -ENOSPC);
 	ck_assert(is_here(inode));
 	/* It is closed, and said so. */
 	f3_lock(&inode->lock);
 	inode->opens = 0;
 	f3_unlock(&inode->lock);
 	f3_evict_wake(&fx.core);
-	ck_assert_int_eq(f3_evict_room(&fx.core, 30 * MB, false), 0);
+	ck_assert_int_eq(f3_evict_room(&fx.core, 30 * MB), 0);
 	ck_assert(!is_here(inode));
 }
 END_TEST
@@ -297,55 +298,39 @@ START_TEST(used_meanwhile_stays)
 	fd = f3_backing_open_file(fx.volume.disk, 300, a->rec.backing, O_RDONLY);
 	ck_assert_int_eq(pread(fd, buf, sizeof(buf), 0), sizeof(buf));
 	close(fd);
-	ck_assert_int_eq(f3_evict_room(&fx.core, 30 * MB, false), 0);
+	ck_assert_int_eq(f3_evict_room(&fx.core, 30 * MB), 0);
 	f3_workq_drain(fx.core.transfer);
 	ck_assert(is_here(a));
 	ck_assert(!is_here(b));
 }
 END_TEST
 
-static void *becomes_clean(void *arg)
+static void becomes_clean(struct f3_inode *inode)
 {
-	struct f3_inode *inode = arg;
-
 	f3_lock(&inode->lock);
 	inode->rec.state = F3_STATE_CLEAN;
 	inode->rec.flags &= ~(uint32_t)F3_INO_DIRTY;
 	f3_unlock(&inode->lock);
 	fixture_commit(inode);
 	f3_evict_wake(&fx.core);
-	return NULL;
 }
 
 START_TEST(waits_for_stages)
 {
 	struct f3_inode *inode = clean(300, 90 * MB, 0);
-	pthread_t t;
 
 	inode->rec.state = F3_STATE_STAGING;
 	inode->rec.flags |= F3_INO_DIRTY;
 	fixture_commit(inode);
 	journal_entries = 1;
-	fx.core.opt.space_wait_ns = 60 * F3_NS_PER_SEC;
-	ck_assert_int_eq(pthread_create(&t, NULL, becomes_clean, inode), 0);
-	ck_assert_int_eq(f3_evict_room(&fx.core, 30 * MB, true), 0);
-	pthread_join(t, NULL);
-	ck_assert(!is_here(inode));
-}
-END_TEST
-
-START_TEST(waits_not_for_ever)
-{
-	struct f3_inode *inode = clean(300, 90 * MB, 0);
-	uint64_t start = f3_clock_mono_ns();
-
-	inode->rec.state = F3_STATE_STAGING;
-	fixture_commit(inode);
-	journal_entries = 1;
-	fx.core.opt.space_wait_ns = 200 * F3_NS_PER_MS;
-	ck_assert_int_eq(f3_evict_room(&fx.core, 30 * MB, true), -ENOSPC);
-	ck_assert_uint_ge(f3_clock_mono_ns() - start, 200 * F3_NS_PER_MS);
+	/* No thread is held: who may wait is told to come again, who has waited that there is none. */
+	ck_assert_int_eq(f3_evict_room_or_wait(&fx.core, 30 * MB, &quick), -F3_EWAIT);
+	ck_assert_int_eq(f3_evict_room_or_wait(&fx.core, 30 * MB, &waits), -F3_EROOM);
+	ck_assert_int_eq(f3_evict_room_or_wait(&fx.core, 30 * MB, &has_waited), -ENOSPC);
 	ck_assert(is_here(inode));
+	becomes_clean(inode);
+	ck_assert_int_eq(f3_evict_room_or_wait(&fx.core, 30 * MB, &waits), 0);
+	ck_assert(!is_here(inode));
 }
 END_TEST
 
@@ -364,7 +349,7 @@ END_TEST
 static void *wants_room(void *arg)
 {
 	for (int i = 0; i < 200; i++)
-		*(int *)arg |= f3_evict_room(&fx.core, 10 * MB, false);
+		*(int *)arg |= f3_evict_room(&fx.core, 10 * MB);
 	return NULL;
 }
 
@@ -403,7 +388,6 @@ static Suite *suite(void)
 	tcase_add_test(t, nothing_to_evict);
 	tcase_add_test(t, used_meanwhile_stays);
 	tcase_add_test(t, waits_for_stages);
-	tcase_add_test(t, waits_not_for_ever);
 	tcase_add_test(t, many_at_once);
 	tcase_add_test(t, many_threads);
 	suite_add_tcase(s, t);

@@ -26,11 +26,10 @@ static int room_answer;
 static _Atomic bool journal_covers;
 static _Atomic int64_t accounted;
 
-int f3_evict_room(struct f3_core *core, uint64_t bytes, bool may_block)
+int f3_evict_room(struct f3_core *core, uint64_t bytes)
 {
 	(void)core;
 	(void)bytes;
-	(void)may_block;
 	return room_answer;
 }
 

@@ -32,11 +32,10 @@ static struct f3_journal_entry told; /* the last entry announced */
 static _Atomic unsigned announced, begun, withdrawn;
 static int64_t cache_bytes;
 
-int f3_evict_room(struct f3_core *core, uint64_t bytes, bool may_block)
+int f3_evict_room(struct f3_core *core, uint64_t bytes)
 {
 	(void)core;
 	(void)bytes;
-	(void)may_block;
 	return room_answer;
 }
 
