@@ -13,7 +13,8 @@ failure if the fault was never reached. The volumes: l is ephemeral, d durable, 
 stopped: a fault after which the database takes no more changes: EIO, then EROFS, while what is there
 can be read.
 
-slow: a call of the database and of the store takes long; it waits, and nobody else does.
+slow: a call of the database, of the disk and of the store takes long, in the middle of something that
+locks a file too; it waits and then succeeds, and nobody else does, also not who asks for the status.
 
 The last line has the figures: "N cases, M faults".
 """
@@ -38,6 +39,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 class Daemon:
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(120)
         self.socket.connect(path)
         self.file = self.socket.makefile("rwb", buffering=0)
         self.faults = 0
@@ -412,7 +414,8 @@ def held(daemon, top, place, volume, prepare, function):
     until(60, f"a call is held at {place}",
           lambda: daemon.ask(op="fault-count", name=place)["happened"] > 0)
     read(other)
-    daemon.ask(op="log-level")
+    if daemon.ask(op="status")["state"] != "serving":
+        bad(f"{place}: no status")
     if told:
         bad(f"{place}: the call did not wait: {told}")
     daemon.disarm(place)
@@ -425,9 +428,11 @@ def held(daemon, top, place, volume, prepare, function):
 
 def slow(daemon, args):
     held(daemon, args.mount, "kv.write", "l", None, lambda f: os.mkdir(f.other))
+    held(daemon, args.mount, "kv.write", "l", None, lambda f: os.chmod(f.path, 0o600))
+    held(daemon, args.mount, "backing.sync", "l", written, lambda f: os.fsync(f.fd))
     held(daemon, args.mount, "object.get", "d", evicted, read)
     held(daemon, args.mount, "object.put", "d", None, create)
-    return 3
+    return 5
 
 
 def main():
