@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=150
+# test: timeout=300
 #
 # A store that does not answer, and programs that go on making files that are to go there: what is
 # still to be told takes no more memory than it may. Who makes more waits and gets ENOSPC, and
 # nobody else; what was taken is all in the store in the end, and who waited goes on.
-# F3_HEAVY=1: memory-limit is 512M instead of 80M.
+# F3_HEAVY=1: memory-limit is 512M instead of 96M.
 # shellcheck source=tests/functional/lib.sh
 . "$F3_SRCDIR/tests/functional/lib.sh"
 # shellcheck source=tests/functional/suites.sh
 . "$F3_SRCDIR/tests/functional/suites.sh"
 f3_requires root fuse jq debug python3 mkfifo
-limit_mib=80
+limit_mib=96
 files=20000
 [ -z "${F3_HEAVY:-}" ] || { limit_mib=512 files=200000; }
 f3_set memory-limit=${limit_mib}M cache-size=20G space-wait=1s

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# test: timeout=150
+# test: timeout=300
 #
 # A cache that is full of what no store has yet, and more programs that write than the daemon has
 # threads: they wait without any, cache-size holds, no byte that is only here goes, whoever needs no
