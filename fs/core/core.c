@@ -128,6 +128,7 @@ static int open_database(struct f3_core *core, struct f3_err *err)
 	if (snprintf(dir, sizeof(dir), "%s/db", core->cache_dir) >= (int)sizeof(dir))
 		return f3_err_set(err, -ENAMETOOLONG, "cache directory's path is too long");
 	memcpy(opt.node_uuid, core->node_uuid, sizeof(opt.node_uuid));
+	memcpy(opt.node_was, core->node_was, sizeof(opt.node_was));
 	r = f3_boot_id(opt.boot_id);
 	if (r)
 		return f3_err_set(err, r, "the kernel's boot id cannot be read: %s", strerror(-r));
@@ -237,7 +238,7 @@ int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_
 		r = core->lock_fd < 0 ? core->lock_fd : 0;
 	}
 	if (!r)
-		r = f3_node_identity(core->cache_dir, core->node_uuid, err);
+		r = f3_node_identity(core->cache_dir, core->node_uuid, core->node_was, err);
 	if (!r) {
 		r = divide_memory(core);
 		if (r)

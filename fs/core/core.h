@@ -106,6 +106,7 @@ struct f3_core {
 	} opt;
 	char node_name[256];
 	uint8_t node_uuid[16];
+	uint8_t node_was[16];		/* before the cache directory was copied */
 	int lock_fd;			/* keeps a second daemon off the cache directory */
 	uint64_t first_ino;		/* numbers below were given out by earlier runs */
 	char cache_dir[4096];

@@ -249,6 +249,7 @@ static void put_bytes(struct f3_batch *b, const char *key, const void *bytes, si
 
 struct found {
 	bool fresh; /* nothing in it yet */
+	bool moved; /* the node has another UUID now */
 	uint64_t incarnation, next_ino, next_volume;
 	uint8_t node[16];
 };
@@ -322,7 +323,9 @@ static int load(struct f3_meta *m, const struct f3_meta_options *opt, struct fou
 		return corrupt(err, KEY_BOOT);
 	m->same_boot = memcmp(boot, opt->boot_id, sizeof(boot)) == 0;
 
-	if (!m->read_only && !m->offline && memcmp(f->node, opt->node_uuid, sizeof(f->node)) != 0)
+	f->moved = !m->read_only && !m->offline &&
+		   memcmp(f->node, opt->node_uuid, sizeof(f->node)) != 0;
+	if (f->moved && memcmp(f->node, opt->node_was, sizeof(f->node)) != 0)
 		return f3_err_set(err, -EINVAL,
 				  "the database belongs to another node: its files and the node's "
 				  "UUID must stay together");
@@ -391,10 +394,11 @@ static int start(struct f3_meta *m, const struct f3_meta_options *opt, const str
 	if (f->fresh) {
 		f3_batch_put_counter(b, KEY_FORMAT, F3_META_FORMAT);
 		f3_batch_put_counter(b, KEY_SEED, m->seed);
-		put_bytes(b, KEY_NODE, opt->node_uuid, sizeof(opt->node_uuid));
 		put_bytes(b, KEY_BOOT, m->boot_id, sizeof(m->boot_id));
 		f3_batch_put_counter(b, KEY_NEXT_VOLUME, m->volumes.end);
 	}
+	if (f->fresh || f->moved)
+		put_bytes(b, KEY_NODE, opt->node_uuid, sizeof(opt->node_uuid));
 	f3_batch_put_counter(b, KEY_INCARNATION, m->incarnation);
 	f3_batch_put_counter(b, KEY_NEXT_INO, m->inos.end);
 	if (!m->offline) {
@@ -451,7 +455,7 @@ int f3_meta_open(struct f3_kv *kv, const struct f3_meta_options *opt, struct f3_
 	m->volumes = (struct f3_meta_range){
 		.key = KEY_NEXT_VOLUME, .next = f.next_volume, .end = f.next_volume, .step = 1
 	};
-	f3_idgen_init(&m->ids, f.fresh ? opt->node_uuid : f.node, m->incarnation);
+	f3_idgen_init(&m->ids, f.fresh || f.moved ? opt->node_uuid : f.node, m->incarnation);
 	r = load_seq(m, err);
 	if (!r && !m->read_only)
 		r = start(m, opt, &f, err);

@@ -34,6 +34,7 @@ struct f3_meta_options {
 	 * whose database it is does not matter (node_uuid, boot_id are not looked at). */
 	bool offline;
 	uint8_t node_uuid[16];
+	uint8_t node_was[16];		/* the same node under another one: its database is taken over */
 	char boot_id[37];
 };
 

@@ -264,6 +264,31 @@ START_TEST(another_nodes_database_is_refused)
 }
 END_TEST
 
+/* One that came along when the directory was copied. */
+START_TEST(database_of_the_node_before_is_taken_over)
+{
+	struct f3_meta_options opt = meta_unit_options(false, BOOT_A);
+	struct f3_kv *kv;
+
+	for (int i = 0; i < 2; i++) {
+		meta_unit_close(&u);
+		memcpy(opt.node_was, opt.node_uuid, sizeof(opt.node_was));
+		opt.node_uuid[3] ^= 1u << i;
+		for (int again = 0; again < 2; again++) {
+			ck_assert_int_eq(meta_unit_rocks(&u, false, true, &kv), 0);
+			ck_assert_int_eq(f3_meta_open(kv, &opt, &u.m, &u.err), 0);
+			if (!again)
+				meta_unit_close(&u);
+		}
+	}
+	meta_unit_close(&u);
+	/* And is nobody else's any more. */
+	opt = meta_unit_options(false, BOOT_A);
+	ck_assert_int_eq(meta_unit_rocks(&u, false, true, &kv), 0);
+	ck_assert_int_eq(f3_meta_open(kv, &opt, &u.m, &u.err), -EINVAL);
+}
+END_TEST
+
 START_TEST(read_only_changes_nothing)
 {
 	struct f3_meta_name name;
@@ -731,6 +756,7 @@ static Suite *suite(void)
 	tcase_add_test(opening, newer_format_is_refused);
 	tcase_add_test(opening, damaged_counters_are_refused);
 	tcase_add_test(opening, another_nodes_database_is_refused);
+	tcase_add_test(opening, database_of_the_node_before_is_taken_over);
 	tcase_add_test(opening, read_only_changes_nothing);
 	tcase_add_test(opening, open_needs_the_disk);
 	tcase_add_test(numbers, inode_numbers_never_repeat);
