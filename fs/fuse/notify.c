@@ -118,12 +118,14 @@ static void backing_close(void *arg, int id)
 	f3_backing_id_close(arg, id);
 }
 
+/* Out of the keep first: the kernel gives a closed id to whoever asks next, whose entry it would be that
+ * goes. After a death in between a backing file stays registered until the mount ends. */
 void f3_backing_id_close(struct f3_fuse *f, int id)
 {
-	close_id(f, id);
 	f3_lock(&f->ids_lock);
 	f3_keep_del_id(f->keep, (uint32_t)id);
 	f3_unlock(&f->ids_lock);
+	close_id(f, id);
 }
 
 int f3_notify_start(struct f3_fuse *f)
