@@ -88,11 +88,11 @@ static void show_open(const json_t *a, struct f3_buf *b)
 	const json_t *opens = json_object_get(a, "opens");
 
 	f3_buf_printf(b,
-		      "%" PRIu64 " (passed through %" PRIu64 ", cached %" PRIu64 ", direct %" PRIu64
-		      "), %" PRIu64 " reads waiting, %" PRIu64 " inodes in memory",
+		      "%" PRIu64 " (passed through %" PRIu64 ", cached %" PRIu64 "), %" PRIu64
+		      " reads waiting, %" PRIu64 " inodes in memory",
 		      f3ctl_u64(opens, "now"), f3ctl_u64(opens, "passthrough"),
-		      f3ctl_u64(opens, "cached"), f3ctl_u64(opens, "direct"),
-		      f3ctl_u64(a, "parked_reads"), f3ctl_u64(a, "inodes_in_memory"));
+		      f3ctl_u64(opens, "cached"), f3ctl_u64(a, "parked_reads"),
+		      f3ctl_u64(a, "inodes_in_memory"));
 	put("open files", b);
 }
 

@@ -99,7 +99,7 @@ static json_t *opens_json(struct f3_core *core, const struct f3_fuse_info *info)
 	json_t *opens = json_object();
 
 	json_object_set_new(opens, "now", count(info->opens));
-	for (int m = F3_MODE_PASSTHROUGH; m <= F3_MODE_DIRECT; m++)
+	for (int m = F3_MODE_PASSTHROUGH; m < F3_OPEN_MODES; m++)
 		json_object_set_new(opens, f3_open_mode_name((enum f3_open_mode)m),
 				    count(core->mode_opens[m]));
 	return opens;

@@ -65,7 +65,7 @@ struct f3_journal_run;
 struct f3_evict;
 struct f3_lack;
 
-#define F3_OPEN_MODES 4
+#define F3_OPEN_MODES 3	/* enum f3_open_mode */
 #define F3_NAME_LOCKS 1024	/* power of two */
 
 struct f3_core {

@@ -22,7 +22,7 @@
 
 const char *f3_open_mode_name(enum f3_open_mode m)
 {
-	static const char *const names[] = { "none", "passthrough", "cached", "direct" };
+	static const char *const names[] = { "none", "passthrough", "cached" };
 
 	return (unsigned)m < sizeof(names) / sizeof(names[0]) ? names[m] : "unknown";
 }

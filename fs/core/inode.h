@@ -29,7 +29,6 @@ enum f3_open_mode {
 	F3_MODE_NONE,		/* not open */
 	F3_MODE_PASSTHROUGH,	/* kernel to backing file; with direct_io for some opens */
 	F3_MODE_CACHED,		/* through the daemon and the page cache */
-	F3_MODE_DIRECT,		/* through the daemon, no page cache */
 };
 
 const char *f3_open_mode_name(enum f3_open_mode m);
