@@ -491,7 +491,7 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.key = "readonly",
 		.type = F3_CONF_BOOL,
 		.dflt = "no",
-		.help = "nothing in it can be changed through this mount",
+		.help = "nothing in it can be changed through this mount, nothing is written to its store",
 	},
 	{ .section = NULL },
 };

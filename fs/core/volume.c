@@ -270,6 +270,7 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 			/* One that was there before and is not now was not mounted, say: an empty
 			 * one in its place would make every file vanish. */
 			.create = fresh,
+			.read_only = v->read_only,
 			.id = rec->store_id,
 		};
 

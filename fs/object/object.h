@@ -203,7 +203,7 @@ struct f3_object_ops {
 struct f3_object_store {
 	const struct f3_object_ops *ops;
 	struct f3_obj_caps caps;
-	bool read_only;			/* the volume has no right to write there: -EROFS */
+	bool read_only;			/* told so, or there is no right to write there: -EROFS */
 	char id[F3_ID_TEXT_BYTES];	/* the same again after it was away; "": it has none */
 };
 
@@ -211,6 +211,7 @@ struct f3_object_options {
 	const char *url;		/* scheme://... */
 	unsigned threads;		/* of backends that need them; 0: their default */
 	bool create;			/* make the directory / prefix if missing */
+	bool read_only;			/* nothing is written there, not by probing either */
 	const char *id;			/* must be its id, else -ESTALE; NULL or "": any */
 };
 

@@ -36,11 +36,12 @@ static void root_free(struct f3_objfile_root *root)
 	free(root);
 }
 
-/* A directory that was attached before. */
+/* What is known of a directory: as it was attached before, and how it is to be used. */
 struct known {
 	const char *id;
 	dev_t dev;
 	ino_t ino;
+	bool read_only;
 };
 
 static int open_sub(int dir_fd, const char *name, bool make, int *ret_fd)
@@ -187,8 +188,11 @@ static int root_open(const char *path, const struct known *known, struct f3_objf
 			goto fail;
 	}
 
-	r = open_sub(root->fd, ".f3", true, &f3_fd);
-	if (no_right(r) && !open_sub(root->fd, ".f3", false, &f3_fd))
+	root->told_read_only = root->read_only = known->read_only;
+	r = open_sub(root->fd, ".f3", !root->read_only, &f3_fd);
+	if (root->read_only && r == -ENOENT)
+		r = 0;
+	else if (no_right(r) && !open_sub(root->fd, ".f3", false, &f3_fd))
 		root->read_only = true;
 	else if (no_right(r))
 		root->read_only = true;
@@ -205,8 +209,9 @@ static int root_open(const char *path, const struct known *known, struct f3_objf
 		}
 	}
 	if (root->read_only) {
-		f3_err_set(err, r, "%s: read-only, since F3 may not write to it (%s)", path,
-			   strerror(-r));
+		if (!root->told_read_only)
+			f3_err_set(err, r, "%s: read-only, since F3 may not write to it (%s)", path,
+				   strerror(-r));
 		if (f3_fd >= 0 && root->gen_fd < 0 &&
 		    open_sub(f3_fd, "gen", false, &root->gen_fd) < 0)
 			root->gen_fd = -1;
@@ -271,7 +276,9 @@ static int root_verify(struct f3_objfile_store *s, struct f3_objfile_root *root,
 	s->checked_mono_ns = 0;
 	f3_unlock(&s->lock);
 
-	r = root_open(s->path, &(struct known){ root->id, root->dev, root->ino }, &now, &why);
+	r = root_open(s->path,
+		      &(struct known){ root->id, root->dev, root->ino, root->told_read_only }, &now,
+		      &why);
 	if (r < 0)
 		return f3_err_set(err, -EIO, "the store's directory is gone: %s", why.text);
 	same = (now->dev == root->dev && now->ino == root->ino) ||
@@ -586,11 +593,12 @@ int f3_object_file_open(const struct f3_object_options *opt, struct f3_object_st
 		return f3_err_set(err, -ENOMEM, "%s: out of memory", opt->url);
 	f3_lock_init(&s->lock, F3_RANK_LOCAL);
 	r = parse_url(opt->url, &s->path, err);
-	if (!r && opt->create && stat(s->path, &st) < 0 && errno == ENOENT)
+	if (!r && opt->create && !opt->read_only && stat(s->path, &st) < 0 && errno == ENOENT)
 		r = make_path(s->path, err);
 	if (!r)
-		r = root_open(s->path, &(struct known){ opt->id ? opt->id : "", 0, 0 }, &s->root,
-			      err);
+		r = root_open(s->path,
+			      &(struct known){ opt->id ? opt->id : "", 0, 0, opt->read_only },
+			      &s->root, err);
 	if (r < 0)
 		goto fail;
 	r = f3_workq_new("objfile", opt->threads ? opt->threads : THREADS_DEFAULT, QUEUED_MAX,

@@ -59,6 +59,7 @@ struct f3_objfile_root {
 	int tmp_fd, upload_fd, gen_fd;	/* -1 where there are none (read-only) */
 	int lock_fd;
 	bool read_only;
+	bool told_read_only;		/* whether or not it may be written */
 	bool xattrs;			/* the file system has user.* xattrs */
 	char instance[F3_OBJFILE_INSTANCE_BYTES];
 	char id[F3_ID_TEXT_BYTES];

@@ -10,8 +10,7 @@ mkdir -p "$F3_STORE/v/dir"
 head -c 3000000 /dev/urandom >"$F3_STORE/v/file"
 echo inside >"$F3_STORE/v/dir/inside"
 f3_volume v "file://$F3_STORE/v" readonly=yes default-class=durable
-# but for F3's own .f3, which is made wherever that is allowed
-listing() { (cd "$F3_STORE/v" && find . -mindepth 1 -path ./.f3 -prune -o -printf '%p %m %s %T@\n' | sort); }
+listing() { (cd "$F3_STORE/v" && find . -printf '%p %m %s %T@ %C@\n' | sort); }
 before=$(listing)
 f3_start
 f3_ok cmp "$F3_MNT/v/file" "$F3_STORE/v/file"
