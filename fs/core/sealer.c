@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fs/base/clock.h"
 #include "fs/core/volume.h"
@@ -83,7 +84,7 @@ static struct gone *take_gone(struct gone_list *list)
 {
 	struct gone *first = list->first;
 
-	*list = (struct gone_list){ NULL };
+	memset(list, 0, sizeof(*list));
 	return first;
 }
 
