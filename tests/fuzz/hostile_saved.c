@@ -247,10 +247,13 @@ static enum hostile_verdict take_from_supervisor(const uint8_t *bytes, size_t le
 
 /* ---- The supervisor's side --------------------------------------------------------------------- */
 
-static char run_dir[] = "/tmp/f3-hostile-XXXXXX";
+static char run_dir[512];
 
 static void begin_supervisor(void)
 {
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(run_dir, sizeof(run_dir), "%s/f3-hostile-XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(run_dir))
 		abort();
 }

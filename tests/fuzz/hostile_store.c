@@ -22,7 +22,7 @@
 #include "tests/fuzz/hostile.h"
 #include "tests/unit/core_whole.h"
 
-static char acl_path[] = "/tmp/f3-hostile-acl-XXXXXX";
+static char acl_path[512];
 static bool kernel_knows;
 
 /* ---- POSIX ACLs: the kernel judges ------------------------------------------------------------- */
@@ -60,9 +60,12 @@ static size_t good_acl(struct hostile_rng *rng, uint8_t *out)
 static void begin_acl(void)
 {
 	struct hostile_rng rng = { 1 };
+	const char *tmp = getenv("TMPDIR");
 	uint8_t acl[256];
-	int fd = mkstemp(acl_path);
+	int fd;
 
+	snprintf(acl_path, sizeof(acl_path), "%s/f3-hostile-acl-XXXXXX", tmp ? tmp : "/tmp");
+	fd = mkstemp(acl_path);
 	if (fd < 0)
 		abort();
 	close(fd);
