@@ -9,8 +9,10 @@
  *   fstry deny EPERM|ENOSYS COMMAND...   runs a program that gets that from io_uring_setup
  *   fstry hold COUNT PATTERN   opens COUNT files PATTERN0, PATTERN1, ..., says "held N", keeps them
  *                              until its input ends
- *   fstry read-many COUNT BYTES STEP FILE SAME   COUNT threads read so many bytes of FILE each, past
- *                              the page cache, STEP apart; then those of SAME: "N right, M wrong"
+ *   fstry read-many COUNT BYTES STEP FILE SAME GO   COUNT threads read so many bytes of FILE each,
+ *                              past the page cache, STEP apart; then those of SAME: "N right, M
+ *                              wrong". FILE is open when GO, a FIFO, can be opened for writing, and
+ *                              they begin when it is closed
  *   fstry write-many COUNT BYTES DIR   COUNT threads make a file each, of its number again and again,
  *                              and close it: "N right, M wrong"
  *
@@ -254,11 +256,19 @@ static int run_many(unsigned count, void *(*one)(void *), struct many *m)
 static int read_many(char **argv)
 {
 	struct many m = { .bytes = strtoul(argv[1], NULL, 10), .step = strtoul(argv[2], NULL, 10) };
+	int go;
+	char c;
 
 	m.fd = open(argv[3], O_RDONLY | O_DIRECT | O_CLOEXEC);
 	m.same = open(argv[4], O_RDONLY | O_CLOEXEC);
 	if (m.fd < 0 || m.same < 0)
 		return give_up(m.fd < 0 ? argv[3] : argv[4]);
+	go = open(argv[5], O_RDONLY | O_CLOEXEC);
+	if (go < 0)
+		return give_up(argv[5]);
+	while (read(go, &c, 1) > 0)
+		;
+	close(go);
 	return run_many((unsigned)strtoul(argv[0], NULL, 10), read_one, &m);
 }
 
@@ -285,7 +295,7 @@ int main(int argc, char **argv)
 		return deny(argv[2], argv + 3);
 	if (!strcmp(verb, "hold") && argc > 3)
 		return hold((int)strtol(argv[2], NULL, 10), argv[3]);
-	if (!strcmp(verb, "read-many") && argc > 6)
+	if (!strcmp(verb, "read-many") && argc > 7)
 		return read_many(argv + 2);
 	if (!strcmp(verb, "write-many") && argc > 4)
 		return write_many(argv + 2);

@@ -47,7 +47,7 @@ within()
 }
 f3_eq "names" "$(ls -m "$F3_MNT/v")" "killed, large, scattered"
 
-# Two that have the file open before that: opening it asks the store.
+# All have the file open before that: opening it asks the store.
 direct=
 cached=
 mkfifo "$F3_TEST_TMP/go" "$F3_TEST_TMP/opened" "$F3_TEST_TMP/close"
@@ -75,11 +75,19 @@ END
 	eval "$how=\$!"
 	read -r _ <"$F3_TEST_TMP/opened"
 done
-exec {open}>&-	# from now on it does not
-fstry read-many "$readers" 4096 131072 "$F3_MNT/v/scattered" "$F3_STORE/v/scattered" >scattered &
+mkfifo go.scattered go.large
+read_many()
+{
+	exec {open}>&-
+	exec fstry read-many "$1" "$2" "$3" "$F3_MNT/v/$4" "$F3_STORE/v/$4" "go.$4"
+}
+read_many "$readers" 4096 131072 scattered >scattered &
 scattered=$!
-fstry read-many "$large" 1048576 1048576 "$F3_MNT/v/large" "$F3_STORE/v/large" >large &
+read_many "$large" 1048576 1048576 large >large &
 large_pid=$!
+exec {go_scattered}>go.scattered {go_large}>go.large
+exec {open}>&-	# from now on it does not
+exec {go_scattered}>&- {go_large}>&-
 f3_until 120 reads_wait $((readers + large)) || f3_fail "$(status .parked_reads) reads wait"
 within "$readers readers wait"
 [ "$(status .memory.accounts.parked)" -gt $((readers * 512)) ] || f3_bad "they are not accounted for"
