@@ -167,7 +167,8 @@ static int load(struct f3_core *core, struct f3_inode *inode)
 	struct stat st;
 	int r = 0;
 
-	l.fd = f3_backing_open_file(f3_file_store(inode), inode->ino, inode->rec.backing, O_RDONLY);
+	l.fd = f3_backing_open_file(f3_file_store(inode), inode->ino, inode->rec.backing,
+				    O_RDONLY | O_NOATIME);
 	if (l.fd < 0)
 		return l.fd;
 	l.x = f3_extents_new();

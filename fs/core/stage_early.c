@@ -334,7 +334,7 @@ static void send_work(struct f3_work *work)
 
 	f3_lock(&inode->lock);
 	fd = suitable(f) ? f3_backing_open_file(f3_file_store(inode), inode->ino,
-						inode->rec.backing, O_RDONLY) :
+						inode->rec.backing, O_RDONLY | O_NOATIME) :
 			   -ECANCELED;
 	f3_unlock(&inode->lock);
 	if (fd < 0)

@@ -120,7 +120,7 @@ static int clone_of(struct f3_sending *s, struct f3_backing_store *store, uint32
 		s->clone = 0;
 		return r;
 	}
-	return f3_backing_open_file(store, ino, s->clone, O_RDONLY);
+	return f3_backing_open_file(store, ino, s->clone, O_RDONLY | O_NOATIME);
 }
 
 /* A copy in memory, of a small file. -errno: there is none. */
@@ -193,7 +193,7 @@ static int open_bytes(struct f3_sending *s)
 	written = inode->writers || inode->mapped;
 	complete = f3_file_complete(inode);
 	if (regular)
-		s->fd = f3_backing_open_file(store, inode->ino, number, O_RDONLY);
+		s->fd = f3_backing_open_file(store, inode->ino, number, O_RDONLY | O_NOATIME);
 	f3_unlock(&inode->lock);
 	if (!regular)
 		return 0;

@@ -129,7 +129,7 @@ int f3_backing_clone(struct f3_backing_store *from, uint64_t ino, uint32_t numbe
 {
 	int source, target, r = 0;
 
-	source = f3_backing_open_file(from, ino, number, O_RDONLY);
+	source = f3_backing_open_file(from, ino, number, O_RDONLY | O_NOATIME);
 	if (source < 0)
 		return source;
 	target = f3_backing_make(to, to_ino, to_number, O_RDWR);

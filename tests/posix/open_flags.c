@@ -250,6 +250,23 @@ static void no_atime_keeps_atime(void)
 	TIME_EQ(pt_lstat("f").st_atim, old[0]);
 }
 
+/* Whoever else reads the bytes, to copy them away for example, leaves no trace. */
+static void close_keeps_atime(void)
+{
+	struct timespec old[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000001 } };
+	int fd = OK(open("f", O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+
+	EQ(write(fd, "data", 4), 4);
+	OK(futimens(fd, old));
+	OK(fsync(fd));
+	OK(close(fd));
+	TIME_EQ(pt_lstat("f").st_atim, old[0]);
+	fd = OK(open("f", O_RDONLY | O_NOATIME | O_CLOEXEC));
+	OK(close(fd));
+	TIME_EQ(pt_lstat("f").st_atim, old[0]);
+	TIME_EQ(pt_lstat("f").st_mtim, old[1]);
+}
+
 static void truncation(void)
 {
 	static const struct {
@@ -420,6 +437,7 @@ static const struct pt_case cases[] = {
 	{ "fifo_without_peer", fifo_without_peer, 0 },
 	{ "no_atime", no_atime, 0 },
 	{ "no_atime_keeps_atime", no_atime_keeps_atime, 0 },
+	{ "close_keeps_atime", close_keeps_atime, 0 },
 	{ "truncation", truncation, 0 },
 	{ "truncation_needs_write", truncation_needs_write, 0 },
 	{ "set_append_later", set_append_later, 0 },
