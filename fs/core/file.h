@@ -103,6 +103,9 @@ uint32_t f3_mode_without_priv(uint32_t mode, gid_t gid, const struct f3_caller *
 
 /* fsync for the local part: bytes, then names and record with unsynced ancestors (log). */
 int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only);
+/* For who opens with O_SYNC and writes past the daemon: what f3_file_sync does for names and record
+ * only. -errno of the log. Blocks. */
+int f3_file_sync_name(struct f3_core *core);
 
 /* Size and 512-byte blocks of the file are these now: brings record, volume and cache usage in
  * line. The quota was checked before, or growth happened unseen. Inode lock held. */

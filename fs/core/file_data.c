@@ -443,6 +443,11 @@ int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only)
 	return r;
 }
 
+int f3_file_sync_name(struct f3_core *core)
+{
+	return f3_meta_sync(core->meta);
+}
+
 void f3_file_detach(struct f3_core *core, struct f3_inode *inode, struct f3_file_gone *ret_gone)
 {
 	*ret_gone = (struct f3_file_gone){

@@ -97,6 +97,28 @@ static int open_virtual(struct f3_call *call)
 	return 0;
 }
 
+/* The program was interrupted while it waited, or is told of an error: nobody will release this. */
+static void take_back(struct f3_call *call, struct f3_open *open)
+{
+	struct f3_inode *inode = open->inode;
+	bool writer = open->writer, native = open->native;
+
+	f3_open_drop(call->f->opens, open);
+	f3_file_release(call->f->core, inode, writer, native);
+	f3_inode_put(call->f->core, inode);
+}
+
+static bool syncs(const struct f3_call *call)
+{
+	return (call->flags & (O_SYNC | O_DSYNC)) && (call->flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* Native writes with O_SYNC sync the bytes and never come here: the name, once, before them. */
+static int sync_name(struct f3_call *call, const struct f3_open_plan *plan)
+{
+	return plan->native && syncs(call) ? f3_file_sync_name(call->f->core) : 0;
+}
+
 /* The daemon before had opened it. False: not so far. */
 static struct f3_open *opened_before(struct f3_call *call, struct f3_open_plan *ret_plan)
 {
@@ -114,8 +136,15 @@ static int do_open(struct f3_call *call)
 
 	if (f3_virtual_is(call->ino))
 		return open_virtual(call);
+	if (syncs(call) && !call->who.may_block)
+		return -F3_EWAIT;
 	open = opened_before(call, &plan);
 	if (open) {
+		r = sync_name(call, &plan);
+		if (r) {
+			take_back(call, open);
+			return r;
+		}
 		tell_kernel(&plan, &fi);
 		fi.fh = open->fh;
 		fuse_reply_open(call->req, &fi);
@@ -132,14 +161,15 @@ static int do_open(struct f3_call *call)
 		(void)f3_file_kill_priv(core, inode, &call->who);
 	remember(call, open, inode,
 		 (call->flags & O_ACCMODE) != O_RDONLY || (call->flags & O_TRUNC), &plan);
+	r = sync_name(call, &plan);
+	if (r) {
+		take_back(call, open);
+		return r;
+	}
 	tell_kernel(&plan, &fi);
 	fi.fh = open->fh;
-	/* The program was interrupted while it waited: nobody will release this open. */
-	if (fuse_reply_open(call->req, &fi) == -ENOENT) {
-		f3_file_release(core, inode, open->writer, open->native);
-		f3_open_drop(call->f->opens, open);
-		f3_inode_put(core, inode);
-	}
+	if (fuse_reply_open(call->req, &fi) == -ENOENT)
+		take_back(call, open);
 	return 0;
 fail:
 	if (open)
@@ -159,22 +189,22 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	f3_call_run(&call);
 }
 
-static void reply_created(struct f3_call *call, struct f3_open *open, const struct f3_entry *e,
-			  const struct f3_open_plan *plan)
+static int reply_created(struct f3_call *call, struct f3_open *open, const struct f3_entry *e,
+			 const struct f3_open_plan *plan)
 {
 	struct fuse_file_info fi = { .flags = call->flags, .fh = open->fh };
-	struct f3_inode *inode = open->inode;
 	struct fuse_entry_param param;
-	bool native = open->native;
+	int r = sync_name(call, plan);
 
+	if (r) {
+		take_back(call, open);
+		return r;
+	}
 	tell_kernel(plan, &fi);
 	f3_entry_param(e, &param);
-	/* The program was interrupted while it waited: nobody will release this open. */
-	if (fuse_reply_create(call->req, &param, &fi) == -ENOENT) {
-		f3_file_release(call->f->core, inode, true, native);
-		f3_open_drop(call->f->opens, open);
-		f3_inode_put(call->f->core, inode);
-	}
+	if (fuse_reply_create(call->req, &param, &fi) == -ENOENT)
+		take_back(call, open);
+	return 0;
 }
 
 /* The daemon before had made it, and perhaps opened it. */
@@ -189,10 +219,8 @@ static int create_again(struct f3_call *call)
 
 	if (r)
 		return r;
-	if (open && open->inode) {
-		reply_created(call, open, &e, &plan);
-		return 0;
-	}
+	if (open && open->inode)
+		return reply_created(call, open, &e, &plan);
 	r = f3_inode_get(core, call->answered_ino, &inode);
 	if (r)
 		return r;
@@ -208,8 +236,7 @@ static int create_again(struct f3_call *call)
 		return r;
 	}
 	remember(call, open, inode, true, &plan);
-	reply_created(call, open, &e, &plan);
-	return 0;
+	return reply_created(call, open, &e, &plan);
 }
 
 static int do_create(struct f3_call *call)
@@ -221,6 +248,8 @@ static int do_create(struct f3_call *call)
 	struct f3_open *open;
 	int r;
 
+	if (syncs(call) && !call->who.may_block)
+		return -F3_EWAIT;
 	if (call->answered_ino)
 		return create_again(call);
 	open = f3_open_new(call->f->opens);
@@ -233,8 +262,7 @@ static int do_create(struct f3_call *call)
 		return r;
 	}
 	remember(call, open, inode, true, &plan);
-	reply_created(call, open, &e, &plan);
-	return 0;
+	return reply_created(call, open, &e, &plan);
 }
 
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
