@@ -38,6 +38,8 @@
 #define READERS 2u
 #define THREADS_MAX 256u
 #define BULK_BYTES (32u << 10) /* to be copied beside other requests */
+#define READY_BYTES (128u << 10)
+#define PAGE_BYTES 4096u
 #define GATHER_NS (10 * F3_NS_PER_MS)
 #define ONLY_FORGETS 8u /* so many in a row: there is nothing else on this way */
 
@@ -199,6 +201,20 @@ static void look_at(const struct fuse_buf *buf, struct head *ret_head)
 	ret_head->forget = in->opcode == FUSE_FORGET || in->opcode == FUSE_BATCH_FORGET;
 }
 
+/*
+ * The kernel copies a request into the buffer. When the process is killed in that moment, a page that
+ * is not there yet is not made any more, and the program gets EIO for a request that nobody will be
+ * asked again. So those of requests of common size are there from a thread's first request on.
+ */
+static void make_pages(struct fuse_buf *buf, int have)
+{
+	volatile char *mem = buf->mem;
+
+	if (mem && !(buf->flags & FUSE_BUF_IS_FD))
+		for (size_t at = (size_t)have; at < READY_BYTES; at += PAGE_BYTES)
+			mem[at] = 0;
+}
+
 static void session_over(struct f3_loop *l)
 {
 	f3_lock(&l->lock);
@@ -229,6 +245,7 @@ static void *serve(void *arg)
 	struct fuse_buf buf = { .mem = NULL };
 	struct f3_stream stream;
 	enum turn turn = SHARED;
+	bool ready = false;
 	struct head head;
 	sigset_t set;
 
@@ -245,6 +262,10 @@ static void *serve(void *arg)
 		if (n <= 0 || fuse_session_exited(se)) {
 			leave(l, turn);
 			break;
+		}
+		if (!ready) {
+			make_pages(&buf, n);
+			ready = true;
 		}
 		now = f3_clock_mono_ns();
 		look_at(&buf, &head);

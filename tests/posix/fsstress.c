@@ -109,6 +109,19 @@ static int write_mapped(int fd, const void *data, off_t off, size_t len)
 	return 0;
 }
 
+static int write_once(int fd, const void *data, size_t len, off_t off)
+{
+	ssize_t n = pwrite(fd, data, len, off);
+
+	if (n < 0)
+		return -errno;
+	if ((size_t)n == len)
+		return 0;
+	fprintf(stderr, "fsstress: %zd of %zu bytes were written at %lld\n", n, len,
+		(long long)off);
+	return -EIO;
+}
+
 static int do_write(struct storm *s, const struct sm_op *op)
 {
 	static unsigned char data[SM_BLOCKS * SM_BLOCK];
@@ -124,13 +137,11 @@ static int do_write(struct storm *s, const struct sm_op *op)
 	for (uint32_t i = 0; i < count; i++)
 		sm_fill_block(&s->model, inode, first + i, op->number, data + (size_t)i * SM_BLOCK);
 	if (op->arg[3] == 0) {
-		if (pwrite(fd, data, len, off) != (ssize_t)len)
-			ret = errno ? -errno : -EIO;
+		ret = write_once(fd, data, len, off);
 	} else if (op->arg[3] == 1) {
 		for (uint32_t i = 0; i < count && ret == 0; i++)
-			if (pwrite(fd, data + (size_t)i * SM_BLOCK, SM_BLOCK,
-				   off + (off_t)i * SM_BLOCK) != SM_BLOCK)
-				ret = -errno;
+			ret = write_once(fd, data + (size_t)i * SM_BLOCK, SM_BLOCK,
+					 off + (off_t)i * SM_BLOCK);
 	} else {
 		ret = write_mapped(fd, data, off, len);
 	}

@@ -313,12 +313,13 @@ static inline int unit_two(enum f3_obj_type type, struct unit_two a, struct f3_o
 #define unit_set_attr(...) unit_two(F3_OBJ_SET_ATTR, (struct unit_two){ __VA_ARGS__ }, NULL)
 
 /* Where file times are only as fine as the kernel's tick (before Linux 6.13, and still on some
- * file systems), two changes within one tick look alike: lets the tick of now pass. */
+ * file systems), two changes within one tick look alike: lets the tick of now pass, and every
+ * time that was given out before, which is ahead of the clock of files where a tick came late. */
 static inline void unit_next_tick(void)
 {
-	int64_t now = f3_clock_file_ns();
+	int64_t now = f3_clock_real_ns();
 
-	while (f3_clock_file_ns() == now)
+	while (f3_clock_file_ns() <= now)
 		sched_yield();
 }
 
