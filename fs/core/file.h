@@ -105,7 +105,7 @@ uint32_t f3_mode_without_priv(uint32_t mode, gid_t gid, const struct f3_caller *
 int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only);
 /* For who opens with O_SYNC and writes past the daemon: what f3_file_sync does for names and record
  * only. -errno of the log. Blocks. */
-int f3_file_sync_name(struct f3_core *core);
+int f3_file_sync_name(struct f3_core *core, struct f3_inode *inode);
 
 /* Size and 512-byte blocks of the file are these now: brings record, volume and cache usage in
  * line. The quota was checked before, or growth happened unseen. Inode lock held. */
@@ -160,6 +160,7 @@ struct f3_file_gone {
 	uint32_t number;
 	struct f3_backing_store *store;
 	uint64_t bytes;			/* it held, as far as the record knows */
+	bool scratch;			/* nobody can expect these bytes after the machine's crash */
 };
 void f3_file_detach(struct f3_core *core, struct f3_inode *inode, struct f3_file_gone *ret_gone);
 void f3_file_gone(struct f3_core *core, struct f3_file_gone *gone);

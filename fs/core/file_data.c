@@ -428,6 +428,7 @@ int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only)
 	store = f3_file_store(inode);
 	number = inode->rec.backing;
 	memory = inode->rec.backing_class == F3_CLASS_MEMORY;
+	inode->unpromised = false;
 	f3_unlock(&inode->lock);
 	if (memory)
 		return 0;
@@ -443,9 +444,24 @@ int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only)
 	return r;
 }
 
-int f3_file_sync_name(struct f3_core *core)
+int f3_file_sync_name(struct f3_core *core, struct f3_inode *inode)
 {
+	f3_lock(&inode->lock);
+	inode->unpromised = false;
+	f3_unlock(&inode->lock);
 	return f3_meta_sync(core->meta);
+}
+
+#define SCRATCH_NS (30 * (int64_t)F3_NS_PER_SEC)
+
+/* A file of a local class that lived for less than this, and that nobody synced: any file system may
+ * lose it in a crash. Older ones the kernel may have written down by itself. */
+static bool is_scratch(const struct f3_inode *inode)
+{
+	int64_t age_ns = f3_clock_file_ns() - inode->rec.btime_ns;
+
+	return inode->unpromised && !f3_class_in_store((enum f3_class)inode->rec.class_) &&
+	       age_ns >= 0 && age_ns < SCRATCH_NS;
 }
 
 void f3_file_detach(struct f3_core *core, struct f3_inode *inode, struct f3_file_gone *ret_gone)
@@ -457,6 +473,7 @@ void f3_file_detach(struct f3_core *core, struct f3_inode *inode, struct f3_file
 		.number = inode->rec.backing,
 		.store = inode->volume ? f3_file_store(inode) : NULL,
 		.bytes = inode->rec.blocks * 512,
+		.scratch = is_scratch(inode),
 	};
 	inode->fd = -1;
 	inode->backing_id = 0;

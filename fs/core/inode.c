@@ -347,6 +347,7 @@ int f3_inode_add(struct f3_core *core, struct f3_inode_rec *rec, struct f3_inode
 	}
 	inode->rec = *rec;
 	inode->local_tree = rec->flags & F3_INO_LOCAL_TREE;
+	inode->unpromised = true;
 	rec->target = NULL;
 	f3_lock(&s->lock);
 	insert(s, inode);

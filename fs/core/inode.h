@@ -78,6 +78,7 @@ struct f3_inode {
 	uint64_t cached_generation;	/* content the kernel's page cache may still hold */
 	bool mapped;			/* last RELEASE came, a writable mapping lives on */
 	bool touched;			/* native opens since rec was brought in line */
+	bool unpromised;		/* made in this run, and never synced or moved since */
 	_Atomic bool seal_queued;
 	struct f3_inode *seal_next;	/* in the sealer's list */
 	struct f3_core *core;		/* for callbacks */

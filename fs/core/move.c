@@ -46,6 +46,7 @@ static int commit(struct f3_inode *inode, const struct f3_inode_rec *rec, struct
 {
 	int r;
 
+	inode->unpromised = false; /* what another class promised stays true of its bytes */
 	f3_batch_put_inode(b, rec);
 	r = f3_batch_commit(b);
 	if (!r)

@@ -287,7 +287,7 @@ static bool push_gone(struct f3_sealer *s, struct f3_volume *v, const struct f3_
 
 void f3_sealer_gone(struct f3_core *core, struct f3_volume *v, struct f3_file_gone *gone)
 {
-	bool unsynced = gone->number && gone->store == v->disk;
+	bool unsynced = gone->number && gone->store == v->disk && !gone->scratch;
 
 	if (!core->stopping && core->sealer && push_gone(core->sealer, v, gone, unsynced))
 		return;

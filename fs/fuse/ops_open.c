@@ -114,9 +114,10 @@ static bool syncs(const struct f3_call *call)
 }
 
 /* Native writes with O_SYNC sync the bytes and never come here: the name, once, before them. */
-static int sync_name(struct f3_call *call, const struct f3_open_plan *plan)
+static int sync_name(struct f3_call *call, const struct f3_open *open,
+		     const struct f3_open_plan *plan)
 {
-	return plan->native && syncs(call) ? f3_file_sync_name(call->f->core) : 0;
+	return plan->native && syncs(call) ? f3_file_sync_name(call->f->core, open->inode) : 0;
 }
 
 /* The daemon before had opened it. False: not so far. */
@@ -140,7 +141,7 @@ static int do_open(struct f3_call *call)
 		return -F3_EWAIT;
 	open = opened_before(call, &plan);
 	if (open) {
-		r = sync_name(call, &plan);
+		r = sync_name(call, open, &plan);
 		if (r) {
 			take_back(call, open);
 			return r;
@@ -161,7 +162,7 @@ static int do_open(struct f3_call *call)
 		(void)f3_file_kill_priv(core, inode, &call->who);
 	remember(call, open, inode,
 		 (call->flags & O_ACCMODE) != O_RDONLY || (call->flags & O_TRUNC), &plan);
-	r = sync_name(call, &plan);
+	r = sync_name(call, open, &plan);
 	if (r) {
 		take_back(call, open);
 		return r;
@@ -194,7 +195,7 @@ static int reply_created(struct f3_call *call, struct f3_open *open, const struc
 {
 	struct fuse_file_info fi = { .flags = call->flags, .fh = open->fh };
 	struct fuse_entry_param param;
-	int r = sync_name(call, plan);
+	int r = sync_name(call, open, plan);
 
 	if (r) {
 		take_back(call, open);
