@@ -38,6 +38,15 @@ f3_disk_again()
 	mount -t "$1" -o loop "$2.img" "$2" || f3_fail "the disk cannot be mounted again"
 }
 
+# The next start takes the machine for one that was started anew. Only in mounts of one's own.
+f3_other_boot()
+{
+	local id=$F3_TEST_TMP/boot_id
+	umount /proc/sys/kernel/random/boot_id 2>/dev/null
+	cat /proc/sys/kernel/random/uuid >"$id"
+	mount --bind "$id" /proc/sys/kernel/random/boot_id || f3_skip "the boot id cannot be replaced"
+}
+
 # f3_cache_on TYPE SIZE: the cache directory lies on a file system of that type. Before f3_start.
 f3_cache_on()
 {

@@ -72,13 +72,6 @@ except OSError as e:
     print(e)
 END
 
-other_boot()
-{
-	umount /proc/sys/kernel/random/boot_id 2>/dev/null
-	cat /proc/sys/kernel/random/uuid >boot_id
-	mount --bind boot_id /proc/sys/kernel/random/boot_id || f3_skip "the boot id cannot be replaced"
-}
-
 check_replaced()
 {
 	local named synced n
@@ -141,7 +134,7 @@ rounds()
 		wait "${loads[@]}"
 		umount "$disk" || f3_fail "$1: the disk cannot be unmounted"
 		f3_disk_again "$1" "$disk"
-		other_boot
+		f3_other_boot
 		f3_start
 		for dir in v w d; do
 			F3_MANIFEST=manifest-$dir f3_storm_verify "$F3_MNT/$dir/storm" power \

@@ -12,13 +12,6 @@ f3_requires root fuse loop unshare mkfs.xfs
 [ -n "${F3_TEST_OWN_MOUNTS:-}" ] ||
 	F3_TEST_OWN_MOUNTS=yes exec unshare --mount --propagation private "$0"
 
-other_boot()
-{
-	umount /proc/sys/kernel/random/boot_id 2>/dev/null
-	cat /proc/sys/kernel/random/uuid >boot_id
-	mount --bind boot_id /proc/sys/kernel/random/boot_id || f3_skip "the boot id cannot be replaced"
-}
-
 # no_bytes INO...: none of these files has any in the cache
 no_bytes()
 {
@@ -71,7 +64,7 @@ removed()
 	f3_kill
 	umount "$disk" || f3_fail "$1: the disk cannot be unmounted"
 	f3_disk_again "$1" "$disk"
-	other_boot
+	f3_other_boot
 	f3_start
 	for name in v w; do
 		is_one_of "$F3_MNT/$name/replaced" old new

@@ -24,13 +24,6 @@ for top in sys.argv[1:]:
         fd = os.open(path, flags | os.O_RDWR)
         assert os.write(fd, b"there") == 5
 END
-other_boot()
-{
-	umount /proc/sys/kernel/random/boot_id 2>/dev/null
-	cat /proc/sys/kernel/random/uuid >boot_id
-	mount --bind boot_id /proc/sys/kernel/random/boot_id || f3_skip "the boot id cannot be replaced"
-}
-
 # opened TYPE VOLUME
 opened()
 {
@@ -45,7 +38,7 @@ opened()
 	f3_kill
 	umount "$disk" || f3_fail "$1: the disk cannot be unmounted"
 	f3_disk_again "$1" "$disk"
-	other_boot
+	f3_other_boot
 	f3_start
 	for name in sync dsync was; do
 		f3_eq "$1, $2/$name" "$(cat "$F3_MNT/$2/$name.d/file")" there

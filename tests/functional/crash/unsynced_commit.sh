@@ -6,17 +6,11 @@
 # removed. The restart is played: another boot id, bytes taken from the disk.
 # shellcheck source=tests/functional/lib.sh
 . "$F3_SRCDIR/tests/functional/lib.sh"
+# shellcheck source=tests/functional/suites.sh
+. "$F3_SRCDIR/tests/functional/suites.sh"
 f3_requires root fuse debug unshare
 [ -n "${F3_TEST_OWN_MOUNTS:-}" ] ||
 	F3_TEST_OWN_MOUNTS=yes exec unshare --mount --propagation private "$0"
-
-other_boot()
-{
-	umount /proc/sys/kernel/random/boot_id 2>/dev/null
-	cat /proc/sys/kernel/random/uuid >"$F3_TEST_TMP/boot_id"
-	mount --bind "$F3_TEST_TMP/boot_id" /proc/sys/kernel/random/boot_id ||
-		f3_skip "the boot id cannot be replaced"
-}
 
 f3_set restart=no
 f3_volume d "file://$F3_STORE/d" default-class=durable
@@ -33,7 +27,7 @@ for name in old new; do
 	mapfile -t made < <(find "$F3_CACHE/data" -type f -size -2 -newer "$F3_STORE/d/dir/old")
 	grep -l "what was lost" "${made[@]}" >lost || f3_fail "$name: its bytes are not in the cache"
 	rm "$(cat lost)"
-	other_boot
+	f3_other_boot
 	f3_start
 done
 f3_eq "old, through the mount" "$(cat "$F3_MNT/d/dir/old")" "in the store"
