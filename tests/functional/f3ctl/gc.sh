@@ -15,9 +15,16 @@ f3_ok ctl sync >/dev/null
 sums=$(cat "$d"/f* "$F3_MNT/photos/keep" | md5sum)
 ino=$(f3_info "$d/f1" .ino)
 
-# A large file whose upload has begun; the daemon dies; a copy of that upload is nobody's.
-exec {fd}>"$F3_MNT/photos/large"
-head -c 80M /dev/zero >&$fd
+# A large file whose upload has begun; the daemon dies; a copy of that upload is nobody's. Its writer
+# closes nothing, not even a duplicate: each close would send the whole file and end the upload.
+mkfifo "$F3_TEST_TMP/hold"
+python3 -c '
+import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+for _ in range(80):
+    os.write(fd, bytes(1 << 20))
+open(sys.argv[2])' "$F3_MNT/photos/large" "$F3_TEST_TMP/hold" &
+writer=$!
 begun()
 {
 	upload=$(find "$F3_STORE/photos/.f3/upload" -name data -size +0 2>/dev/null | head -n 1)
@@ -26,7 +33,8 @@ begun()
 }
 f3_until 30 begun || f3_bad "no upload was begun"
 f3_kill
-exec {fd}>&-
+kill "$writer"
+wait "$writer"
 # Numbers that were given out and that no file has: those of the stock.
 mapfile -t unused < <(find "$F3_CACHE/data/1" -type f -size 0 -printf '%f\n' | cut -d. -f1 | head -n 2)
 [ ${#unused[@]} -eq 2 ] || f3_fail "no stock was left: ${unused[*]}"
