@@ -77,10 +77,11 @@ f3_no()
 }
 
 # f3_until SECONDS COMMAND...: until it succeeds. For what nobody announces; most waiting is done
-# by f3ctl sync, inotifywait or a FIFO instead.
+# by f3ctl sync, inotifywait or a FIFO instead. Sanitizers make everything slow: five times longer.
 f3_until()
 {
-	local deadline=$((SECONDS + $1))
+	local slower=${F3_SANITIZE:+5}
+	local deadline=$((SECONDS + $1 * ${slower:-1}))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $deadline ] || return 1
