@@ -424,13 +424,14 @@ static int end_late(struct late *l)
 	return r;
 }
 
-/* The next PUT waits to be let go, and so on. */
+/* The next PUT waits to be let go, and so on. What holds the first was said before it could come. */
 static void next_put(unsigned *nth)
 {
-	f3_object_fault_clear(w.fault);
-	whole_fault(F3_OBJ_PUT, F3_OBJ_FAULT_HOLD_ANSWER, 0, 1);
-	if (*nth)
+	if (*nth) {
+		f3_object_fault_clear(w.fault);
+		whole_fault(F3_OBJ_PUT, F3_OBJ_FAULT_HOLD_ANSWER, 0, 1);
 		f3_object_fault_release(w.fault);
+	}
 	f3_object_fault_wait_held(w.fault, 1);
 	++*nth;
 }
