@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # test: timeout=240
 #
-# An ext4 image on the mount is mounted through a loop device, written, and whole afterwards.
+# An ext4 image on the mount is mounted through a loop device, written, and whole afterwards. In a
+# mount namespace of its own: one that somebody else makes meanwhile would keep the image mounted.
 # shellcheck source=tests/functional/lib.sh
 . "$F3_SRCDIR/tests/functional/lib.sh"
 # shellcheck source=tests/functional/suites.sh
 . "$F3_SRCDIR/tests/functional/suites.sh"
-f3_requires root fuse passthrough loop mkfs.ext4
+f3_requires root fuse passthrough loop unshare mkfs.ext4
+[ -n "${F3_TEST_OWN_MOUNTS:-}" ] ||
+	F3_TEST_OWN_MOUNTS=yes exec unshare --mount --propagation private "$0"
 f3_volume v -
 f3_start
 truncate -s 64M "$F3_MNT/v/image"
