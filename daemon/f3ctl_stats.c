@@ -65,9 +65,14 @@ static const struct column columns[] = {
 
 #define N_COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
+static double seconds_of(const json_t *before, const json_t *now)
+{
+	return (double)(f3ctl_u64(now, "mono_ns") - f3ctl_u64(before, "mono_ns")) / 1e9;
+}
+
 static double value_of(const struct column *c, const json_t *before, const json_t *now)
 {
-	double seconds = (double)(f3ctl_u64(now, "mono_ns") - f3ctl_u64(before, "mono_ns")) / 1e9;
+	double seconds = seconds_of(before, now);
 	uint64_t a, b;
 
 	a = c->counter ? sum(before, c->counter, c->with) : f3ctl_u64(before, c->json);
@@ -103,7 +108,7 @@ static void print_heading(void)
 
 static void print_line(struct f3ctl *ctl, const json_t *before, const json_t *now)
 {
-	json_t *line = ctl->json ? json_object() : NULL;
+	json_t *line = ctl->json ? json_pack("{sf}", "seconds", seconds_of(before, now)) : NULL;
 
 	for (size_t i = 0; i < N_COLUMNS; i++) {
 		double v = value_of(&columns[i], before, now);

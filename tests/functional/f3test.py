@@ -62,7 +62,7 @@ def until(seconds, what, function):
     return True
 
 
-def sealed(path, seconds=20):
+def sealed(path, seconds=60):
     return until(seconds, f"{path} is sealed", lambda: state(path) == "sealed")
 
 

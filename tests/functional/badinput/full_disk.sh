@@ -29,7 +29,7 @@ f3_ok ctl status >/dev/null
 f3_match "df" "$(df --output=pcent "$d" | tail -n 1)" '(9[0-9]|100)%'
 rm "$d"/f*
 again() { head -c 20M /dev/zero >"$d/again" 2>/dev/null; }
-f3_until 20 again || f3_bad "no room after rm"
+f3_until 60 again || f3_bad "no room after rm"
 rm "$d/again"
 
 # Copies of objects make room by themselves.

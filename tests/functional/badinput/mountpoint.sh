@@ -43,4 +43,4 @@ f3_eq "its own session" "$(ps -o sid= -p "$(ctl --json status | jq .pid)" | tr -
 	"$(ctl --json status | jq .supervisor_pid)"
 pid=$(ctl --json status | jq .supervisor_pid)
 umount "$F3_MNT"
-f3_until 30 f3_gone "$pid" || f3_bad "it did not end"
+f3_until 60 f3_gone "$pid" || f3_bad "it did not end"

@@ -17,6 +17,7 @@ head -c 3000000 /dev/urandom >"$p/warm"
 echo old >"$l/doc"
 f3_ok ctl sync >/dev/null
 sums=$(cat "$p/cold" "$p/warm" | md5sum)
+f3_closed
 f3_ok ctl evict "$p/cold"
 exec {reader}<"$p/warm" {writer}>>"$l/doc"
 echo new >&"$writer"

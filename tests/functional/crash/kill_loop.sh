@@ -107,7 +107,7 @@ for ((round = 1; round <= kills; round++)); do
 	if [ $((round % 2)) -eq 1 ]; then
 		# At any moment.
 		begin
-		f3_until 30 enough $((RANDOM % 3000))
+		f3_until 60 enough $((RANDOM % 3000))
 		kill -KILL "$F3_SUPERVISOR" "$F3_PID"
 		f3_crashed
 	else

@@ -35,7 +35,7 @@ echo kept >"$F3_MNT/data/closed"
 closed=$(backing closed | tail -n 1)
 for now in "$closed" "$written"; do
 	ino=$(basename "${now%.*}")
-	f3_until 20 eval '[ "$(find "$F3_CACHE/data" -name "$ino.*")" = "$now" ]' ||
+	f3_until 60 eval '[ "$(find "$F3_CACHE/data" -name "$ino.*")" = "$now" ]' ||
 		f3_bad "there are $(find "$F3_CACHE/data" -name "$ino.*")"
 done
 f3_eq "its content" "$(cat "$F3_MNT/data/closed")" kept

@@ -15,7 +15,7 @@ ended()
 {
 	local pid
 	for pid; do
-		f3_until 30 f3_gone "$pid" || f3_bad "the daemon did not end with its mount"
+		f3_until 60 f3_gone "$pid" || f3_bad "the daemon did not end with its mount"
 	done
 }
 

@@ -12,7 +12,7 @@ f3_volume local -
 f3_start
 used_mib() { echo $(($(df --output=used -B1 "$F3_MNT/$1" | tail -n 1) >> 20)); }
 comes_to() { [ "$(used_mib v)" = "$1" ] && [ "$(used_mib local)" = "$1" ]; }
-wants() { f3_until 30 comes_to "$2" || f3_bad "$1: used $(used_mib v), $(used_mib local) MiB, wanted $2"; }
+wants() { f3_until 60 comes_to "$2" || f3_bad "$1: used $(used_mib v), $(used_mib local) MiB, wanted $2"; }
 wants "empty" 0
 head -c 20M /dev/urandom >"$F3_MNT/local/kept"
 wants "a local file" 20
@@ -20,6 +20,7 @@ head -c 30M /dev/urandom >"$F3_MNT/v/copy"
 f3_ok ctl sync >/dev/null
 wants "an object's copy" 20
 [ "$(ctl --json status | jq .cache.used_bytes)" -ge $((50 << 20)) ] || f3_bad "it is not cached"
+f3_closed
 f3_ok ctl evict "$F3_MNT/v/copy" >/dev/null
 f3_ok cmp "$F3_MNT/v/copy" "$F3_STORE/v/copy"
 wants "fetched again" 20

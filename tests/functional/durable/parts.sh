@@ -56,6 +56,7 @@ P
 f3_ok cmp again "$F3_STORE/v/again"
 
 # 4 KiB in the middle of an object that is not here.
+f3_closed
 f3_ok ctl evict "$v/big" >/dev/null
 copied=$(requests upload-part-copy)
 head -c 4096 /dev/urandom >patch.bin
@@ -66,10 +67,12 @@ f3_ok cmp data "$F3_STORE/v/big"
 f3_ok cmp data "$v/big"
 
 # Appended to, and cut, without being here.
+f3_closed
 f3_ok ctl evict "$v/big" >/dev/null
 echo tail >>data
 echo tail >>"$v/big"
 f3_ok cmp data "$F3_STORE/v/big"
+f3_closed
 f3_ok ctl evict "$v/big" >/dev/null
 truncate -s 70000000 data "$v/big" || f3_bad "truncate"
 f3_ok ctl sync >/dev/null

@@ -5,7 +5,7 @@
 . "$F3_SRCDIR/tests/functional/lib.sh"
 # shellcheck source=tests/functional/suites.sh
 . "$F3_SRCDIR/tests/functional/suites.sh"
-f3_requires root fuse python3
+f3_requires root fuse jq python3
 mkdir -p "$F3_STORE/v/dir"
 head -c 3000000 /dev/urandom >"$F3_STORE/v/file"
 echo inside >"$F3_STORE/v/dir/inside"
@@ -36,7 +36,8 @@ eq("names", sorted(os.listdir(top)), ["dir", "file"])
 done()
 END
 # What may be done here is: the local copy comes and goes.
-f3_until 20 ctl evict "$F3_MNT/v/file" || f3_bad "cannot be evicted"
+f3_closed
+f3_ok ctl evict "$F3_MNT/v/file" >/dev/null
 f3_ok cmp "$F3_MNT/v/file" "$F3_STORE/v/file"
 f3_ok f3_stop
 f3_eq "the store" "$(listing)" "$before"

@@ -18,6 +18,7 @@ f3_eq "its size" "$(stat -c %s "$F3_STORE/v/empty")" 0
 echo x >"$v/emptied"
 : >"$v/emptied"
 f3_eq "emptied" "$(stat -c %s "$F3_STORE/v/emptied")" 0
+f3_closed
 f3_ok ctl evict "$v/empty" >/dev/null
 f3_eq "read back" "$(wc -c <"$v/empty")" 0
 echo now >>"$v/empty"
@@ -45,7 +46,8 @@ with open(f"{store}/sparse", "rb") as f:
     eq("a hole", f.read(4096), bytes(4096))
 done()
 P
-f3_eq "it is clean" "$(f3_info "$v/sparse" .state)" clean
+f3_becomes 60 "its state" clean f3_info "$v/sparse" .state
+f3_closed
 f3_ok ctl evict "$v/sparse" >/dev/null
 f3_python "$v" <<'P'
 import os, sys

@@ -15,6 +15,7 @@ f3_start
 v=$F3_MNT/v
 mkdir "$v/d"
 for i in $(seq 20); do echo "$i" >"$v/d/f$i"; done
+f3_closed
 f3_ok ctl evict "$v/d/f1" >/dev/null
 id=$(cat "$F3_STORE/v/.f3/id")
 

@@ -38,6 +38,7 @@ f3_no 2 'no class' ctl class dureable "$p/one"
 f3_no 2 'a class and a path' ctl class durable
 f3_no 1 'ENOENT' ctl class durable "$p/nope"
 
+f3_closed
 # An open file moves between tmpfs and disk when it is closed.
 echo open >"$p/moving"
 exec {fd}<"$p/moving"
@@ -45,5 +46,5 @@ f3_eq "waits for its close" "$(ctl --json class memory "$p/moving" | jq -c '[.ok
 f3_eq "still there" "$(cat "$p/moving")" open
 exec {fd}<&-
 moved() { [[ $(f3_info "$p/moving" .backing.filesystem) == tmpfs ]]; }
-f3_until 20 moved || f3_bad "not moved after its close: $(ctl --json info "$p/moving")"
+f3_until 60 moved || f3_bad "not moved after its close: $(ctl --json info "$p/moving")"
 f3_eq "content" "$(cat "$p/moving")" open

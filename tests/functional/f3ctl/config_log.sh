@@ -31,26 +31,26 @@ f3_no 2 'one level' ctl log-level info debug
 # Rotated: what comes later is in the new files.
 echo one >"$F3_MNT/data/one"
 logged() { grep -q "create ([0-9]*,$1): OK <[0-9.]*> act=-\$" "$access"; }
-f3_until 10 logged one || f3_bad "not in the access log: $(cat "$access")"
+f3_until 60 logged one || f3_bad "not in the access log: $(cat "$access")"
 f3_match "a line" "$(grep create "$access")" \
 	"^[0-9]{4}\.[0-9]{2}\.[0-9]{2} [0-9:]{8}\.[0-9]{6} \[uid:0,gid:0,pid:[0-9]+\] create \([0-9]+,one\): OK"
 mv "$log" "$log.1"
 mv "$access" "$access.1"
 kill -HUP "$F3_SUPERVISOR"
 reopened() { grep -q 'logs opened again' "$log"; }
-f3_until 10 reopened || f3_bad "the log was not opened again"
+f3_until 60 reopened || f3_bad "the log was not opened again"
 echo two >"$F3_MNT/data/"$'tw\no'
-f3_until 10 logged 'tw\\no' || f3_bad "not in the new access log"
+f3_until 60 logged 'tw\\no' || f3_bad "not in the new access log"
 f3_stop
 f3_match "stopped" "$(tail -n 1 "$log")" stopped
 
 # Into the log itself.
 f3_start -o access-log=yes
 echo three >"$F3_MNT/data/three"
-f3_until 10 grep -q 'info .* access: \[uid:0.*create ([0-9]*,three): OK' "$F3_LOG" ||
+f3_until 60 grep -q 'info .* access: \[uid:0.*create ([0-9]*,three): OK' "$F3_LOG" ||
 	f3_bad "not in the log"
 # Reading the stream of operations is none itself.
-timeout 5 head -n 1 "$F3_MNT/.accesslog" >line &
+timeout 60 head -n 1 "$F3_MNT/.accesslog" >line &
 pid=$!
 until [ -s line ] || ! kill -0 $pid 2>/dev/null; do stat "$F3_MNT/data/$RANDOM" >/dev/null 2>&1; done
 wait $pid

@@ -59,7 +59,7 @@ s.sendall(b"{\"op\":\"metrics\"}\n" * 200 + b"half a li")
 print("connected", flush=True)
 sys.stdin.read()' "$F3_RUN/control.sock" <&"$idle" >connected &
 holder=$!
-f3_until 20 grep -q connected connected || f3_bad "not connected"
+f3_until 60 grep -q connected connected || f3_bad "not connected"
 f3_stop
 kill $holder 2>/dev/null
 wait $holder 2>/dev/null

@@ -31,7 +31,7 @@ begun()
 	upload=${upload%/data}
 	[ -n "$upload" ]
 }
-f3_until 30 begun || f3_bad "no upload was begun"
+f3_until 60 begun || f3_bad "no upload was begun"
 f3_kill
 kill "$writer"
 wait "$writer"
@@ -65,7 +65,7 @@ age bb 0.5
 # The start removes the strays it finds; those that come after it are left to gc.
 stray $((16#${unused[0]})) 1
 f3_start
-f3_until 20 grep -q "volume data: .* backing files of unfinished operations removed" "$F3_LOG" ||
+f3_until 60 grep -q "volume data: .* backing files of unfinished operations removed" "$F3_LOG" ||
 	f3_bad "the start removed no strays"
 f3_ok ctl sync >/dev/null
 # Of an earlier run: a number that no record has, and one above the record's.

@@ -6,7 +6,7 @@
 f3_requires root fuse python3
 case ${F3_SANITIZE:-} in *thread*) f3_skip "ThreadSanitizer has a thread that wakes up by itself" ;; esac
 f3_volume data -
-printf '\n[metrics]\nlisten = 127.0.0.1:%s\n' $((20000 + $$ % 20000)) >>"$F3_CONF"
+printf '\n[metrics]\nlisten = 127.0.0.1:%s\n' $((20000 + $$ % 12000)) >>"$F3_CONF"
 f3_start
 echo x >"$F3_MNT/data/x"
 f3_ok ctl sync >/dev/null
@@ -35,12 +35,16 @@ for _ in range(20):
     s.sendall(b'{"op":"log-level"}\n')
     assert b'"ok":true' in s.recv(4096)
     idle.append(s)
-select.select([], [], [], 1)        # what the requests began is over
-a, sa = ticks(), switches()
-select.select([], [], [], 3)        # measuring time, not waiting for anything
-b, sb = ticks(), switches()
-print('ticks', b - a, 'wake-ups', sb - sa)
-sys.exit(b != a or sb - sa > 2)
+# Idle is what it becomes once what the requests and the start began is over, and stays: three
+# seconds in a row, of at most thirty. (Measuring time, not waiting for anything.)
+for _ in range(10):
+    a, sa = ticks(), switches()
+    select.select([], [], [], 3)
+    b, sb = ticks(), switches()
+    print('ticks', b - a, 'wake-ups', sb - sa)
+    if b == a and sb - sa <= 2:
+        sys.exit(0)
+sys.exit(1)
 P
 rss=$(awk '$1 == "VmRSS:" { print $2 }' "/proc/$F3_PID/status")
 [ -n "${F3_SANITIZE:-}" ] || [ "$rss" -lt 65536 ] || f3_bad "$rss KiB resident"

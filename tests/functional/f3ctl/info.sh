@@ -9,7 +9,7 @@ f3_volume photos "file://$F3_STORE/photos" default-class=writeback
 f3_start
 d=$F3_MNT/data
 echo 12345 >"$d/x"
-f3_becomes 30 "its state, closed" sealed f3_info "$d/x" .state
+f3_becomes 60 "its state, closed" sealed f3_info "$d/x" .state
 
 f3_eq "local file" "$(ctl --json info "$d/x" |
 	jq -c '[.volume, .path, .type, .size, .here_bytes, .class, .class_source, .state, .place, .in_store]')" \
@@ -23,6 +23,7 @@ f3_eq "class set on it" "$(f3_info "$d/x" '.class + " " + .class_source')" "memo
 head -c 8000000 /dev/urandom >"$F3_MNT/photos/big"
 f3_ok ctl sync "$F3_MNT/photos/big"
 f3_eq "staged" "$(f3_info "$F3_MNT/photos/big" '.state + " " + .in_store')" "clean yes"
+f3_closed
 f3_ok ctl evict "$F3_MNT/photos/big"
 f3_eq "evicted" "$(f3_info "$F3_MNT/photos/big" '.state + " " + .place + " \(.here_bytes)"')" \
 	"remote store 0"

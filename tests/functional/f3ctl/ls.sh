@@ -36,6 +36,7 @@ f3_match "paths" "$(ctl ls -R "$d/tree")" "$d/tree/a/b/two"
 echo a >"$F3_MNT/photos/a"
 echo b >"$F3_MNT/photos/b"
 f3_ok ctl sync
+f3_closed
 f3_ok ctl evict "$F3_MNT/photos/a"
 f3_ok ctl pin "$F3_MNT/photos/b"
 f3_eq "places" "$(ctl --json ls photos:/ | jq -r '.path + " " + .place + " " + .in_store + " \(.pinned)"' |

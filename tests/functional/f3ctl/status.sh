@@ -33,7 +33,7 @@ f3_eq "mode" "$(f3_info "$F3_MNT/data/m/b" .writers)" 1
 f3_match "why its writes come to the daemon" "$(f3_info "$F3_MNT/data/m/b" .not_passthrough)" \
 	'class memory'
 exec {a}>&- {b}>&-
-f3_until 10 has '.opens.now == 0'
+f3_closed
 head -c 300000 /dev/zero >"$F3_MNT/data/big"
 f3_ok ctl sync
 has '.volumes[0].used_bytes >= 300000 and .cache.used_bytes >= 300000'

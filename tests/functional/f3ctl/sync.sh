@@ -35,7 +35,7 @@ head -c 500000 /dev/urandom >"$p/late"
 f3ctl -s "$F3_RUN/control.sock" sync &
 pid=$!
 tried() { [ "$(ctl --json status | jq .journal.retrying)" -ge 1 ]; }
-f3_until 20 tried || f3_bad "nothing was tried: $(ctl --json status)"
+f3_until 60 tried || f3_bad "nothing was tried: $(ctl --json status)"
 f3_match "dirty" "$(ctl --json status | jq .dirty_bytes)" '^[1-9]'
 kill -0 "$pid" || f3_bad "sync did not wait"
 kill -TERM "$pid"

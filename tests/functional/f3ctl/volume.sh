@@ -53,7 +53,7 @@ f3_no 1 'is open' ctl volume remove photos
 exec {fd}<&-
 before=$(cd "$F3_STORE/photos" && find . -type f -not -path './.f3/*' | wc -l)
 id=$(ctl --json volume list | jq '.volumes[] | select(.name == "photos").id')
-f3_until 10 ctl volume remove photos || f3_bad "not removed: $(ctl volume remove photos 2>&1)"
+f3_until 60 ctl volume remove photos || f3_bad "not removed: $(ctl volume remove photos 2>&1)"
 f3_eq "gone" "$(volumes)" "data scratch"
 [ -e "$p" ] && f3_bad "$p is still there"
 [ -e "$F3_CACHE/data/$id" ] && f3_bad "its backing files are still there"
@@ -65,7 +65,7 @@ mkdir -p "$s/x/y/z"
 for i in {1..300}; do : >"$s/x/y/f$i"; done
 for i in {1..20}; do ln "$s/x/y/f$i" "$s/x/l$i"; done
 setfattr -n user.color -v red "$s/x/y/f1"
-f3_until 10 ctl volume remove --purge scratch || f3_bad "not removed: $(ctl volume remove --purge scratch 2>&1)"
+f3_until 60 ctl volume remove --purge scratch || f3_bad "not removed: $(ctl volume remove --purge scratch 2>&1)"
 f3_eq "only one left" "$(volumes)" data
 f3_eq "nothing left behind" "$(ctl --json fsck | jq -c '[.inodes, .problems]')" "[2,0]"
 f3_eq "listing" "$(ls "$F3_MNT")" data

@@ -13,6 +13,7 @@ for i in {1..40}; do head -c $((i * 1000)) /dev/urandom >"$p/set/f$i"; done
 head -c 20000000 /dev/urandom >"$p/big"
 sum=$(cat "$p/big" "$p"/set/f* | md5sum)
 f3_ok ctl sync "$p"
+f3_closed
 places() { ctl --json ls -R "$p" | jq -r 'select(.type == "file").place' | sort | uniq -c | awk '{ print $1 $2 }'; }
 
 f3_eq "evicted" "$(ctl --json evict -R "$p" | jq -c '[.ok, .files, .kept, .failed]')" "[true,41,0,0]"
@@ -25,6 +26,7 @@ f3_eq "all here" "$(places)" 41here
 mv "$F3_STORE/photos" "$F3_STORE/away"
 f3_eq "read without the store" "$(cat "$p/big" "$p"/set/f* | md5sum)" "$sum"
 mv "$F3_STORE/away" "$F3_STORE/photos"
+f3_closed
 
 # Pinned, open, dirty and local files stay.
 f3_ok ctl pin "$p/big"
@@ -33,6 +35,8 @@ exec {fd}<"$p/set/f40"
 f3_no 1 'photos:/set/f40: it is open or mapped \(EBUSY\)' ctl evict "$p/set/f40"
 echo local >"$F3_MNT/data/x"
 f3_no 1 'only copy \(EINVAL\)' ctl evict "$F3_MNT/data/x"
+one_open() { ctl --json status | jq .opens.now; }
+f3_becomes 60 "open files" 1 one_open
 f3_eq "kept below a directory" "$(ctl --json evict -R "$F3_MNT" | jq -c '[.ok, .files, .kept]')" \
 	"[true,39,3]"
 exec {fd}<&-

@@ -21,6 +21,7 @@ work()
 	f3_same "$F3_MNT/e" program_sqlite 5 full delete
 	f3_same "$F3_MNT/d" program_tar nolinks
 	ctl sync >/dev/null || f3_bad "sync"
+	f3_closed
 	ctl evict -R "$F3_MNT/d/program_tar" >/dev/null || f3_bad "evict"
 	f3_tree "$F3_MNT/d/program_tar/out" | diff "$F3_MNT/d/program_tar/out.list" - ||
 		f3_bad "after eviction"

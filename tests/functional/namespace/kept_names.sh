@@ -76,7 +76,7 @@ for n, call in (("a", os.rename), ("b", lambda old, new: os.replace(old, new))):
     eq("in the store", get(f"{store}/{n}.dur"), b"mine")
     os.stat(f"{top}/{n}.dur")
     os.unlink(f"{store}/{n}.dur")
-    until(20, f"{n}.dur is gone", lambda: error_of(os.stat, f"{top}/{n}.dur") == "ENOENT")
+    until(60, f"{n}.dur is gone", lambda: error_of(os.stat, f"{top}/{n}.dur") == "ENOENT")
     check("its old name", not os.path.exists(f"{top}/local/{n}"))
 done()
 END

@@ -36,6 +36,6 @@ os.ftruncate(hog, 0)
 os.close(hog)
 os.close(fd)
 os.unlink(top + "/sparse")
-until(20, "room again", lambda: error_of(put, top + "/new", b"n" * (1 << 20)) == "ok")
+until(60, "room again", lambda: error_of(put, top + "/new", b"n" * (1 << 20)) == "ok")
 done()
 END

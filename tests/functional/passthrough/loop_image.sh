@@ -21,7 +21,7 @@ f3_ok cp -a /usr/share/common-licenses inside/
 f3_ok "$F3_BUILDDIR/tests/posix/fsx_model" --ops 2000 inside/f
 f3_ok umount inside
 f3_ok e2fsck -fn "$F3_MNT/v/image"
-f3_becomes 20 "the image" sealed getfattr --only-values -n user.f3.state "$F3_MNT/v/image"
+f3_becomes 60 "the image" sealed getfattr --only-values -n user.f3.state "$F3_MNT/v/image"
 f3_restart
 f3_ok mount -o loop,ro "$F3_MNT/v/image" inside
 f3_ok diff -r /usr/share/common-licenses inside/common-licenses

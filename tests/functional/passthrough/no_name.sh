@@ -83,9 +83,9 @@ done()
 END
 done
 # RELEASE comes after close(2) has returned, FORGET some time later.
-f3_becomes 20 "backing files of a, linked and twice" 4 backing
+f3_becomes 60 "backing files of a, linked and twice" 4 backing
 rm "$F3_MNT"/[vm]/linked
-f3_until 20 eval '[ "$(used)" -le $((at_first + 8192)) ]' ||
+f3_until 60 eval '[ "$(used)" -le $((at_first + 8192)) ]' ||
 	f3_bad "space did not come back: $(used), at first $at_first"
 
 # A crash with such files open.
@@ -99,4 +99,4 @@ exec 7>&- 8>&-
 f3_start
 f3_eq "names after a crash" "$(ls "$F3_MNT"/v "$F3_MNT"/m | tr '\n' ' ')" \
 	"$F3_MNT/m: a  $F3_MNT/v: a "
-f3_until 20 eval '[ "$(backing)" -eq 2 ]' || f3_bad "$(backing) backing files after a crash, wanted 2"
+f3_until 60 eval '[ "$(backing)" -eq 2 ]' || f3_bad "$(backing) backing files after a crash, wanted 2"

@@ -8,7 +8,7 @@
 . "$F3_SRCDIR/tests/functional/lib.sh"
 # shellcheck source=tests/functional/suites.sh
 . "$F3_SRCDIR/tests/functional/suites.sh"
-f3_requires root fuse passthrough
+f3_requires root fuse jq passthrough
 f3_volume v -
 f3_volume m - default-class=memory
 f3_start
@@ -40,6 +40,7 @@ for dir in v m; do
 	cp --reflink=auto "$F3_MNT/$dir/file2" "$F3_MNT/$dir/file3"
 	touch -d yesterday "$F3_MNT/$dir/file4"
 done
+f3_closed
 f3_eq "nothing open" "$(writable)" ""
 
 exec 7>>"$F3_MNT/v/file5" 8<"$F3_MNT/v/file6"
@@ -52,5 +53,5 @@ exec 7>>"$F3_MNT/m/file5"
 echo more >&7
 f3_match "a writer of class memory open" "$(writable)" "/memory/.* 0[0-9]*2"
 exec 7>&-
-f3_becomes 20 "a closed file" sealed getfattr --only-values -n user.f3.state "$F3_MNT/m/file5"
+f3_becomes 60 "a closed file" sealed getfattr --only-values -n user.f3.state "$F3_MNT/m/file5"
 f3_eq "after it" "$(writable)" ""

@@ -40,7 +40,7 @@ def inodes():
 
 
 def comes_to(what, want, slack=65536):
-    until(20, f"{what}: {want}, is {used()}", lambda: want <= used() <= want + slack)
+    until(60, f"{what}: {want}, is {used()}", lambda: want <= used() <= want + slack)
 
 
 base = inodes()
@@ -89,7 +89,7 @@ os.close(fd)
 os.close(src)
 check("never much above the quota", used() <= 16 * MiB)
 os.unlink(top + "/most")
-until(20, "space comes back", lambda: used() < 6 * MiB)
+until(60, "space comes back", lambda: used() < 6 * MiB)
 put(top + "/again", b"y" * 4 * MiB)
 
 # A copy of a whole file asks for much more than there is.
@@ -101,7 +101,7 @@ os.close(src)
 # Inodes of every kind.
 for name in ("a3", "sparse", "b", "rest", "again", "copy"):
     os.unlink(top + "/" + name)
-until(20, f"inodes come back: {inodes()}", lambda: inodes() == base)
+until(60, f"inodes come back: {inodes()}", lambda: inodes() == base)
 makers = (lambda p: put(p), os.mkdir, lambda p: os.symlink("x", p), os.mkfifo)
 n = 0
 error = "ok"
@@ -115,18 +115,21 @@ for maker in makers:
 fd = -1
 refused("O_TMPFILE", "EDQUOT", os.open, top, os.O_TMPFILE | os.O_RDWR)
 os.unlink(top + "/n0")
-until(20, "one comes back", lambda: error_of(put, top + "/x") == "ok")
+until(60, "one comes back", lambda: error_of(put, top + "/x") == "ok")
 done()
 END
 	rm -rf "${mnt:?}"/*
-	f3_until 20 eval '[ "$(used $dir)" -eq 0 ]' || f3_bad "$dir: used $(used $dir) when empty"
+	f3_until 60 eval '[ "$(used $dir)" -eq 0 ]' || f3_bad "$dir: used $(used $dir) when empty"
 done
 
 # Usage survives a restart and a crash.
 head -c 5000000 /dev/zero >"$F3_MNT/q/kept"
 mkdir "$F3_MNT/q/d"
 head -c 3000000 /dev/zero >"$F3_MNT/m/kept"
-f3_until 20 eval '[ "$(used q)" -ge 5000000 ]'
+f3_until 60 eval '[ "$(used q)" -ge 5000000 ]'
+for dir in q m; do
+	f3_becomes 60 "$dir/kept" sealed f3_info "$F3_MNT/$dir/kept" .state
+done
 was="$(used q) $(df --output=iused "$F3_MNT/q" | tail -n 1) $(used m)"
 f3_restart
 f3_eq "usage after a restart" "$(used q) $(df --output=iused "$F3_MNT/q" | tail -n 1) $(used m)" "$was"

@@ -18,7 +18,7 @@ f3_ok dd if=/dev/zero of="$f" bs=1M count=8 conv=notrunc status=none
 f3_no 1 "quota exceeded" dd if=/dev/zero of="$f" bs=1M count=1 seek=60 conv=notrunc
 rm "$f"
 
-f3_until 20 eval '[ "$(df --output=used "$F3_MNT/m" | tail -n 1)" -eq 0 ]' || f3_bad "not freed"
+f3_until 60 eval '[ "$(df --output=used "$F3_MNT/m" | tail -n 1)" -eq 0 ]' || f3_bad "not freed"
 f3_ok truncate -s 64M "$f"
 f3_no 1 "quota exceeded" fallocate -l 64M "$f"
 f3_ok fallocate -l 8M "$f"

@@ -14,7 +14,7 @@ F3_DEBUG_POINTS="make.before-store=gate:$gate" eval "f3_start $open>&-"
 d=$F3_MNT/v/d
 mkdir "$d"
 echo other >"$F3_STORE/d/foreign"
-f3_until 30 stat "$d/foreign" || f3_bad "what others have made does not show"
+f3_until 60 stat "$d/foreign" || f3_bad "what others have made does not show"
 ls -l "$d" >/dev/null
 
 exec {open}<&-
@@ -34,7 +34,7 @@ notifier()
 	done
 	return 1
 }
-f3_until 30 notifier || f3_bad "the kernel does not wait for the directory's lock"
+f3_until 60 notifier || f3_bad "the kernel does not wait for the directory's lock"
 kill -KILL "$F3_PID"
 f3_until 60 f3_gone "$F3_PID" || f3_bad "the process does not end"
 f3_until 60 f3_gone $maker || f3_fail "mkdir does not return"
@@ -42,5 +42,5 @@ f3_until 60 f3_gone $lister || f3_fail "stat does not return"
 wait $maker || f3_bad "mkdir ended with $?"
 F3_PID=$(($(<"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children")))
 [ -d "$F3_STORE/d/sub" ] || f3_bad "the store has no directory"
-f3_until 30 eval '[ "$(ls "$d")" = sub ]' || f3_bad "names: $(ls "$d")"
+f3_until 60 eval '[ "$(ls "$d")" = sub ]' || f3_bad "names: $(ls "$d")"
 f3_stop

@@ -39,7 +39,7 @@ f3_eq "the native reader goes on" "$(head -c 4 <&5)" kept
 exec 5<&-
 mend_database
 back() { [ "$(cat "$F3_MNT/data/file" 2>/dev/null)" = kept ]; }
-f3_until 30 back || f3_bad "it did not come back"
+f3_until 60 back || f3_bad "it did not come back"
 F3_PID=$(($(<"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children")))
 f3_eq "closed while nobody served" "$(ctl --json status | jq .opens.now)" 0
 f3_stop
@@ -48,7 +48,7 @@ f3_stop
 if F3_DEBUG_POINTS="none=exit" f3d --version >/dev/null 2>&1; then
 	F3_DEBUG_POINTS="create.taken=exit" f3_start
 	f3_match "what kills it" "$(: 2>&1 >"$F3_MNT/data/poison")" 'Input/output error'
-	f3_until 30 back || f3_bad "it did not come back"
+	f3_until 60 back || f3_bad "it did not come back"
 	F3_PID=$(($(<"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children")))
 	f3_stop
 fi

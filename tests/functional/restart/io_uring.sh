@@ -23,7 +23,7 @@ echo kept >"$F3_MNT/data/file"
 exec 5<"$F3_MNT/data"
 kill -KILL "$F3_PID"
 back() { [ "$(cat "$F3_MNT/data/file" 2>/dev/null)" = kept ]; }
-f3_until 30 back || f3_bad "it was not mounted again"
+f3_until 60 back || f3_bad "it was not mounted again"
 f3_match "who had the old mount" "$(ls /proc/self/fd/5/ 2>&1)" 'not connected'
 exec 5<&-
 F3_PID=$(($(<"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children")))

@@ -58,10 +58,10 @@ mkfifo said
 ctl upgrade "$(other slow)" >said 2>&1 &
 exec 6<said
 children() { [ "$(wc -w <"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children")" = "$1" ]; }
-f3_until 20 children 2
+f3_until 60 children 2
 f3_no 1 'under way' ctl upgrade
 f3_match "the slow one" "$(cat <&6)" 'not ready within 3 s'
-f3_until 20 children 1 || f3_bad "the slow one is there still"
+f3_until 60 children 1 || f3_bad "the slow one is there still"
 f3_eq "who serves" "$(ctl --json status | jq .pid)" "$F3_PID"
 f3_stop
 

@@ -21,7 +21,7 @@ upgrade()
 	F3_PID=$(jq .pid upgraded)
 	[ "$F3_PID" != "$was" ] || f3_bad "the same process serves"
 	f3_eq "who it took over from" "$(jq .pid_before upgraded)" "$was"
-	f3_until 30 f3_gone "$was" || f3_bad "the old process is there still"
+	f3_until 60 f3_gone "$was" || f3_bad "the old process is there still"
 	echo "pause: $(jq .pause_s upgraded) s"
 }
 
