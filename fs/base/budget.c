@@ -11,7 +11,8 @@
 #include "fs/base/lock.h"
 
 #define MIB (1ull << 20)
-#define PROCESS_BYTES (46 * MIB) /* of one that has just started, shared libraries and all */
+/* 20 of one that has just started, shared libraries and all, and what threads keep when they work. */
+#define PROCESS_BYTES (34 * MIB)
 
 TAILQ_HEAD(queue, f3_room);
 

@@ -10,6 +10,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -290,15 +291,45 @@ static struct parked *parked_new(struct f3_fuse *f, fuse_req_t req, struct f3_in
 	return pk;
 }
 
+static pthread_key_t buffer_key;
+static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
+static bool have_buffer_key;
+
+static void make_buffer_key(void)
+{
+	have_buffer_key = !pthread_key_create(&buffer_key, free);
+}
+
+/* F3_FUSE_MAX_IO bytes of this thread's own, NULL: out of memory. From the heap and when they are first
+ * needed: what is declared as a thread's static memory the C library clears for every thread of the
+ * process when it starts, and then it is there. */
+static char *thread_buffer(void)
+{
+	char *buf;
+
+	pthread_once(&buffer_once, make_buffer_key);
+	if (!have_buffer_key)
+		return NULL;
+	buf = pthread_getspecific(buffer_key);
+	if (buf)
+		return buf;
+	buf = malloc(F3_FUSE_MAX_IO);
+	if (buf && pthread_setspecific(buffer_key, buf)) {
+		free(buf);
+		return NULL;
+	}
+	return buf;
+}
+
 /* What is in the page cache is answered by the thread that has the request: two switches less. */
 static bool read_cached(fuse_req_t req, int fd, enum f3_class class_, size_t size, uint64_t off)
 {
-	static __thread char buf[F3_FUSE_MAX_IO];
+	char *buf = size <= F3_FUSE_MAX_IO ? thread_buffer() : NULL;
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
 	ssize_t n;
 	int error;
 
-	if (size > sizeof(buf) || f3_fault("read.cached", &error))
+	if (!buf || f3_fault("read.cached", &error))
 		return false;
 	n = preadv2(fd, &iov, 1, (off_t)off, RWF_NOWAIT);
 	if (n < 0 || (size_t)n < size) {
