@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +87,9 @@ static bool store_has_it(const struct f3_inode_rec *rec)
 	       !(rec->flags & F3_INO_DIRTY);
 }
 
+/* An etag that no object has: what the store has, or has not, counts from the next look on. */
+#define ETAG_UNKNOWN "?"
+
 static int drop_copy(struct f3_core *core, uint64_t ino)
 {
 	struct f3_file_gone gone = { .fd = -1 };
@@ -105,6 +109,10 @@ static int drop_copy(struct f3_core *core, uint64_t ino)
 		inode->rec.state = F3_STATE_REMOTE;
 		inode->rec.base_limit = 0;
 		inode->rec.flags &= ~(uint32_t)F3_INO_DIRTY;
+		if (!inode->rec.etag[0]) {
+			snprintf(inode->rec.etag, sizeof(inode->rec.etag), ETAG_UNKNOWN);
+			inode->rec.size = 0;
+		}
 		f3_batch_del_extents(b, ino);
 		f3_batch_del_mark(b, F3_MARK_WRITER, ino);
 		if (!(inode->rec.flags & F3_INO_ATTR_DIRTY))
@@ -341,11 +349,12 @@ static int pick(struct rebuild *rb, struct f3_volume *v, const struct f3_inode_r
 		return f3_backing_stat(v->memory, rec->ino, rec->backing, &st) ?
 			       inos_add(&rb->lost, rec->ino) :
 			       0;
-	/* Nobody synced the copy that a writer of class durable worked on, and until he closes nothing
-	 * is promised: sent now, its holes would take the object's place. */
+	/* Nobody synced the copy that a writer of class durable worked on. What he was promised by
+	 * close is what the store has, whether the log knows of it or not: sent now, the holes of the
+	 * copy would take the object's place. */
 	if (rec->state == F3_STATE_CLEAN || rec->state == F3_STATE_FILLING ||
 	    (rec->state == F3_STATE_WRITING && rec->class_ == F3_CLASS_DURABLE &&
-	     store_has_it(rec)))
+	     !(rec->flags & (F3_INO_DIRTY | F3_INO_ORPHAN))))
 		return inos_add(&rb->distrust, rec->ino);
 	return pick_unsynced(rb, v, rec);
 }

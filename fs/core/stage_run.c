@@ -189,7 +189,7 @@ static int open_bytes(struct f3_sending *s)
 	f3_lock(&inode->lock);
 	store = f3_file_store(inode);
 	number = inode->rec.backing;
-	regular = S_ISREG(inode->rec.mode) && number;
+	regular = S_ISREG(inode->rec.mode) && number && inode->rec.state != F3_STATE_REMOTE;
 	written = inode->writers || inode->mapped;
 	complete = f3_file_complete(inode);
 	if (regular)

@@ -149,7 +149,11 @@ rounds()
 		for dir in v w d; do
 			F3_MANIFEST=manifest-$dir f3_storm_verify "$F3_MNT/$dir/storm" power \
 				>verify.out 2>&1 ||
-				{ cat storm-$dir.out verify.out; f3_bad "$1 round $round: $dir/storm"; }
+				{
+					cat storm-$dir.out verify.out
+					tail -n 6 manifest-$dir.*
+					f3_bad "$1 round $round: $dir/storm"
+				}
 			cat verify.out
 			rm -rf "${F3_MNT:?}/$dir/storm"
 		done
