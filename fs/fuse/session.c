@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/io_uring.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -374,6 +375,15 @@ int f3_fuse_run(struct f3_fuse *f, void (*serving)(void *arg), void *arg)
 	return r;
 }
 
+/* After an unmount: does the kernel still ask, for mounts in other mount namespaces or files of one that
+ * was detached before? */
+static bool still_asked(struct f3_fuse *f)
+{
+	struct pollfd fd = { .fd = fuse_session_fd(f->se) };
+
+	return poll(&fd, 1, 0) < 1 || !(fd.revents & POLLERR);
+}
+
 /* Reading threads leave when the connection ends. While they still serve, an unmount that finds
  * the mount busy can say so. */
 void f3_fuse_stop(struct f3_fuse *f)
@@ -388,6 +398,12 @@ void f3_fuse_stop(struct f3_fuse *f)
 			f->mountpoint);
 		/* Threads of rings are not ours to stop: the kernel gives them nothing any more. */
 		umount2(f->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW | (f->uring ? MNT_FORCE : 0));
+		f3_loop_stop(f->loop);
+	} else if (!f->uring && still_asked(f)) {
+		f3_log_warn(
+			"%s is in use elsewhere: programs of other mount namespaces, or that have "
+			"files open there, get ENOTCONN from now on",
+			f->mountpoint);
 		f3_loop_stop(f->loop);
 	}
 }

@@ -3,7 +3,7 @@
 # A mountpoint that is missing, no directory, in use, or dead: the reason, exit code 1.
 # shellcheck source=tests/functional/lib.sh
 . "$F3_SRCDIR/tests/functional/lib.sh"
-f3_requires root fuse
+f3_requires root fuse unshare
 f3_volume data -
 bad()
 {
@@ -35,6 +35,22 @@ f3_start
 exec {fd}<"$F3_MNT/data/x"
 f3_stop
 f3_no 1 'not connected|Transport endpoint' cat "/proc/self/fd/$fd"
+exec {fd}<&-
+# Stopped while another mount namespace has a copy of the mount, or when it was taken away before and a
+# file of it is still open: so too.
+f3_start
+mkfifo held go
+unshare --mount --propagation private sh -c ': >held; : <go; exec cat "$1"' - "$F3_MNT/data/x" >copy 2>&1 &
+copy=$!
+: <held
+f3_stop
+: >go
+wait $copy && f3_bad "the copy of the mount still has $(cat copy)"
+f3_match "in the copy of the mount" "$(cat copy)" 'not connected|Transport endpoint'
+f3_start
+exec {fd}<"$F3_MNT/data/x"
+umount -l "$F3_MNT"
+f3_stop
 exec {fd}<&-
 # In the background: it returns when it serves.
 f3d -c "$F3_CONF" -o "log=$F3_LOG" || f3_bad "in the background: $?"
