@@ -206,7 +206,9 @@ f3_launch()
 	case $said in
 	"ready "*)
 		F3_SUPERVISOR=${said#ready }
-		F3_PID=$(($(<"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children")))
+		# Nothing if it has died since: 0 would be the test itself for kill.
+		read -r F3_PID _ 2>/dev/null \
+			<"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children" || :
 		;;
 	*)
 		f3_wait

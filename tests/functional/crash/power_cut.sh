@@ -103,7 +103,12 @@ replaced()
 		[ "$synced" ] && [ $((10#$synced - 10#$first)) -ge 5 ]
 }
 
-enough() { [ "$(cat manifest-* 2>/dev/null | wc -l)" -ge $1 ]; }
+# enough N: so many operations in all, some of each storm
+enough()
+{
+	[ -s manifest-v.0 ] && [ -s manifest-w.0 ] && [ -s manifest-d.0 ] &&
+		[ "$(cat manifest-* | wc -l)" -ge "$1" ]
+}
 
 # rounds TYPE
 rounds()
