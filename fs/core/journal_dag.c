@@ -259,14 +259,18 @@ int f3_dag_add(struct f3_journal_task *t, const struct f3_journal_entry *e)
 	return 0;
 }
 
-int f3_dag_add_wait(struct f3_journal_task *t, uint64_t dir, bool all)
+int f3_dag_add_wait(struct f3_journal_task *t, uint64_t dir, uint64_t ino, bool all)
 {
-	const struct f3_res *res = dir ? res_find(t->gate->j, F3_RES_DIR, dir) : NULL;
+	const struct f3_res *res = dir ? res_find(t->gate->j, F3_RES_DIR, dir) :
+				   ino ? res_find(t->gate->j, F3_RES_INO, ino) :
+					 NULL;
 	const struct f3_res_member *m;
 	struct f3_journal_gate *gate;
 	int r = 0;
 
-	if (res) {
+	if (ino) {
+		r = res && res->last ? edge(res->last, t) : 0;
+	} else if (res) {
 		TAILQ_FOREACH(m, &res->members, of_res)
 			if (m->task->durable && !r)
 				r = edge(m->task, t);

@@ -112,8 +112,8 @@ struct f3_journal_run {
 /* Enters the task and what it waits for. -ENOMEM: nothing has happened. */
 int f3_dag_add(struct f3_journal_task *t, const struct f3_journal_entry *e);
 /* A task that waits for everything of its volume, of all volumes, or (dir) for what is durable in
- * the directory. */
-int f3_dag_add_wait(struct f3_journal_task *t, uint64_t dir, bool all);
+ * the directory, or (ino) for what is about the inode. */
+int f3_dag_add_wait(struct f3_journal_task *t, uint64_t dir, uint64_t ino, bool all);
 /* It is over: leaves the tables. Those that waited for it only are appended to `ready`. */
 void f3_dag_remove(struct f3_journal_task *t, struct f3_task_list *ready);
 /* Notes so many more or less bytes of memory for it. Lock held. */

@@ -816,7 +816,8 @@ int f3_journal_tell(struct f3_volume *v, struct f3_journal_entry *e,
 	return r;
 }
 
-static int wait_for(struct f3_journal_gate *gate, bool all, uint64_t dir, struct f3_waiter *w)
+static int wait_for(struct f3_journal_gate *gate, bool all, uint64_t dir, uint64_t ino,
+		    struct f3_waiter *w)
 {
 	struct f3_journal_run *j = gate->j;
 	struct f3_journal_task *t = task_new(gate), *o;
@@ -826,15 +827,16 @@ static int wait_for(struct f3_journal_gate *gate, bool all, uint64_t dir, struct
 		return -ENOMEM;
 	t->type = F3_JOURNAL_WAIT;
 	f3_lock(&j->lock);
-	r = j->stopping ? -ESHUTDOWN : f3_dag_add_wait(t, dir, all);
+	r = j->stopping ? -ESHUTDOWN : f3_dag_add_wait(t, dir, ino, all);
 	if (!r && t->n_deps) {
 		t->state = F3_TASK_BLOCKED;
 		t->w = w;
-		if (dir)
+		if (dir || ino)
 			(void)heap_put(j, t, f3_clock_mono_ns() + j->core->opt.retry_max_ns);
 		TAILQ_FOREACH(gate, &j->gates, of_run)
 			for (o = TAILQ_FIRST(&gate->tasks); o; o = TAILQ_NEXT(o, of_gate))
-				if (o->state == F3_TASK_DELAYED && (all || gate == t->gate))
+				if (o->state == F3_TASK_DELAYED && (all || gate == t->gate) &&
+				    (!ino || o->ino == ino))
 					hurry(o);
 		f3_unlock(&j->lock);
 		return 1;
@@ -858,12 +860,12 @@ int f3_journal_wait_volume(struct f3_core *core, uint32_t volume, struct f3_wait
 
 	if (!volume) {
 		gate = TAILQ_FIRST(&core->journal->gates);
-		return gate ? wait_for(gate, true, 0, w) : 0;
+		return gate ? wait_for(gate, true, 0, 0, w) : 0;
 	}
 	v = f3_volume_get(core, volume);
 	if (!v)
 		return 0;
-	r = wait_for(v->stages, false, 0, w);
+	r = wait_for(v->stages, false, 0, 0, w);
 	f3_volume_put(v);
 	return r;
 }
@@ -875,9 +877,14 @@ int f3_journal_wait_dir(struct f3_core *core, uint64_t dir, struct f3_waiter *w)
 
 	if (r)
 		return r;
-	r = wait_for(inode->volume->stages, false, dir, w);
+	r = wait_for(inode->volume->stages, false, dir, 0, w);
 	f3_inode_put(core, inode);
 	return r;
+}
+
+int f3_journal_wait_ino(struct f3_volume *v, uint64_t ino, struct f3_waiter *w)
+{
+	return wait_for(v->stages, false, 0, ino, w);
 }
 
 void f3_journal_health(struct f3_volume *v, int result, const char *message)

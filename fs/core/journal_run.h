@@ -77,6 +77,9 @@ int f3_journal_tell(struct f3_volume *v, struct f3_journal_entry *e,
  * retry-max at most. 1: w will be called; 0: nothing to wait for; -ENOMEM. */
 int f3_journal_wait_volume(struct f3_core *core, uint32_t volume, struct f3_waiter *w);
 int f3_journal_wait_dir(struct f3_core *core, uint64_t dir, struct f3_waiter *w);
+/* The same for what is about the inode: after it f3_journal_covers is false, unless it took too long or
+ * something new was announced. */
+int f3_journal_wait_ino(struct f3_volume *v, uint64_t ino, struct f3_waiter *w);
 
 /* The key of an inode's object for an entry that runs now: directories may have been renamed here
  * since it was announced, which the store is told after it. out: F3_KEY_MAX bytes and a NUL. As

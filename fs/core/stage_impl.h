@@ -100,6 +100,7 @@ struct f3_sending {
 	size_t target_len;
 	char etag[F3_ETAG_MAX + 1];	/* the object to be replaced; "": none */
 	char new_etag[F3_ETAG_MAX + 1];	/* result */
+	bool unseen;			/* the store does not have new_etag */
 	bool lost;			/* somebody else's object is there, with new_etag */
 };
 

@@ -320,7 +320,7 @@ static int record(struct f3_sending *s)
 	memcpy(rec->etag, s->new_etag, sizeof(rec->etag));
 	rec->attempt = e->attempt;
 	inode->maybe_stored = false;
-	inode->checked_mono_ns = f3_clock_mono_ns();
+	inode->checked_mono_ns = s->unseen ? 0 : f3_clock_mono_ns();
 	if (s->snap.content && S_ISREG(rec->mode)) {
 		rec->store_size = s->snap.size;
 		inode->committed = s->snap.fp;

@@ -247,6 +247,7 @@ int f3_stage_put(struct f3_sending *s)
 static int attr_void(struct f3_sending *s)
 {
 	memcpy(s->new_etag, s->etag, sizeof(s->new_etag));
+	s->unseen = true;
 	return 0;
 }
 

@@ -357,8 +357,8 @@ int f3_store_dir_list(struct f3_core *core, struct f3_inode *dir)
 
 /* ---- At open ---- */
 
-#define OTHER_NAME 1
-#define NAMES_MAX 16 /* a file that is renamed all the time */
+#define LOOK_AGAIN 1
+#define LOOKS_MAX 16 /* a file that is renamed all the time */
 
 /* What the store is asked about an inode: its name, and the object of that name. */
 struct question {
@@ -391,7 +391,7 @@ static int question_init(struct f3_core *core, struct f3_inode *inode, struct qu
 /*
  * Names here agree with the store now. 0: the inode is what an open may show: the name leads to it,
  * or it was taken away by a program of this node just now, which came after the open. -ESTALE: the
- * store has something else. OTHER_NAME: it was renamed just now, and the question is another one.
+ * store has something else. LOOK_AGAIN: it was renamed just now, and the question is another one.
  */
 static int still_named(struct f3_core *core, struct f3_inode *inode, const struct question *q)
 {
@@ -406,7 +406,7 @@ static int still_named(struct f3_core *core, struct f3_inode *inode, const struc
 	else if (!inode->rec.nlink)
 		r = 0;
 	else if (inode->rec.parent != q->dir->ino || strcmp(inode->rec.name, q->name) != 0)
-		r = OTHER_NAME;
+		r = LOOK_AGAIN;
 	else
 		r = -ESTALE;
 	f3_unlock(&inode->lock);
@@ -428,7 +428,31 @@ static int content_moved(struct f3_core *core, struct f3_inode *inode, const str
 	return r ? r : still_named(core, inode, q);
 }
 
-static int check_once(struct f3_core *core, struct f3_inode *inode)
+/*
+ * The store has another object, the record stays as it is, and bytes are to come from there. A change
+ * of attributes on its way may have made that object, or may come to nothing because somebody else
+ * did: while it is not known which, neither etag can be asked for. True: it is now.
+ */
+static bool await_attr(struct f3_inode *inode, const char *etag)
+{
+	const struct f3_inode_rec *rec = &inode->rec;
+	struct f3_blocker b;
+	bool differs;
+
+	f3_lock(&inode->lock);
+	differs = strcmp(rec->etag, etag) != 0 && !f3_file_complete(inode) &&
+		  !(rec->flags & F3_INO_DIRTY) && rec->state != F3_STATE_WRITING;
+	f3_unlock(&inode->lock);
+	if (!differs)
+		return false;
+	f3_blocker_init(&b);
+	if (f3_journal_wait_ino(inode->volume, inode->ino, &b.w) == 1)
+		(void)f3_blocker_wait(&b); /* whatever came of it: the next look tells */
+	f3_blocker_done(&b);
+	return true;
+}
+
+static int check_once(struct f3_core *core, struct f3_inode *inode, bool may_await)
 {
 	struct question q;
 	struct f3_obj_op op;
@@ -446,11 +470,13 @@ static int check_once(struct f3_core *core, struct f3_inode *inode)
 			inode->checked_mono_ns = q.asked_ns;
 		f3_unlock(&inode->lock);
 	}
-	if (!r && !same)
+	if (!r && !same) {
 		r = content_moved(core, inode, &q, &op.info);
-	else if (r == -ENOENT)
+		if (!r && may_await && await_attr(inode, op.info.etag))
+			r = LOOK_AGAIN;
+	} else if (r == -ENOENT) {
 		r = content_moved(core, inode, &q, NULL);
-	else if (r && f3_store_transient(r)) {
+	} else if (r && f3_store_transient(r)) {
 		f3_lock(&inode->lock);
 		r = f3_file_complete(inode) ? 0 : -EIO;
 		f3_unlock(&inode->lock);
@@ -462,9 +488,9 @@ static int check_once(struct f3_core *core, struct f3_inode *inode)
 
 int f3_store_inode_check(struct f3_core *core, struct f3_inode *inode)
 {
-	int r = OTHER_NAME;
+	int r = LOOK_AGAIN;
 
-	for (int names = 0; r == OTHER_NAME && names < NAMES_MAX; names++)
-		r = check_once(core, inode);
-	return r == OTHER_NAME ? -ESTALE : r;
+	for (int looks = 0; r == LOOK_AGAIN && looks < LOOKS_MAX; looks++)
+		r = check_once(core, inode, looks == 0);
+	return r == LOOK_AGAIN ? -ESTALE : r;
 }
