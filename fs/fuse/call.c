@@ -15,6 +15,7 @@
 #include "fs/base/log.h"
 #include "fs/base/process.h"
 #include "fs/core/answered.h"
+#include "fs/core/inode.h"
 #include "fs/core/lack.h"
 #include "fs/fuse/impl.h"
 #include "fs/fuse/refuse.h"
@@ -125,6 +126,8 @@ static void give_memory(const struct f3_call *call)
 /* One that call_dup made. */
 static void call_free(struct f3_call *call)
 {
+	f3_inode_put(call->f->core, call->file);
+	f3_inode_put(call->f->core, call->file2);
 	give_memory(call);
 	free(call);
 }
@@ -194,7 +197,8 @@ static int take_memory(struct f3_call *call, size_t strings)
 	return -ENOMEM;
 }
 
-/* A copy with its strings and value behind it. */
+/* A copy with its strings and value behind it, and references of its own: a program that dies is
+ * answered and closes its files while the call goes on. */
 static struct f3_call *call_dup(struct f3_call *call)
 {
 	size_t n1 = call->name ? strlen(call->name) + 1 : 0;
@@ -223,6 +227,10 @@ static struct f3_call *call_dup(struct f3_call *call)
 	}
 	if (n3)
 		copy->value = memcpy(at, call->value, n3);
+	if (copy->file)
+		f3_inode_ref(copy->file);
+	if (copy->file2)
+		f3_inode_ref(copy->file2);
 	return copy;
 }
 

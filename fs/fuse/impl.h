@@ -89,6 +89,7 @@ struct f3_call {
 	const void *value;
 	size_t size;
 	uint64_t off, off2, fh, fh2;
+	struct f3_inode *file, *file2;	/* open as fh and fh2; the copy on the heap has references */
 	int flags, mode;
 	unsigned set;
 	dev_t rdev;

@@ -104,19 +104,38 @@ static int commit(struct f3_call *call, struct f3_inode *inode, size_t written)
 	return r;
 }
 
+/* The file that is open by this number, for a call that may leave its thread: there it is known, and
+ * the number perhaps not any more. */
+static bool find_file(const struct f3_call *call, uint64_t fh, struct f3_inode **file)
+{
+	const struct f3_open *open;
+
+	if (*file)
+		return true;
+	open = f3_open_find(call->f->opens, fh);
+	if (open)
+		*file = open->inode;
+	return *file != NULL;
+}
+
 static int do_write(struct f3_call *call)
 {
 	struct f3_core *core = call->f->core;
-	struct f3_open *open = f3_open_find(call->f->opens, call->fh);
 	struct f3_inode *inode;
 	bool sync, close_it;
 	int64_t n;
 	int fd, r;
 
-	if (!open || !open->inode)
-		return -EBADF;
-	inode = open->inode;
-	sync = (open->flags & (O_SYNC | O_DSYNC)) != 0;
+	if (!call->file) {
+		const struct f3_open *open = f3_open_find(call->f->opens, call->fh);
+
+		if (!open || !open->inode)
+			return -EBADF;
+		call->file = open->inode;
+		call->flags = open->flags;
+	}
+	inode = call->file;
+	sync = (call->flags & (O_SYNC | O_DSYNC)) != 0;
 	if (sync && !call->who.may_block)
 		return -F3_EWAIT;
 	r = f3_file_reserve(core, inode, call->off, call->size, &call->who);
@@ -157,17 +176,19 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 
 static int do_flush(struct f3_call *call)
 {
-	struct f3_open *open = f3_open_find(call->f->opens, call->fh);
+	struct f3_open *open;
 
+	if (call->file)
+		return commit(call, call->file, 0);
+	open = f3_open_find(call->f->opens, call->fh);
 	/* A child that closes what its parent opened has nothing to commit: the parent goes on. */
 	if (!open || !open->inode || !open->writer ||
 	    f3_process_of(call->who.pid) != open->opener) {
 		fuse_reply_err(call->req, 0);
 		return 0;
 	}
-	if (!call->who.may_block)
-		return -F3_EWAIT;
-	return commit(call, open->inode, 0);
+	call->file = open->inode;
+	return -F3_EWAIT;
 }
 
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -182,13 +203,11 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static int do_fsync(struct f3_call *call)
 {
-	struct f3_open *open = f3_open_find(call->f->opens, call->fh);
-
-	if (!open || !open->inode)
+	if (!find_file(call, call->fh, &call->file))
 		return -EBADF;
 	if (!call->who.may_block)
 		return -F3_EWAIT;
-	return commit(call, open->inode, 0);
+	return commit(call, call->file, 0);
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -204,17 +223,16 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 
 static int do_fallocate(struct f3_call *call)
 {
-	struct f3_open *open = f3_open_find(call->f->opens, call->fh);
 	int r;
 
-	if (!open || !open->inode)
+	if (!find_file(call, call->fh, &call->file))
 		return -EBADF;
 	if (!call->who.may_block)
 		return -F3_EWAIT; /* allocation may wait for the disk */
-	r = f3_file_fallocate(call->f->core, open->inode, call->mode, call->off, call->off2,
+	r = f3_file_fallocate(call->f->core, call->file, call->mode, call->off, call->off2,
 			      &call->who);
 	if (!r && call->who.uid != 0)
-		r = f3_file_kill_priv(call->f->core, open->inode, &call->who);
+		r = f3_file_kill_priv(call->f->core, call->file, &call->who);
 	if (!r)
 		fuse_reply_err(call->req, 0);
 	return r;
@@ -263,20 +281,18 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 
 static int do_copy(struct f3_call *call)
 {
-	struct f3_open *in = f3_open_find(call->f->opens, call->fh);
-	struct f3_open *out = f3_open_find(call->f->opens, call->fh2);
 	int64_t n;
 
-	if (!in || !in->inode || !out || !out->inode)
+	if (!find_file(call, call->fh, &call->file) || !find_file(call, call->fh2, &call->file2))
 		return -EBADF;
 	if (!call->who.may_block)
 		return -F3_EWAIT; /* a copy of any length */
-	n = f3_file_copy_range(call->f->core, in->inode, call->off, out->inode, call->off2,
+	n = f3_file_copy_range(call->f->core, call->file, call->off, call->file2, call->off2,
 			       call->size, &call->who);
 	if (n < 0)
 		return (int)n;
 	if (call->who.uid != 0)
-		(void)f3_file_kill_priv(call->f->core, out->inode, &call->who);
+		(void)f3_file_kill_priv(call->f->core, call->file2, &call->who);
 	fuse_reply_write(call->req, (size_t)n);
 	return 0;
 }
