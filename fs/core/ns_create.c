@@ -427,6 +427,7 @@ int f3_ns_link(struct f3_core *core, uint64_t ino, uint64_t parent, const char *
 	struct f3_placement_result place;
 	struct f3_ns_change change;
 	struct f3_lock *lock;
+	enum f3_class class_ = F3_CLASS_NONE;
 	bool was_orphan = false;
 	size_t len;
 	int r = f3_ns_name_check(name, &len);
@@ -435,19 +436,25 @@ int f3_ns_link(struct f3_core *core, uint64_t ino, uint64_t parent, const char *
 		r = f3_ns_dir_get(core, parent, &dir);
 	if (!r)
 		r = f3_inode_get(core, ino, &inode);
-	if (!r && S_ISDIR(inode->rec.mode))
-		r = -EPERM;
+	if (!r) {
+		f3_lock(&inode->lock);
+		class_ = (enum f3_class)inode->rec.class_;
+		was_orphan = (inode->rec.flags & F3_INO_ORPHAN) != 0;
+		if (S_ISDIR(inode->rec.mode))
+			r = -EPERM;
+		f3_unlock(&inode->lock);
+	}
 	if (!r && inode->volume != dir->volume)
 		r = -EXDEV;
 	/* An object has one key. */
-	if (!r && f3_class_in_store((enum f3_class)inode->rec.class_) && inode->volume->store)
+	if (!r && f3_class_in_store(class_) && inode->volume->store)
 		r = -EPERM;
 	/* A file without a name (O_TMPFILE) gets the class of its first one. */
-	if (!r && (inode->rec.flags & F3_INO_ORPHAN)) {
+	if (!r && was_orphan) {
 		r = f3_ns_place(core, dir, name, false, F3_CLASS_NONE, -1, &place);
 		if (!r)
 			r = f3_ns_key_check(core, dir, name, place.class_);
-		if (!r && place.class_ != inode->rec.class_ && !who->may_block)
+		if (!r && place.class_ != class_ && !who->may_block)
 			r = -F3_EWAIT;
 	}
 	if (!r)
