@@ -385,17 +385,20 @@ static int complete(struct f3_sending *s, struct f3_upload *u)
 	}
 	for (int tries = 0; tries < 3; tries++) {
 		char had[F3_ETAG_MAX + 1];
+		int answer;
 
 		memcpy(had, s->etag, sizeof(had));
-		r = complete_once(s, u, parts);
+		answer = complete_once(s, u, parts);
 		/* Perhaps because it was completed, and the answer lost. */
-		if (r == -ENOENT || r == -EINVAL) {
+		if (answer == -ENOENT || answer == -EINVAL) {
 			r = f3_stage_settle(s, F3_OBJ_AMBIGUOUS, &u->gen);
 			break;
 		}
-		r = f3_stage_settle(s, r, &u->gen);
-		/* Another of ours is there, or none: the condition is another one. */
-		if (r != -EAGAIN || !strcmp(had, s->etag))
+		r = f3_stage_settle(s, answer, &u->gen);
+		/* Another of ours is there, or none: the condition is another one. Or it was not done
+		 * when we looked: the parts are there still, and if it is done meanwhile the next
+		 * answer tells. */
+		if (r != -EAGAIN || (answer != F3_OBJ_AMBIGUOUS && !strcmp(had, s->etag)))
 			break;
 	}
 	free(parts);

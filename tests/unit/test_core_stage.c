@@ -857,6 +857,27 @@ START_TEST(parts_survive)
 }
 END_TEST
 
+/* Two answers to a completion are lost in a row, after it was done or before: what is in the store
+ * already does not go again. The first time, and over an object that is there. */
+START_TEST(parts_complete_after_lost_answers)
+{
+	for (unsigned again = 0; again < 2; again++) {
+		char *bytes = large(again + 1);
+		uint64_t created = whole_count(F3_OBJ_UPLOAD_CREATE);
+
+		whole_fault(F3_OBJ_UPLOAD_COMPLETE, _i ? F3_OBJ_FAULT_LOSE : F3_OBJ_FAULT_DROP, 0,
+			    2);
+		ck_assert_int_eq(whole_put("big", bytes, LARGE), 0);
+		store_is("big", bytes, LARGE);
+		ck_assert_int_eq(whole_state("big"), F3_STATE_CLEAN);
+		ck_assert_uint_eq(whole_count(F3_OBJ_UPLOAD_CREATE) - created, 1);
+		ck_assert_int_eq(uploads_left(), 0);
+		f3_object_fault_clear(w.fault);
+		free(bytes);
+	}
+}
+END_TEST
+
 /* Changed between the parts and their completion: only what changed goes again. */
 START_TEST(changed_while_it_goes_up)
 {
@@ -962,6 +983,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(big, durable, whole_stop);
 	tcase_set_timeout(big, 120);
 	tcase_add_loop_test(big, parts_survive, 0, 3 * N_FAULTS);
+	tcase_add_loop_test(big, parts_complete_after_lost_answers, 0, 2);
 	tcase_add_test(big, changed_while_it_goes_up);
 	tcase_add_test(big, edit_by_part_copy);
 	suite_add_tcase(s, big);
