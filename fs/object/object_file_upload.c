@@ -230,9 +230,10 @@ static int read_records(int fd, uint8_t **ret_bytes, size_t *ret_n)
 	return 0;
 }
 
+/* Of any numbers: those of a record are what somebody wrote there. */
 static bool overlap(uint64_t a_off, uint64_t a_len, uint64_t b_off, uint64_t b_len)
 {
-	return a_off < b_off + b_len && b_off < a_off + a_len;
+	return a_off <= b_off ? b_off - a_off < a_len : a_off - b_off < b_len;
 }
 
 /* Before [off, off+len) is written: whatever was there, and this part, is there no more. */
@@ -527,9 +528,11 @@ static int part(struct f3_objfile_job *job,
 	struct upload u;
 	int r;
 
-	if (!op->part || op->part > F3_OBJFILE_PARTS_MAX || !op->len)
-		return f3_objfile_fail(job, -EINVAL, "no part: number %u of %" PRIu64 " bytes",
-				       op->part, op->len);
+	if (!op->part || op->part > F3_OBJFILE_PARTS_MAX || !op->len || op->len > INT64_MAX ||
+	    op->off > INT64_MAX - op->len)
+		return f3_objfile_fail(job, -EINVAL,
+				       "no part: number %u of %" PRIu64 " bytes at %" PRIu64,
+				       op->part, op->len, op->off);
 	r = upload_of(job, &u);
 	if (r < 0)
 		return r;
@@ -565,7 +568,7 @@ static int fill_copy(struct f3_objfile_job *job, int fd, struct record *rec)
 		return r;
 	if (o.fd < 0 || S_ISDIR(o.st.st_mode))
 		r = f3_objfile_fail(job, -EINVAL, "%.80s has no bytes to copy", op->key2);
-	else if (op->off2 + op->len > (uint64_t)o.st.st_size)
+	else if (op->off2 > (uint64_t)o.st.st_size || op->len > (uint64_t)o.st.st_size - op->off2)
 		r = f3_objfile_fail(job, -EINVAL, "%.80s ends before the range", op->key2);
 	if (!r)
 		r = f3_objfile_copy_range(job, o.fd, op->off2, fd, rec->off, rec->len);

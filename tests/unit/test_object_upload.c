@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "fs/base/buf.h"
 #include "fs/base/crc32c.h"
 #include "fs/object/object.h"
 #include "tests/unit/object_unit.h"
@@ -380,6 +381,48 @@ KIND_TEST(damaged_uploads)
 }
 KIND_END
 
+/* Ranges whose end is beyond all numbers, asked for or in a record. */
+KIND_TEST(ranges_without_end)
+{
+	struct f3_obj_part p;
+	struct f3_buf record;
+	char path[200], there[48], none[48] = "";
+	int fd;
+
+	ck_assert_int_eq(unit_put(.key = "from", .text = "0123456789"), 0);
+	ck_assert_int_eq(create("k", NULL, NULL), 0);
+	ck_assert_int_eq(part("k", 1, UINT64_MAX - 1, "0123", NULL), -EINVAL);
+	ck_assert_int_eq(part("k", 1, INT64_MAX - 1, "0123", NULL), -EINVAL);
+	ck_assert_int_eq(part_copy("k", 1, 0, "from", NULL, UINT64_MAX - 1, 4, &p), -EINVAL);
+	ck_assert_int_eq(part_copy("k", 1, 0, "from", NULL, 0, UINT64_MAX, &p), -EINVAL);
+	ck_assert_int_eq(part_copy("k", 1, 10, "from", NULL, 0, UINT64_MAX - 5, &p), -EINVAL);
+
+	/* A record of part 2 that claims all from byte 10 on: it goes when part 1 is written there. */
+	f3_buf_init(&record, sizeof(there));
+	f3_buf_put_u32(&record, 0x46335031);
+	f3_buf_put_u32(&record, 2);
+	f3_buf_put_u64(&record, 10);
+	f3_buf_put_u64(&record, UINT64_MAX);
+	f3_buf_put_u64(&record, 1);
+	f3_buf_put_u64(&record, 0);
+	f3_buf_put_u32(&record, 0);
+	f3_buf_put_u32(&record, f3_crc32c(0, record.data, record.len));
+	ck_assert_uint_eq(record.len, sizeof(there));
+	snprintf(path, sizeof(path), ".f3/upload/%.40s/parts", upload);
+	fd = open(unit_path(path), O_RDWR);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, record.data, record.len, 48), 48);
+	ck_assert_int_eq(part("k", 1, 5, "0", NULL), 0);
+	ck_assert_int_eq(pread(fd, there, sizeof(there), 48), 48);
+	ck_assert_mem_eq(there, record.data, sizeof(there));
+	ck_assert_int_eq(part("k", 1, 50, "0123", NULL), 0);
+	ck_assert_int_eq(pread(fd, there, sizeof(there), 48), 48);
+	ck_assert_mem_eq(there, none, sizeof(there));
+	close(fd);
+	f3_buf_done(&record);
+}
+KIND_END
+
 static size_t count_uploads(const char *dir, size_t *ret_pages)
 {
 	char last[F3_OBJ_UPLOAD_MAX + 1] = "";
@@ -489,6 +532,7 @@ int main(void)
 	tcase_add_loop_test(tc, what_is_no_upload, 0, UNIT_KINDS);
 	tcase_add_loop_test(tc, uploads_outlive_their_store, 0, UNIT_KINDS);
 	tcase_add_loop_test(tc, damaged_uploads, 0, UNIT_KINDS);
+	tcase_add_loop_test(tc, ranges_without_end, 0, UNIT_KINDS);
 	tcase_add_test(tc, list_uploads);
 	tcase_add_loop_test(tc, many_parts_at_once, 0, UNIT_RAMFS);
 	suite_add_tcase(suite, tc);
