@@ -275,6 +275,13 @@ f3_kill()
 	return 0
 }
 
+# f3_umount DIR: a file system that a daemon used. The kernel closes files that were registered with
+# a mount of ours a moment after that is gone.
+f3_umount()
+{
+	f3_until 60 umount "$1" || f3_fail "$1 cannot be unmounted"
+}
+
 f3_restart()
 {
 	f3_stop

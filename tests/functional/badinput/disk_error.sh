@@ -28,7 +28,7 @@ rc=$?
 [ $rc -le 1 ] || f3_bad "f3d ended with $rc"
 f3_unmounted "$F3_MNT"
 umount "$F3_TEST_TMP/run/memory" 2>/dev/null
-umount "$F3_TEST_TMP/disk" || f3_fail "the disk is still in use"
+f3_umount "$F3_TEST_TMP/disk"
 f3_disk_again ext4 "$F3_TEST_TMP/disk"
 f3_start
 for i in {1..30}; do

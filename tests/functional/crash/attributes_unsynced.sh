@@ -35,7 +35,7 @@ chmod 640 "$F3_MNT/d/file"
 f3_until 60 in_store 640 || f3_fail "the second mode does not get there"
 f3_eq "shutdown" "$(fstry shutdown "$disk")" ok
 f3_kill
-umount "$disk" || f3_fail "the disk cannot be unmounted"
+f3_umount "$disk"
 f3_disk_again xfs "$disk"
 f3_other_boot
 f3_start

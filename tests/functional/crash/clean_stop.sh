@@ -27,7 +27,7 @@ f3_eq "a copy is here" "$(f3_info "$v/cold1" .state)" clean
 f3_stop
 
 xfs_io -x -c shutdown "$F3_NATIVE" || f3_skip "this disk cannot be shut down"
-umount "$F3_NATIVE"
+f3_umount "$F3_NATIVE"
 f3_disk_again xfs "$F3_NATIVE"
 cat /proc/sys/kernel/random/uuid >boot_id
 mount --bind boot_id /proc/sys/kernel/random/boot_id || f3_skip "the boot id cannot be replaced"

@@ -45,7 +45,7 @@ for what in made emptied changed; do
 		f3_ok python3 write.py "$F3_MNT" $what $when
 		f3_eq "shutdown" "$(fstry shutdown "$disk")" ok
 		f3_kill
-		umount "$disk" || f3_fail "$file: the disk cannot be unmounted"
+		f3_umount "$disk"
 		f3_disk_again xfs "$disk"
 		f3_other_boot
 		f3_start

@@ -33,7 +33,7 @@ lost=$(backing lost) short=$(backing short)
 cd / || exit
 
 f3_kill
-umount "$F3_RUN/memory"
+f3_umount "$F3_RUN/memory"
 rm "$lost"
 truncate -s 2 "$short"
 sed 's/./0/' /proc/sys/kernel/random/boot_id >"$F3_TEST_TMP/boot_id"

@@ -18,7 +18,7 @@ device=$(stat -c %d "$F3_CACHE")
 f3_stop
 
 # Another disk takes its number.
-umount "$disk"
+f3_umount "$disk"
 truncate -s 16M other.img
 mkfs.ext4 -q other.img
 mkdir other

@@ -147,7 +147,7 @@ rounds()
 		f3_eq "shutdown" "$(fstry shutdown "$disk")" ok
 		f3_kill
 		wait "${loads[@]}"
-		umount "$disk" || f3_fail "$1: the disk cannot be unmounted"
+		f3_umount "$disk"
 		f3_disk_again "$1" "$disk"
 		f3_other_boot
 		f3_start

@@ -61,4 +61,4 @@ f3_eq "once there is room" "$(shown "$top")" "$want"
 f3_restart
 f3_eq "after a restart" "$(shown "$top")" "$want"
 f3_stop
-umount "$F3_CACHE"
+f3_umount "$F3_CACHE"

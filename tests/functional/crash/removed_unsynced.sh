@@ -62,7 +62,7 @@ removed()
 	sync "$disk/other"
 	f3_eq "shutdown" "$(fstry shutdown "$disk")" ok
 	f3_kill
-	umount "$disk" || f3_fail "$1: the disk cannot be unmounted"
+	f3_umount "$disk"
 	f3_disk_again "$1" "$disk"
 	f3_other_boot
 	f3_start
