@@ -34,6 +34,10 @@ struct one {
 	enum fate fate;
 	struct f3_inode *old; /* referenced; the inode the name leads to, where needed */
 	bool old_died;
+	/* Of the old one, if it was changed, as it was before. */
+	bool altered, was_dead, was_superseded;
+	struct f3_inode_rec was;
+	uint32_t flags_changed;
 	struct f3_inode_rec rec; /* of the new inode */
 	struct f3_placement_result place;
 };
@@ -219,10 +223,45 @@ static int add(struct merge *mg, struct one *one, struct f3_batch *b)
 	return 0;
 }
 
+/* Before the old inode is changed. Its lock held. */
+static void remember(struct one *one)
+{
+	one->altered = true;
+	one->was_dead = one->old->dead;
+	one->was_superseded = one->old->superseded;
+	one->was = one->old->rec;
+}
+
+/* The batch did not get through: what was changed here is as before. Others may have changed the rest
+ * of the record meanwhile. */
+static void take_back(struct one *one)
+{
+	struct f3_inode *inode = one->old;
+	struct f3_inode_rec *rec = &inode->rec;
+
+	if (!one->altered)
+		return;
+	f3_lock(&inode->lock);
+	inode->dead = one->was_dead;
+	inode->superseded = one->was_superseded;
+	rec->flags ^= one->flags_changed;
+	rec->nlink = one->was.nlink;
+	rec->parent = one->was.parent;
+	rec->mode = one->was.mode;
+	rec->uid = one->was.uid;
+	rec->gid = one->was.gid;
+	rec->rdev = one->was.rdev;
+	rec->mtime_ns = one->was.mtime_ns;
+	rec->ctime_ns = one->was.ctime_ns;
+	f3_unlock(&inode->lock);
+}
+
 static void drop_old(struct merge *mg, struct one *one, struct f3_batch *b)
 {
 	f3_lock(&one->old->lock);
+	remember(one);
 	one->old_died = f3_ns_drop_name(one->old, mg->now_ns, b);
+	one->flags_changed = one->was.flags ^ one->old->rec.flags;
 	one->old->superseded = true;
 	f3_unlock(&one->old->lock);
 }
@@ -236,6 +275,7 @@ static int refresh(struct merge *mg, struct one *one, struct f3_batch *b)
 	int r = 0;
 
 	f3_lock(&inode->lock);
+	remember(one);
 	if (f3_store_attr_differs(info, rec) && !(rec->flags & F3_INO_ATTR_DIRTY)) {
 		r = f3_store_attr_put(inode->volume, info, mg->now_ns, rec, b);
 		rec->atime_ns = atime_ns;
@@ -244,6 +284,7 @@ static int refresh(struct merge *mg, struct one *one, struct f3_batch *b)
 		rec->flags &= ~(uint32_t)(F3_INO_IMPLICIT | F3_INO_MARKER);
 		rec->flags |= info->implicit ? F3_INO_IMPLICIT : F3_INO_MARKER;
 	}
+	one->flags_changed = one->was.flags ^ rec->flags;
 	f3_batch_put_inode(b, rec);
 	f3_unlock(&inode->lock);
 	return r;
@@ -386,6 +427,8 @@ static int merge(struct merge *mg, struct f3_merge_name *names, size_t n)
 		if (r && changed)
 			uncount(mg->dir, n_names, n_subdirs);
 	}
+	for (size_t i = 0; i < n && r; i++)
+		take_back(&ones[i]);
 	f3_unlock(lock);
 out:
 	f3_batch_free(b);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/debug.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/stage.h"
 #include "fs/core/xattr.h"
@@ -135,6 +136,73 @@ START_TEST(changes)
 	whole_close(inode, false);
 }
 END_TEST
+
+#ifdef F3_DEBUG_POINTS
+/* The database has no room for what others did: nothing has happened here, and what did not happen is
+ * done as soon as there is room. The file is known, is open, or is gone in the store. */
+START_TEST(what_cannot_be_written_down)
+{
+	struct f3_inode *inode, *dir = hold("");
+	uint64_t ino, names;
+	int r;
+
+	store_write("a", "one", 3);
+	ino = whole_ino("a");
+	inode = _i == 1 ? whole_open_file("a", O_RDONLY) : hold("a");
+	names = dir->rec.size;
+	if (_i == 2)
+		ck_assert_int_eq(unlink(path_of("a")), 0);
+	else
+		store_write("a", "two and more", 12);
+	ck_assert_int_eq(f3_fault_arm("kv.write", "ENOSPCx1"), 0);
+	ck_assert_int_eq(f3_store_inode_check(w.core, inode), -ENOSPC);
+	ck_assert_uint_eq(f3_fault_happened("kv.write"), 1);
+	ck_assert_int_eq(f3_fault_arm("kv.write", NULL), 0);
+	ck_assert(!inode->dead && !inode->superseded && !(inode->rec.flags & F3_INO_ORPHAN));
+	ck_assert_uint_eq(inode->rec.nlink, 1);
+	ck_assert_uint_eq(inode->rec.parent, dir->ino);
+	ck_assert_uint_eq(dir->rec.size, names);
+	/* The database looks for room again by and by. */
+	do
+		r = f3_store_inode_check(w.core, inode);
+	while (r == -ENOSPC);
+	ck_assert_int_eq(r, -ESTALE);
+	ck_assert(inode->superseded);
+	ck_assert_uint_eq(dir->rec.size, names - (_i == 2));
+	if (_i == 2)
+		ck_assert_uint_eq(whole_ino("a"), 0);
+	else
+		ck_assert_uint_ne(whole_ino("a"), ino);
+	if (_i == 1)
+		whole_close(inode, false);
+	else
+		f3_inode_put(w.core, inode);
+	f3_inode_put(w.core, dir);
+}
+END_TEST
+
+START_TEST(attributes_that_cannot_be_written_down)
+{
+	struct f3_inode *inode, *dir = hold("");
+	int r;
+
+	ck_assert_int_eq(mkdir(path_of("d"), 0755), 0);
+	inode = hold("d");
+	ck_assert_int_eq(chmod(path_of("d"), 0700), 0);
+	ck_assert_int_eq(f3_fault_arm("kv.write", "ENOSPCx1"), 0);
+	ck_assert_int_eq(f3_store_dir_lookup(w.core, dir, "d", 1), -ENOSPC);
+	ck_assert_int_eq(f3_fault_arm("kv.write", NULL), 0);
+	ck_assert_uint_eq(inode->rec.mode, S_IFDIR | 0755);
+	do
+		r = f3_store_dir_lookup(w.core, dir, "d", 1);
+	while (r == -ENOSPC);
+	ck_assert_int_eq(r, 0);
+	ck_assert_uint_eq(inode->rec.mode, S_IFDIR | 0700);
+	f3_inode_put(w.core, inode);
+	f3_inode_put(w.core, dir);
+}
+END_TEST
+#endif
 
 /* Close-to-open: whatever is known, an open asks. */
 START_TEST(open_asks)
@@ -526,6 +594,10 @@ static Suite *suite(void)
 	tcase_add_test(t, appears);
 	tcase_add_test(t, one_name_at_a_time);
 	tcase_add_test(t, changes);
+#ifdef F3_DEBUG_POINTS
+	tcase_add_loop_test(t, what_cannot_be_written_down, 0, 3);
+	tcase_add_test(t, attributes_that_cannot_be_written_down);
+#endif
 	tcase_add_test(t, open_asks);
 	tcase_add_test(t, disappears);
 	tcase_add_test(t, tree_disappears);
