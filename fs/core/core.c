@@ -381,6 +381,8 @@ void f3_core_stop(struct f3_core *core)
 	f3_answered_free(core);
 	f3_meta_close(core->meta);
 	f3_lack_free(core->lack);
+	if (core->kernel.drain)
+		core->kernel.drain(core->kernel.arg);
 	f3_budget_free(core->budget);
 	for (size_t i = 0; i < F3_NAME_LOCKS; i++)
 		f3_lock_done(&core->names[i]);

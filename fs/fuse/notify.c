@@ -87,6 +87,13 @@ static void inval_entry(void *arg, uint64_t parent, const char *name, size_t len
 	queue(arg, parent, name, len);
 }
 
+static void drain(void *arg)
+{
+	struct f3_fuse *f = arg;
+
+	f3_workq_drain(f->notify);
+}
+
 static void close_id(struct f3_fuse *f, int id)
 {
 	uint32_t backing = (uint32_t)id;
@@ -140,6 +147,7 @@ void f3_notify_ops(struct f3_fuse *f, struct f3_kernel_ops *ret_ops)
 		.inval_entry = inval_entry,
 		.backing_open = f->passthrough ? backing_open : NULL,
 		.backing_close = f->passthrough ? backing_close : NULL,
+		.drain = drain,
 		.arg = f,
 	};
 }
