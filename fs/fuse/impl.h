@@ -69,6 +69,7 @@ struct f3_fuse {
 	_Atomic bool mounted;
 	bool not_served;		/* mounted by us, and nobody has seen it work */
 	const char *passthrough_reason;
+	_Atomic bool decided;		/* what is said above of transport, passthrough and sprints stays */
 	_Atomic bool stopping;
 	_Atomic bool frozen;		/* another daemon goes on: what waits is left to it */
 	_Atomic uint64_t slow_ns;	/* log operations slower than this; 0: none */

@@ -367,6 +367,7 @@ int f3_fuse_run(struct f3_fuse *f, void (*serving)(void *arg), void *arg)
 	if (r == -ENODEV) {
 		r = 0; /* unmounted already */
 	} else if (!r) {
+		f->decided = true;
 		f->not_served = false;
 		serving(arg);
 		r = f3_loop_run(f->loop);
@@ -451,13 +452,15 @@ void f3_fuse_reload(struct f3_fuse *f)
 
 void f3_fuse_info(struct f3_fuse *f, struct f3_fuse_info *ret)
 {
+	bool decided = f->decided;
+
 	*ret = (struct f3_fuse_info){
-		.transport = f->uring ? "io_uring" : "classic",
-		.passthrough = f->passthrough,
-		.passthrough_reason = f->passthrough_reason,
+		.transport = decided && f->uring ? "io_uring" : "classic",
+		.passthrough = decided && f->passthrough,
+		.passthrough_reason = decided ? f->passthrough_reason : NULL,
 		.threads = f->threads,
-		.sprinting = f3_sprint_count(f->sprint),
-		.sprint_reason = f->sprint_reason,
+		.sprinting = decided ? f3_sprint_count(f->sprint) : 0,
+		.sprint_reason = decided ? f->sprint_reason : NULL,
 		.opens = f3_opens_count(f->opens),
 		.parked = f3_parked_count(f->parked),
 	};

@@ -23,6 +23,7 @@ struct f3_fuse_given {
 	bool takes_over;		/* it is mounted, and served until now by somebody else */
 };
 
+/* What is there of transport, passthrough and sprints it knows once it serves. */
 struct f3_fuse_info {
 	const char *transport;		/* "classic", "io_uring" */
 	bool passthrough;
