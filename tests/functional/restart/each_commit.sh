@@ -13,6 +13,19 @@ f3_set failure-wait=10m
 f3_volume v -
 f3_volume m - default-class=memory
 
+# Who serves now, and stays: the supervisor is stopped, so that it starts no other one if this one dies
+# once more, of what goes on after the storm.
+held()
+{
+	kill -STOP "$F3_SUPERVISOR"
+	stopped() { grep -q '^State:.T' "/proc/$F3_SUPERVISOR/status"; }
+	f3_until 20 stopped || return
+	read -r F3_PID _ <"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children"
+	[ -z "$F3_PID" ] || return 0
+	kill -CONT "$F3_SUPERVISOR"
+	return 1
+}
+
 # storm POINT N DIR: in each of its lives the daemon dies when POINT is reached for the N-th time.
 storm()
 {
@@ -20,7 +33,7 @@ storm()
 	F3_DEBUG_POINTS="$1=exit@$2" f3_start
 	f3_storm "$F3_MNT/$3/s" --procs 2 --ops 60 --seed "$2" --keep >storm.out 2>&1 ||
 		{ cat storm.out; f3_bad "$1@$2 in $3: the storm ended with $?"; }
-	F3_PID=$(($(<"/proc/$F3_SUPERVISOR/task/$F3_SUPERVISOR/children")))
+	f3_until 60 held || f3_fail "$1@$2 in $3: nobody serves"
 	deaths=$((deaths + $(jq .restarts "$F3_RUN/supervisor.json")))
 	f3_kill
 	f3_start
