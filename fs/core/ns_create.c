@@ -36,13 +36,13 @@ struct making {
 	const struct f3_caller *who;
 };
 
-static int inherit_acl(struct making *mk, mode_t umask_)
+static int inherit_acl(struct making *mk, uint32_t dir_flags, mode_t umask_)
 {
 	static const char dflt[] = F3_ACL_DEFAULT;
 	mode_t mode;
 	int r;
 
-	if (!(mk->dir->rec.flags & F3_INO_HAS_DEFAULT_ACL)) {
+	if (!(dir_flags & F3_INO_HAS_DEFAULT_ACL)) {
 		mk->rec.mode &= ~(uint32_t)umask_ | S_IFMT;
 		return 0;
 	}
@@ -78,6 +78,7 @@ static int making_init(struct making *mk, struct f3_core *core, uint64_t parent,
 		       mode_t mode, const struct f3_caller *who)
 {
 	struct f3_inode_rec *rec = &mk->rec;
+	uint32_t dir_flags;
 	int r;
 
 	memset(mk, 0, sizeof(*mk));
@@ -94,12 +95,15 @@ static int making_init(struct making *mk, struct f3_core *core, uint64_t parent,
 	rec->mode = (uint32_t)mode;
 	rec->uid = who->uid;
 	rec->gid = who->gid;
+	f3_lock(&mk->dir->lock);
+	dir_flags = mk->dir->rec.flags;
 	if (mk->dir->rec.mode & S_ISGID) {
 		rec->gid = mk->dir->rec.gid;
 		if (S_ISDIR(mode))
 			rec->mode |= S_ISGID;
 	}
-	r = inherit_acl(mk, who->umask);
+	f3_unlock(&mk->dir->lock);
+	r = inherit_acl(mk, dir_flags, who->umask);
 	if (!r)
 		r = f3_ns_place(core, mk->dir, name ? name : "", S_ISDIR(mode), F3_CLASS_NONE, -1,
 				&mk->place);
