@@ -679,8 +679,9 @@ static bool collapse(struct f3_journal_task *t, struct over *over)
 	struct f3_batch *b;
 	int r;
 
-	if (!m || m->tried || !(m->how & F3_JOURNAL_ACKED) || m->w ||
-	    (m->state != F3_TASK_BLOCKED && m->state != F3_TASK_READY) || !f3_dag_alone(t, m))
+	/* While it runs it writes what it has tried. */
+	if (!m || (m->state != F3_TASK_BLOCKED && m->state != F3_TASK_READY) || m->tried ||
+	    !(m->how & F3_JOURNAL_ACKED) || m->w || !f3_dag_alone(t, m))
 		return false;
 	if (m->state == F3_TASK_READY)
 		TAILQ_REMOVE(&t->gate->ready, m, of_ready);
