@@ -109,6 +109,9 @@ static int drop_copy(struct f3_core *core, uint64_t ino)
 		inode->rec.state = F3_STATE_REMOTE;
 		inode->rec.base_limit = 0;
 		inode->rec.flags &= ~(uint32_t)F3_INO_DIRTY;
+		/* Attributes that were not sent are of an object that may be another one by now. */
+		if (inode->rec.class_ == F3_CLASS_DURABLE)
+			inode->rec.flags &= ~(uint32_t)F3_INO_ATTR_DIRTY;
 		if (!inode->rec.etag[0]) {
 			snprintf(inode->rec.etag, sizeof(inode->rec.etag), ETAG_UNKNOWN);
 			inode->rec.size = 0;

@@ -429,9 +429,9 @@ static int content_moved(struct f3_core *core, struct f3_inode *inode, const str
 }
 
 /*
- * The store has another object, the record stays as it is, and bytes are to come from there. A change
- * of attributes on its way may have made that object, or may come to nothing because somebody else
- * did: while it is not known which, neither etag can be asked for. True: it is now.
+ * The store has another object, or none, the record stays as it is, and bytes are to come from there.
+ * A change of attributes on its way may have made that object, or may come to nothing because somebody
+ * else did: while it is not known which, neither etag can be asked for. True: it is now.
  */
 static bool await_attr(struct f3_inode *inode, const char *etag)
 {
@@ -476,6 +476,8 @@ static int check_once(struct f3_core *core, struct f3_inode *inode, bool may_awa
 			r = LOOK_AGAIN;
 	} else if (r == -ENOENT) {
 		r = content_moved(core, inode, &q, NULL);
+		if (!r && may_await && await_attr(inode, ""))
+			r = LOOK_AGAIN;
 	} else if (r && f3_store_transient(r)) {
 		f3_lock(&inode->lock);
 		r = f3_file_complete(inode) ? 0 : -EIO;

@@ -15,23 +15,30 @@ f3_requires root fuse loop unshare mkfs.xfs python3
 cat >change.py <<'END'
 import os, sys
 top = sys.argv[1]
-os.chmod(f"{top}/d/file", 0o600)
+for d in "dw":
+    os.chmod(f"{top}/{d}/file", 0o600)
 other = os.open(f"{top}/v/other", os.O_CREAT | os.O_WRONLY)
 os.write(other, b"x")
 os.fsync(other)
 END
-in_store() { [ "$(stat -c %a "$F3_STORE/d/file")" = "$1" ]; }
+in_store()
+{
+	[ "$(stat -c %a "$F3_STORE/d/file")" = "$1" ] && [ "$(stat -c %a "$F3_STORE/w/file")" = "$1" ]
+}
 
 f3_cache_on xfs 512M
 disk=$F3_NATIVE
 f3_volume v -
 f3_volume d "file://$F3_STORE/d" default-class=durable
+f3_volume w "file://$F3_STORE/w" default-class=writeback
 f3_start
 echo "what it holds" >"$F3_MNT/d/file"
+echo "what it holds" >"$F3_MNT/w/file"
+f3_ok ctl sync
 f3_restart # it is known to be what the store has
 f3_ok python3 change.py "$F3_MNT"
 f3_until 60 in_store 600 || f3_fail "the first mode does not get there"
-chmod 640 "$F3_MNT/d/file"
+chmod 640 "$F3_MNT/d/file" "$F3_MNT/w/file"
 f3_until 60 in_store 640 || f3_fail "the second mode does not get there"
 f3_eq "shutdown" "$(fstry shutdown "$disk")" ok
 f3_kill
@@ -39,9 +46,13 @@ f3_umount "$disk"
 f3_disk_again xfs "$disk"
 f3_other_boot
 f3_start
-f3_eq "content" "$(cat "$F3_MNT/d/file")" "what it holds"
+for v in d w; do
+	f3_eq "$v: content" "$(cat "$F3_MNT/$v/file")" "what it holds"
+done
 f3_ok ctl sync
-f3_eq "content, later" "$(cat "$F3_MNT/d/file")" "what it holds"
-f3_eq "the object" "$(cat "$F3_STORE/d/file")" "what it holds"
+for v in d w; do
+	f3_eq "$v: content, later" "$(cat "$F3_MNT/$v/file")" "what it holds"
+	f3_eq "$v: the object" "$(cat "$F3_STORE/$v/file")" "what it holds"
+done
 f3_stop
 f3_fsck
