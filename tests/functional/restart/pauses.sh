@@ -97,6 +97,10 @@ for ((i = 0; i < rounds; i++)); do
 	f3_until 120 changed || f3_fail "it was not started again"
 	longest
 	echo "kill -9: $took s ($(ctl --json status | jq .last_pause_s) s in the daemon's own count)"
+	if [[ ${F3_SANITIZE:-} == *thread* ]]; then
+		echo "no upgrade: ThreadSanitizer does not see what the kernel orders by a descriptor kept over exec"
+		continue
+	fi
 	was=$F3_PID
 	f3_ok ctl --json upgrade >upgraded
 	changed || f3_bad "the same process serves"

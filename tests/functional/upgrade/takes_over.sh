@@ -8,6 +8,8 @@
 # shellcheck source=tests/functional/suites.sh
 . "$F3_SRCDIR/tests/functional/suites.sh"
 f3_requires root fuse jq
+[[ ${F3_SANITIZE:-} != *thread* ]] ||
+	f3_skip "ThreadSanitizer does not see what the kernel orders by a descriptor kept over exec"
 f3_volume data -
 f3_volume m - default-class=memory
 f3_volume objects "file://$F3_STORE/objects" default-class=durable
