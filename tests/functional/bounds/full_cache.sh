@@ -18,7 +18,8 @@ f3_volume d "file://$F3_STORE/d" default-class=durable attr-ttl=1h
 f3_volume local -
 mkfifo "$F3_TEST_TMP/gate"
 exec {open}<>"$F3_TEST_TMP/gate"
-F3_DEBUG_POINTS="objfile.put=gate:$F3_TEST_TMP/gate" eval "f3_start $open>&-"
+# Not in the store itself: who opens a file to write asks it first, and would wait behind these.
+F3_DEBUG_POINTS="stage.before-put=gate:$F3_TEST_TMP/gate" eval "f3_start $open>&-"
 status() { ctl --json status | jq "$1"; }
 # What a writer in passthrough wrote counts when it has closed, some milliseconds later.
 within()
