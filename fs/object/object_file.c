@@ -433,6 +433,22 @@ static void submit_failed(struct f3_obj_op *op, int r)
 	op->done(op);
 }
 
+/* Bytes take their time, and as many files as there are threads may be on their way at once: what is
+ * asked for meanwhile does not stand behind them. */
+static struct f3_workq *queue_of(struct f3_objfile_store *s, enum f3_obj_type type)
+{
+	switch (type) {
+	case F3_OBJ_PUT:
+	case F3_OBJ_COPY:
+	case F3_OBJ_UPLOAD_PART:
+	case F3_OBJ_UPLOAD_PART_COPY:
+	case F3_OBJ_UPLOAD_COMPLETE:
+		return s->send_q;
+	default:
+		return s->q;
+	}
+}
+
 static void objfile_submit(struct f3_object_store *base, struct f3_obj_op *op)
 {
 	struct f3_objfile_store *s = (struct f3_objfile_store *)base;
@@ -453,7 +469,7 @@ static void objfile_submit(struct f3_object_store *base, struct f3_obj_op *op)
 		s->jobs->link = &job->next;
 	s->jobs = job;
 	f3_unlock(&s->lock);
-	r = f3_workq_push(s->q, &job->work);
+	r = f3_workq_push(queue_of(s, op->type), &job->work);
 	if (r < 0) {
 		job_unlink(job);
 		free(job);
@@ -499,6 +515,7 @@ static void objfile_close(struct f3_object_store *base)
 {
 	struct f3_objfile_store *s = (struct f3_objfile_store *)base;
 
+	f3_workq_free(s->send_q);
 	f3_workq_free(s->q);
 	f3_objfile_names_free(s->names);
 	root_put(s, s->root);
@@ -587,6 +604,7 @@ int f3_object_file_open(const struct f3_object_options *opt, struct f3_object_st
 {
 	struct f3_objfile_store *s = calloc(1, sizeof(*s));
 	struct stat st;
+	unsigned threads;
 	int r;
 
 	if (!s)
@@ -601,9 +619,12 @@ int f3_object_file_open(const struct f3_object_options *opt, struct f3_object_st
 			      &s->root, err);
 	if (r < 0)
 		goto fail;
-	r = f3_workq_new("objfile", opt->threads ? opt->threads : THREADS_DEFAULT, QUEUED_MAX,
-			 &s->q);
+	threads = opt->threads ? opt->threads : THREADS_DEFAULT;
+	r = f3_workq_new("objfile", threads, QUEUED_MAX, &s->q);
+	if (!r)
+		r = f3_workq_new("objsend", threads, QUEUED_MAX, &s->send_q);
 	if (r < 0) {
+		f3_workq_free(s->q);
 		f3_err_set(err, r, "%s: no threads: %s", s->path, strerror(-r));
 		root_free(s->root);
 		goto fail;

@@ -80,7 +80,7 @@ struct f3_objfile_busy {
 struct f3_objfile_store {
 	struct f3_object_store base;
 	char *path;
-	struct f3_workq *q;
+	struct f3_workq *q, *send_q;	/* send_q: what brings bytes into the store */
 	struct f3_lock lock;
 	struct f3_objfile_root *root;	/* lock */
 	uint64_t checked_mono_ns;	/* lock: when the directory was last seen to be there */
