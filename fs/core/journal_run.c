@@ -310,9 +310,9 @@ static void finished(struct f3_journal_task *t, const struct f3_journal_entry *e
 	if (!r && (t->how & F3_JOURNAL_HOLD)) {
 		t->state = F3_TASK_HELD;
 		give_answer(t, 0, &over);
-	} else if (!r || r == -ECANCELED) {
+	} else if (!r || (r == -ECANCELED && !(t->how & F3_JOURNAL_HOLD))) {
 		end_task(t, 0, &over);
-	} else if (try_again(t, r)) {
+	} else if (r != -ECANCELED && try_again(t, r)) {
 		again = true;
 		gate->retrying++;
 		log = log && (!failed_before || f3_store_transient(r));
@@ -372,6 +372,8 @@ static void start(struct f3_work *work)
 		/* Removed together with what it was about. */
 		memset(&e, 0, sizeof(e));
 		e.type = t->type;
+		if (t->type == F3_JOURNAL_PUT || t->type == F3_JOURNAL_ATTR)
+			f3_stage_vanished(call.core, t->ino, t->seq);
 		finished(t, &e, -ECANCELED, "");
 		return;
 	}
@@ -669,8 +671,8 @@ void f3_journal_stop(struct f3_core *core)
 
 /* ---- From outside ---- */
 
-/* A directory whose marker the store was never told of goes again: neither is told. Lock held, let
- * go of meanwhile. */
+/* A directory whose marker the store was never told of goes again: neither is told, and both may be over
+ * when this returns true. Lock held, let go of meanwhile. */
 static bool collapse(struct f3_journal_task *t, struct over *over)
 {
 	struct f3_journal_run *j = t->gate->j;
@@ -687,6 +689,9 @@ static bool collapse(struct f3_journal_task *t, struct over *over)
 		TAILQ_REMOVE(&t->gate->ready, m, of_ready);
 	m->state = F3_TASK_BLOCKED;
 	m->withdrawn = true;
+	/* What they wait for may end meanwhile, and they would with it. */
+	m->n_deps++;
+	t->n_deps++;
 	f3_unlock(&j->lock);
 	r = f3_batch_new(j->core->meta, &b);
 	if (!r) {
@@ -696,6 +701,8 @@ static bool collapse(struct f3_journal_task *t, struct over *over)
 		f3_batch_free(b);
 	}
 	f3_lock(&j->lock);
+	m->n_deps--;
+	t->n_deps--;
 	if (r) {
 		m->withdrawn = false;
 		if (!m->n_deps)
@@ -723,8 +730,7 @@ void f3_journal_begin(struct f3_journal_task *t, uint64_t delay_ns, struct f3_wa
 	t->state = F3_TASK_BLOCKED;
 	if (j->stopping) {
 		give_answer(t, -ESHUTDOWN, &over);
-	} else {
-		(void)collapse(t, &over);
+	} else if (!collapse(t, &over)) {
 		if (!t->n_deps)
 			unblocked(t, &over);
 		else if (w && !(t->how & F3_JOURNAL_RETRY))

@@ -96,6 +96,9 @@ static inline bool f3_stage_permanent(int r)
 /* For journal_run.c: carries out an entry; the record is gone when it returns 0 or -ECANCELED. */
 struct f3_journal_call;
 int f3_stage_run(struct f3_journal_call *call);
+/* The record of the inode's commit is gone, and its entry ends: so does the commit. What is dirty still
+ * gets another one. */
+void f3_stage_vanished(struct f3_core *core, uint64_t ino, uint64_t seq);
 /* An entry the last run left: its file is pending again. -ENOENT: it is gone, and the record. */
 int f3_stage_adopt(struct f3_core *core, const struct f3_journal_entry *e,
 		   struct f3_journal_task *t);

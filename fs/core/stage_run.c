@@ -648,3 +648,25 @@ int f3_stage_run(struct f3_journal_call *call)
 	f3_inode_put(call->core, inode);
 	return r;
 }
+
+void f3_stage_vanished(struct f3_core *core, uint64_t ino, uint64_t seq)
+{
+	struct f3_waiter_list ready = { NULL };
+	struct f3_inode *inode = f3_inode_peek(core, ino);
+	struct f3_stage *st;
+
+	if (!inode)
+		return;
+	f3_lock(&inode->lock);
+	st = inode->stage && inode->stage->seq == seq ? inode->stage : NULL;
+	if (st)
+		st->running = true;
+	f3_unlock(&inode->lock);
+	if (st) {
+		end(st, 0, &ready);
+		f3_waiters_call(&ready);
+		f3_stage_upload_drop(st);
+		f3_stage_free(st);
+	}
+	f3_inode_put(core, inode);
+}
