@@ -68,5 +68,5 @@ except OSError as e:
         sys.exit(f"waited {time.monotonic() - began:.1f} s for space")
 END
 mv "$F3_STORE/away" "$F3_STORE/up"
-f3_ok ctl sync >/dev/null
+f3_until 60 ctl sync || f3_bad "sync: $(ctl sync 2>&1)"
 f3_ok dd if=/dev/zero "of=$F3_MNT/up/after" bs=1M count=4 status=none
