@@ -11,7 +11,7 @@
 . "$F3_SRCDIR/tests/functional/suites.sh"
 f3_requires root fuse jq debug fstry mkfifo
 cache_mib=64
-writers=40
+writers=60
 f3_set cache-size=${cache_mib}M writer-reserve=8M space-wait=10m io-threads=4 retry-max=10m
 f3_volume w "file://$F3_STORE/w" default-class=writeback attr-ttl=1h
 f3_volume d "file://$F3_STORE/d" default-class=durable attr-ttl=1h
@@ -61,7 +61,7 @@ f3_eq "a local file" "$(stat -c %s "$F3_MNT/local/kept2")" 1048576
 
 # Dirty data cannot be made to go.
 dirty=$(status .dirty_bytes)
-ctl evict "$F3_MNT"/w/w{0..16} "$F3_MNT"/w/more/w{0..39} >/dev/null 2>&1
+ctl evict "$F3_MNT"/w/w{0..16} "$F3_MNT"/w/more/w{0..59} >/dev/null 2>&1
 f3_eq "dirty bytes" "$(status .dirty_bytes)" "$dirty"
 within "asked to evict"
 
@@ -83,7 +83,7 @@ f3_eq "written" "$(cat written)" "$writers right, 0 wrong"
 f3_ok ctl sync >/dev/null
 within "in the end"
 bad=0
-for f in w{0..16} more/w{0..39}; do
+for f in w{0..16} more/w{0..59}; do
 	i=${f##*w}
 	cmp -s "$F3_MNT/w/$f" "$F3_STORE/w/$f" || bad=$((bad + 1))
 	[ "$(head -c 4 "$F3_STORE/w/$f" | od -An -tu4 | tr -d ' ')" = "$i" ] || bad=$((bad + 1))
