@@ -634,7 +634,7 @@ static void walk(struct sm_model *m, const char *path, uint32_t dir, unsigned ch
 		return;
 	}
 	snprintf(prefix, sizeof(prefix), "p%u-", m->proc);
-	while ((de = readdir(d)) != NULL) {
+	while (errno = 0, (de = readdir(d)) != NULL) {
 		if (de->d_name[0] == '.')
 			continue;
 		/* The rest of the shared directory belongs to others. */
@@ -645,6 +645,9 @@ static void walk(struct sm_model *m, const char *path, uint32_t dir, unsigned ch
 		else
 			judge(m, below, de->d_name, dir, data);
 	}
+	/* Not that nothing is there: it cannot be said what is. */
+	if (errno)
+		problem(m, path, "readdir: %s", strerror(errno));
 	closedir(d);
 }
 
