@@ -313,12 +313,13 @@ f3_info()
 	ctl --json info "$1" | jq -r "$2"
 }
 
-# f3_closed: until the daemon knows of every close. The kernel tells it some time after close(2) has
-# returned, and what is open is not evicted, not moved, and not removed with its volume.
+# f3_closed [N]: until the daemon knows of every close, but of N files that are still open. The kernel
+# tells it some time after close(2) has returned, and what is open is not evicted, not moved, and not
+# removed with its volume.
 f3_closed()
 {
 	f3_opens() { ctl --json status | jq .opens.now; }
-	f3_becomes 60 "open files" 0 f3_opens
+	f3_becomes 60 "open files" "${1:-0}" f3_opens
 }
 
 # A daemon that dies is started again, and programs may never know. Tests kill with signal 9 or at a

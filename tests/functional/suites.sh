@@ -47,6 +47,20 @@ f3_other_boot()
 	mount --bind "$id" /proc/sys/kernel/random/boot_id || f3_skip "the boot id cannot be replaced"
 }
 
+# f3_power_cut TYPE DIR [PID...]: the power goes: of the cache, on a disk of f3_disk, there is what was
+# synced, and of the daemon nothing. These programs are waited for. Then it is started on a machine that
+# was started anew. Only in mounts of one's own.
+f3_power_cut()
+{
+	f3_eq "shutdown" "$(fstry shutdown "$2")" ok
+	f3_kill
+	[ $# -eq 2 ] || wait "${@:3}"
+	f3_umount "$2"
+	f3_disk_again "$1" "$2"
+	f3_other_boot
+	f3_start
+}
+
 # f3_cache_on TYPE SIZE: the cache directory lies on a file system of that type. Before f3_start.
 f3_cache_on()
 {

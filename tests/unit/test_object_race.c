@@ -365,6 +365,21 @@ static int hold_up(const char *key)
 	return fcntl(fd, F_SETLEASE, F_WRLCK) < 0 ? -1 : fd;
 }
 
+/* A store on a disk, and the lease on its object "leased"; -1: there is neither, and it was said why. */
+static int open_leased(void)
+{
+	int lease;
+
+	ck_assert(unit_open(UNIT_DISK));
+	atomic_store(&n_done, 0);
+	lease = hold_up("leased");
+	if (lease < 0) {
+		printf("skipped: no leases here\n");
+		unit_close();
+	}
+	return lease;
+}
+
 /* Whoever opens a file asks the store about it, and does not wait for the bytes of others. */
 START_TEST(questions_do_not_wait_for_bytes)
 {
@@ -374,15 +389,10 @@ START_TEST(questions_do_not_wait_for_bytes)
 	char keys[4][8];
 	int lease;
 
-	ck_assert(unit_open(UNIT_DISK));
-	ck_assert_int_eq(unit_put(.key = "other", .text = "text"), 0);
-	lease = hold_up("leased");
-	if (lease < 0) {
-		printf("skipped: no leases here\n");
-		unit_close();
+	lease = open_leased();
+	if (lease < 0)
 		return;
-	}
-	atomic_store(&n_done, 0);
+	ck_assert_int_eq(unit_put(.key = "other", .text = "text"), 0);
 	for (int i = 0; i < 4; i++) {
 		snprintf(keys[i], sizeof(keys[i]), "copy%d", i);
 		f3_object_op_init(&busy[i], F3_OBJ_COPY);
@@ -415,14 +425,9 @@ START_TEST(what_waits_can_be_cancelled_and_expires)
 	char buf[8];
 	int lease;
 
-	ck_assert(unit_open(UNIT_DISK));
-	lease = hold_up("leased");
-	if (lease < 0) {
-		printf("skipped: no leases here\n");
-		unit_close();
+	lease = open_leased();
+	if (lease < 0)
 		return;
-	}
-	atomic_store(&n_done, 0);
 	/* all four threads of the store that send no bytes wait for the lease */
 	for (int i = 0; i < 4; i++) {
 		f3_object_op_init(&busy[i], F3_OBJ_GET);

@@ -40,12 +40,7 @@ f3_ok python3 change.py "$F3_MNT"
 f3_until 60 in_store 600 || f3_fail "the first mode does not get there"
 chmod 640 "$F3_MNT/d/file" "$F3_MNT/w/file"
 f3_until 60 in_store 640 || f3_fail "the second mode does not get there"
-f3_eq "shutdown" "$(fstry shutdown "$disk")" ok
-f3_kill
-f3_umount "$disk"
-f3_disk_again xfs "$disk"
-f3_other_boot
-f3_start
+f3_power_cut xfs "$disk"
 for v in d w; do
 	f3_eq "$v: content" "$(cat "$F3_MNT/$v/file")" "what it holds"
 done

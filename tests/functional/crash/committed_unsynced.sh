@@ -43,12 +43,7 @@ for what in made emptied changed; do
 		file=$what-$when
 		[ $what = made ] || echo -n "before" >"$F3_MNT/d/$file"
 		f3_ok python3 write.py "$F3_MNT" $what $when
-		f3_eq "shutdown" "$(fstry shutdown "$disk")" ok
-		f3_kill
-		f3_umount "$disk"
-		f3_disk_again xfs "$disk"
-		f3_other_boot
-		f3_start
+		f3_power_cut xfs "$disk"
 		wanted=new
 		[ $what != changed ] || wanted=newore
 		f3_eq "$file, its size" "$(stat -c %s "$F3_MNT/d/$file")" ${#wanted}

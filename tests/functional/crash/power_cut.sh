@@ -158,13 +158,7 @@ rounds()
 			f3_until 60 acknowledged $dir.acked 5 || f3_bad "$1: $dir is too slow"
 		done
 		f3_until 60 replaced || f3_bad "$1: replacing is too slow"
-		f3_eq "shutdown" "$(fstry shutdown "$disk")" ok
-		f3_kill
-		wait "${loads[@]}"
-		f3_umount "$disk"
-		f3_disk_again "$1" "$disk"
-		f3_other_boot
-		f3_start
+		f3_power_cut "$1" "$disk" "${loads[@]}"
 		for dir in v w d; do
 			verified "$dir" || { [ "$dir" = d ] && between && f3_until 180 verified d; } ||
 				{

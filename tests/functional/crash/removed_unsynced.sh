@@ -60,12 +60,7 @@ removed()
 	# The disk's own journal, with everything that was done to its names so far.
 	echo x >"$disk/other"
 	sync "$disk/other"
-	f3_eq "shutdown" "$(fstry shutdown "$disk")" ok
-	f3_kill
-	f3_umount "$disk"
-	f3_disk_again "$1" "$disk"
-	f3_other_boot
-	f3_start
+	f3_power_cut "$1" "$disk"
 	for name in v w; do
 		is_one_of "$F3_MNT/$name/replaced" old new
 		[ ! -e "$F3_MNT/$name/gone" ] || is_one_of "$F3_MNT/$name/gone" old

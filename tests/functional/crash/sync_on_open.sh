@@ -34,12 +34,7 @@ opened()
 	f3_volume w "file://$F3_STORE/w" default-class=writeback
 	f3_start
 	f3_ok python3 writer.py "$F3_MNT/$2"
-	f3_eq "shutdown" "$(fstry shutdown "$disk")" ok
-	f3_kill
-	f3_umount "$disk"
-	f3_disk_again "$1" "$disk"
-	f3_other_boot
-	f3_start
+	f3_power_cut "$1" "$disk"
 	for name in sync dsync was; do
 		f3_eq "$1, $2/$name" "$(cat "$F3_MNT/$2/$name.d/file")" there
 	done
