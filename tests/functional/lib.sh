@@ -20,6 +20,7 @@ set -uo pipefail
 F3_PID=
 F3_CHILD=
 f3_failures=0
+f3_at_exit=()	# functions that clear away what other files of functions started
 
 # ---- Saying how it went ----------------------------------------------------------------------
 
@@ -337,9 +338,12 @@ f3_no_deaths()
 
 f3_cleanup()
 {
-	local rc=$? mnt
+	local rc=$? mnt f
 	trap - EXIT
 	[ -n "$F3_PID" ] && f3_stop
+	for f in "${f3_at_exit[@]}"; do
+		"$f"
+	done
 	f3_no_deaths
 	while read -r mnt; do
 		umount -l "$(printf '%b' "$mnt")"

@@ -181,13 +181,13 @@ s3_main()
 		trap 's3_failed interrupted' INT TERM HUP
 		S3_ACCESS=F3$(s3_random 9)
 		S3_SECRET=$(s3_random 20)
-		s3_start
 		if [ -n "${3:-}" ]; then
 			# shellcheck disable=SC2016 # the shell below expands it
 			env -u F3_TEST_TMP setsid bash -c 'tail --pid="$1" -f /dev/null; exec "$2" stop "$3"' \
 				f3-s3-keeper "$3" "$S3_HERE/${0##*/}" "$S3_DIR" \
 				>/dev/null 2>&1 </dev/null {s3_pause}<&- {s3_err}>&- &
 		fi
+		s3_start
 		;;
 	stop:2)
 		[ -d "$2" ] || exit 0

@@ -174,11 +174,14 @@ class Client:
 
     def list(self, prefix=""):
         """(key, size, ETag) of every object below a prefix."""
-        for root in self.pages({"list-type": "2", "prefix": prefix},
+        # Encoded, as XML has no place for some of the bytes of a key. Not every server does it.
+        for root in self.pages({"list-type": "2", "prefix": prefix, "encoding-type": "url"},
                                {"NextContinuationToken": "continuation-token"}):
+            url = any(plain(e.tag) == "EncodingType" and e.text == "url" for e in root)
             for item in (e for e in root if plain(e.tag) == "Contents"):
                 f = {plain(e.tag): e.text for e in item}
-                yield f["Key"], int(f["Size"]), f["ETag"]
+                key = urllib.parse.unquote_plus(f["Key"]) if url else f["Key"]
+                yield key, int(f["Size"]), f["ETag"]
 
     def uploads(self, prefix=""):
         """(key, id) of every unfinished upload below a prefix."""
@@ -205,7 +208,7 @@ class Client:
         root = ElementTree.fromstring(answer)
         if plain(root.tag) == "Error":  # it may come with 200
             raise S3Error(200, got, answer)
-        return next(e.text for e in root.iter() if plain(e.tag) == "ETag")
+        return next(e.text for e in root.iter() if plain(e.tag) == "ETag") or ""
 
     def upload_abort(self, key, upload):
         self.ask("DELETE", key, {"uploadId": upload})
