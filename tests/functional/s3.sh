@@ -16,8 +16,7 @@
 # f3_s3_start KIND
 f3_s3_start()
 {
-	local server=$F3_SRCDIR/tests/s3/server kind=$1 why
-	local dir=$F3_S3_SHARED/$kind
+	local server=$F3_SRCDIR/tests/s3/server kind=$1 why dir
 	[ "$kind" != any ] || read -r kind < <("$server" kinds; echo versitygw)
 	why=$("$server" why "$kind")
 	[ -z "$why" ] || f3_skip "$why"

@@ -119,34 +119,49 @@ async def some(reader, limit):
     return data
 
 
-async def pieces(reader, head, until_close):
-    """(bytes, is it the last) of a body as it is on the wire, chunks with their frames."""
-    if head.is_chunked():
-        while True:
-            line = await reader.readuntil(b"\n")
-            left = int(line.split(b";")[0], 16)
-            if left == 0:
-                while line.strip(b"\r\n"):  # the trailer
-                    yield line, False
-                    line = await reader.readuntil(b"\n")
-                yield line, True
-                return
-            yield line, False
-            left += 2
-            while left:
-                data = await some(reader, left)
-                left -= len(data)
-                yield data, False
-    elif head.get("content-length") is not None:
-        left = int(head.get("content-length"))
+async def chunks(reader):
+    while True:
+        line = await reader.readuntil(b"\n")
+        left = int(line.split(b";")[0], 16)
+        if left == 0:
+            while line.strip(b"\r\n"):  # the trailer
+                yield line, False
+                line = await reader.readuntil(b"\n")
+            yield line, True
+            return
+        yield line, False
+        left += 2
         while left:
             data = await some(reader, left)
             left -= len(data)
-            yield data, left == 0
-    elif until_close:
-        while data := await reader.read(CHUNK):
             yield data, False
-        yield b"", True
+
+
+async def counted(reader, left):
+    while left:
+        data = await some(reader, left)
+        left -= len(data)
+        yield data, left == 0
+
+
+async def to_the_end(reader):
+    while data := await reader.read(CHUNK):
+        yield data, False
+    yield b"", True
+
+
+async def of_bytes(body):
+    if body:
+        yield body, True
+
+
+def pieces(reader, head, until_close):
+    """(bytes, is it the last) of a body as it is on the wire, chunks with their frames."""
+    if head.is_chunked():
+        return chunks(reader)
+    if head.get("content-length") is not None:
+        return counted(reader, int(head.get("content-length")))
+    return to_the_end(reader) if until_close else of_bytes(b"")
 
 
 def made(answer):
@@ -272,11 +287,6 @@ class Exchange:
             await writer.drain()
         if self.word("length") is not None:
             raise Gone()
-
-
-async def of_bytes(body):
-    if body:
-        yield body, True
 
 
 class Connection:
@@ -405,6 +415,7 @@ class Proxy:
         self.to = (host, int(port))
         self.log = log
         self.rules = {}
+        self.tasks = set()
         self.count = collections.Counter()
         self.idle = asyncio.Condition()
         self.stopped = asyncio.Event()
@@ -462,8 +473,11 @@ class Proxy:
         await writer.drain()
         writer.close()
 
-    async def client(self, reader, writer):
-        await Connection(self, reader, writer).run()
+    def client(self, reader, writer):
+        # asyncio itself forgets who serves a client that has gone.
+        task = asyncio.create_task(Connection(self, reader, writer).run())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
 
 async def serve(a):

@@ -65,7 +65,7 @@ def quote(text, safe="-_.~"):
 class Client:
     """One connection, opened at need, not for several threads."""
 
-    def __init__(self, env=os.environ, bucket=None, virtual=False, endpoint=None):
+    def __init__(self, env=os.environ, bucket=None, virtual=False, endpoint=None, timeout=60):
         self.url = urllib.parse.urlsplit(endpoint or env["S3_ENDPOINT"])
         self.region = env.get("S3_REGION") or "us-east-1"
         self.bucket = bucket or env["S3_BUCKET"]
@@ -74,15 +74,17 @@ class Client:
         self.ca = env.get("S3_CA")
         self.host = (self.bucket + "." if virtual else "") + self.url.netloc
         self.base = "" if virtual else "/" + self.bucket
+        self.timeout = timeout
         self.conn = None
 
     def connect(self):
         if self.url.scheme == "https":
             tls = ssl.create_default_context(cafile=self.ca or None)
-            self.conn = http.client.HTTPSConnection(self.url.hostname, self.url.port, timeout=60,
-                                                    context=tls)
+            self.conn = http.client.HTTPSConnection(self.url.hostname, self.url.port,
+                                                    timeout=self.timeout, context=tls)
         else:
-            self.conn = http.client.HTTPConnection(self.url.hostname, self.url.port, timeout=60)
+            self.conn = http.client.HTTPConnection(self.url.hostname, self.url.port,
+                                                   timeout=self.timeout)
         return self.conn
 
     def sign(self, method, path, query, headers, body):
@@ -110,11 +112,15 @@ class Client:
                                     f"SignedHeaders={names},Signature={signature}")
         return headers
 
-    def raw(self, method, key="", query=None, headers=None, body=b""):
-        """Status, headers (names in small letters) and body, whatever they are."""
+    def raw(self, method, key="", query=None, headers=None, body=b"", unsigned=()):
+        """Status, headers (names in small letters) and body, whatever they are. The headers named in
+        unsigned are sent without being signed."""
         path = self.base + "/" + quote(key, "-_.~/") if key else self.base or "/"
         query = "&".join(f"{quote(k)}={quote(v)}" for k, v in sorted((query or {}).items()))
-        headers = self.sign(method, path, query, headers or {}, body)
+        headers = headers or {}
+        plain_ones = {k: v for k, v in headers.items() if k in unsigned}
+        signed = {k: v for k, v in headers.items() if k not in unsigned}
+        headers = {**self.sign(method, path, query, signed, body), **plain_ones}
         conn = self.conn or self.connect()
         try:
             conn.putrequest(method, path + ("?" + query if query else ""), skip_host=True,
