@@ -61,6 +61,11 @@ s3_run()
 	env -u F3_TEST_TMP F3_S3_DIR="$S3_DIR" setsid "$@" \
 		>>"$S3_DIR/$name.log" 2>&1 </dev/null {s3_pause}<&- {s3_err}>&- &
 	echo $! >>"$S3_DIR/pids"
+	# Told to stop meanwhile: whoever did so may have read the list before.
+	if [ -e "$S3_DIR/stopped" ] || ! [ -e "$S3_DIR/pids" ]; then
+		kill -KILL $!
+		s3_failed "stopped while it started"
+	fi
 }
 
 s3_is_ours()
@@ -79,6 +84,7 @@ s3_all_live()
 s3_stop()
 {
 	local pid
+	: >"$S3_DIR/stopped"
 	[ -e "$S3_DIR/pids" ] || return 0
 	while read -r pid; do
 		s3_is_ours "$pid" && kill -KILL "$pid"
@@ -88,7 +94,7 @@ s3_stop()
 			read -rt 0.02 -u "$s3_pause"
 		done
 	done <"$S3_DIR/pids"
-	rm -f "$S3_DIR/pids" "$S3_DIR/env"
+	rm -f "$S3_DIR/env"
 }
 
 # s3_ports N: so many free ports of loopback, below those that outgoing connections get: one that is
@@ -177,6 +183,7 @@ s3_main()
 		[ -z "$why" ] || { echo "$why" >&2; exit 77; }
 		mkdir -p "$2" && S3_DIR=$(cd "$2" && pwd) || exit 1
 		[ -z "$(ls -A "$S3_DIR")" ] || s3_die "$S3_DIR is not empty"
+		[ -z "${3:-}" ] || kill -0 "$3" 2>/dev/null || s3_die "process $3 has ended"
 		: >"$S3_DIR/pids"
 		trap 's3_failed interrupted' INT TERM HUP
 		S3_ACCESS=F3$(s3_random 9)
