@@ -73,6 +73,20 @@ s3_is_ours()
 	grep -qzxF "F3_S3_DIR=$S3_DIR" "/proc/$1/environ" 2>/dev/null
 }
 
+# Has it ended with all its threads, or is it not ours? What it had open is closed then.
+s3_gone()
+{
+	local state tasks
+	read -r state 2>/dev/null <"/proc/$1/stat" || return 0
+	state=${state##*) }
+	tasks=("/proc/$1/task/"*)
+	if [ "${state%% *}" = Z ]; then
+		[ ${#tasks[@]} -le 1 ]
+	else
+		! s3_is_ours "$1"
+	fi
+}
+
 s3_all_live()
 {
 	local pid
@@ -90,7 +104,7 @@ s3_stop()
 		s3_is_ours "$pid" && kill -KILL "$pid"
 	done <"$S3_DIR/pids"
 	while read -r pid; do
-		while s3_is_ours "$pid"; do
+		until s3_gone "$pid"; do
 			read -rt 0.02 -u "$s3_pause"
 		done
 	done <"$S3_DIR/pids"
