@@ -2,8 +2,7 @@
 /*
  * sigv4: AWS Signature Version 4. Pure: text in, text out, no clock, no I/O, no heap.
  *
- * The algorithm is AWS's "Signature Version 4 signing process"; tested on its published vectors. For
- * service "s3" the path is encoded once, for others (sts) it is normalized and encoded twice.
+ * The algorithm is AWS's "Signature Version 4 signing process"; tested on its published vectors.
  *
  * Secrets: neither the key nor the signing key leaves the stack; both are wiped before return.
  */
@@ -32,7 +31,10 @@ struct f3_sigv4_query {
 
 struct f3_sigv4 {
 	const char *method;		/* "GET" */
-	const char *path;		/* not encoded, begins with '/' */
+	/* Begins with '/'. For service "s3" not encoded: it is encoded here, once, and else stays as it
+	 * is ("//" and ".." are parts of keys). For others as it stands in the request: AWS wants
+	 * those normalized and encoded once more. */
+	const char *path;
 	const struct f3_sigv4_query *query;
 	size_t n_query;
 	const struct f3_sigv4_header *headers;	/* those to be signed: host at least */
@@ -44,9 +46,9 @@ struct f3_sigv4 {
 };
 
 /* The value of the header Authorization. -EINVAL (a header or the date cannot be signed),
- * -E2BIG (more than F3_SIGV4_HEADERS_MAX headers or queries, or too long). */
+ * -E2BIG (more than F3_SIGV4_HEADERS_MAX headers or queries, or too long), -ENOMEM. */
 int f3_sigv4_authorize(const struct f3_sigv4 *s, char ret_auth[F3_SIGV4_AUTH_MAX]);
-/* For tests: the two texts in between. out is NUL-terminated. -E2BIG. */
+/* For tests: the two texts in between. out is NUL-terminated. Errors as above. */
 int f3_sigv4_canonical(const struct f3_sigv4 *s, char *out, size_t size);
 int f3_sigv4_to_sign(const struct f3_sigv4 *s, char *out, size_t size);
 
@@ -55,6 +57,7 @@ int f3_sigv4_to_sign(const struct f3_sigv4 *s, char *out, size_t size);
 int f3_sigv4_encode(const char *text, size_t len, bool keep_slash, char *out, size_t size);
 /* "20150830T123600Z" of seconds since the epoch. */
 void f3_sigv4_date(int64_t seconds, char ret_date[F3_SIGV4_DATE]);
-void f3_sigv4_hash(const void *bytes, size_t len, char ret_hex[F3_SIGV4_HEX]);
+/* 0 or -ENOMEM. */
+int f3_sigv4_hash(const void *bytes, size_t len, char ret_hex[F3_SIGV4_HEX]);
 
 #endif
