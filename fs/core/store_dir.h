@@ -15,7 +15,8 @@
  * here completely. What is not known is -EIO.
  *
  * Calls block on the store (caller->may_block, see core.h) and take the names lock themselves only
- * to merge results, some names at a time, never while asking. store_merge.c has the merging.
+ * to merge results, some names at a time, never while asking. store_list.c has the listing,
+ * store_merge.c the merging.
  */
 #ifndef F3_CORE_STORE_DIR_H
 #define F3_CORE_STORE_DIR_H
@@ -35,6 +36,11 @@ int f3_store_dir_list(struct f3_core *core, struct f3_inode *dir);
 /* At open: 0 the same content, or what a program of this node took the name from meanwhile;
  * -ESTALE others have changed what the name leads to. */
 int f3_store_inode_check(struct f3_core *core, struct f3_inode *inode);
+
+/* For store_list.c. The targets of links are asked for as they are found: readlink(2) has no other
+ * chance. m->info becomes NULL if it cannot be read: then the link is not shown. */
+struct f3_merge_name;
+int f3_store_dir_target(struct f3_volume *v, const char *key, struct f3_merge_name *m);
 
 /* store_merge.c: one name and what the store said of it. */
 struct f3_merge_name {

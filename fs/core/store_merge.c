@@ -111,7 +111,7 @@ static enum fate fate_of(const struct f3_inode_rec *rec, const struct f3_obj_inf
 		return REPLACE;
 	if (!is_dir && strcmp(rec->etag, info->etag) != 0)
 		return REPLACE;
-	if (is_dir && !!(rec->flags & F3_INO_IMPLICIT) != info->implicit)
+	if (is_dir && info->have_attr && !!(rec->flags & F3_INO_IMPLICIT) != info->implicit)
 		return REFRESH;
 	if (!(rec->flags & F3_INO_ATTR_DIRTY) && f3_store_attr_differs(info, rec))
 		return REFRESH;
@@ -280,7 +280,7 @@ static int refresh(struct merge *mg, struct one *one, struct f3_batch *b)
 		r = f3_store_attr_put(inode->volume, info, mg->now_ns, rec, b);
 		rec->atime_ns = atime_ns;
 	}
-	if (info->is_dir) {
+	if (info->is_dir && info->have_attr) {
 		rec->flags &= ~(uint32_t)(F3_INO_IMPLICIT | F3_INO_MARKER);
 		rec->flags |= info->implicit ? F3_INO_IMPLICIT : F3_INO_MARKER;
 	}

@@ -306,9 +306,22 @@ KIND_TEST(objects_and_directories_are_not_mistaken)
 {
 	struct f3_obj_attr attr = { .mode = 0600, .have_mode = true };
 	struct f3_obj_info info;
+	struct f3_obj_op op;
 
 	ck_assert_int_eq(unit_mkdir(.key = "d"), 0);
 	ck_assert_int_eq(unit_put(.key = "o", .text = "o"), 0);
+	for (unsigned want = 0; want < 3; want++) {
+		f3_object_op_init(&op, F3_OBJ_HEAD);
+		op.want = (enum f3_obj_want)want;
+		op.key = "d";
+		ck_assert_int_eq(f3_object_run(unit_s, &op),
+				 want == F3_OBJ_WANT_OBJECT ? -ENOENT : 0);
+		ck_assert(want == F3_OBJ_WANT_OBJECT || op.info.is_dir);
+		op.key = "o";
+		ck_assert_int_eq(f3_object_run(unit_s, &op), want == F3_OBJ_WANT_DIR ? -ENOENT : 0);
+		ck_assert(!op.info.is_dir);
+		f3_object_op_done(&op);
+	}
 
 	ck_assert_int_eq(unit_put(.key = "d", .text = "x"), -EISDIR);
 	ck_assert_int_eq(unit_put(.key = "d", .text = "x", .cond = F3_OBJ_ABSENT), -EISDIR);
