@@ -269,7 +269,8 @@ int f3_stage_send_attr(struct f3_sending *s)
 		op.key = s->key;
 		op.attr = &s->attr.attr;
 		op.gen = &gen;
-		r = f3_stage_condition(s, &op, s->st->inode->volume->store->caps.put_match, false);
+		r = f3_stage_condition(s, &op, s->st->inode->volume->store->caps.set_attr_match,
+				       false);
 		if (!r)
 			r = f3_stage_change(s, &op);
 		snprintf(s->call->message, sizeof(s->call->message), "%s", op.message);

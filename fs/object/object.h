@@ -202,7 +202,7 @@ struct f3_obj_op {
 /* What a store enforces; filled by probe.c at attach by trying, never from a Server header. */
 struct f3_obj_caps {
 	bool put_match, put_absent, complete_match, complete_absent, copy_source_match,
-		copy_target_absent, delete_match, range_part_copy, list_has_attr, rename;
+		copy_target_absent, set_attr_match, delete_match, range_part_copy, list_has_attr, rename;
 	bool xattrs;		/* keeps attr.xattrs; without it they are dropped silently */
 	uint64_t min_part_bytes, max_part_bytes, max_parts, max_put_bytes;
 };

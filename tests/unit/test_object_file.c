@@ -25,6 +25,7 @@ KIND_TEST(capabilities_are_found)
 
 	ck_assert(c->put_match && c->put_absent && c->complete_match && c->complete_absent);
 	ck_assert(c->copy_source_match && c->copy_target_absent && c->delete_match);
+	ck_assert(c->set_attr_match);
 	ck_assert(c->range_part_copy && c->list_has_attr && c->rename);
 	ck_assert(c->xattrs == (_i != UNIT_RAMFS));
 	ck_assert(!unit_s->read_only);
