@@ -29,17 +29,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "fs/base/buf.h"
 #include "fs/base/err.h"
 
 #define F3_HTTP_WAITING_MAX 65536u
-#define F3_HTTP_HEADER_MAX 8192		/* bytes of one header line that are looked at */
+#define F3_HTTP_HEADERS_MAX 64u		/* of a request */
+#define F3_HTTP_HEADER_MAX 8192u	/* bytes; longer header lines of an answer are passed over */
+#define F3_HTTP_PARALLEL_MAX 1024u
 
 struct f3_http;
 
 struct f3_http_options {
-	unsigned max_parallel;		/* requests under way at most; 0: 64 */
+	unsigned max_parallel;		/* requests under way at most (F3_HTTP_PARALLEL_MAX); 0: 64 */
 	uint64_t connect_ns;		/* for connecting, TLS included; 0: 10 s */
 	uint64_t stall_ns;		/* without a byte; 0: 30 s */
 	const char *ca_file;		/* PEM; NULL: the system's */
@@ -48,9 +51,11 @@ struct f3_http_options {
 
 struct f3_http_req {
 	/* what is asked; valid until done */
-	const char *method;		/* "GET" */
+	const char *method;		/* "GET"; HEAD's answer has no body */
 	const char *url;		/* encoded: sent as it is */
-	const char *const *headers;	/* "Name: value" without CR, LF or NUL (-EINVAL) */
+	/* "Name: value", no empty value, no CR or LF; not Content-Length, Transfer-Encoding or
+	 * Expect, which are the engine's; at most F3_HTTP_HEADERS_MAX (else -EINVAL). */
+	const char *const *headers;
 	size_t n_headers;
 	/* Body: from `body`, else from fd at fd_off; none if !has_body. Content-Length is set here.
 	 * -ENODATA: the file ended before. */
@@ -64,7 +69,8 @@ struct f3_http_req {
 	uint32_t want_crc32c;
 
 	/* Where the body of a 2xx answer goes: `into` (at most into_bytes, more is -EFBIG), if there
-	 * is one; else, like the body of any other answer, into text (at most text_max bytes). */
+	 * is one; else into text (more than its maximum is -EFBIG). The body of any other answer
+	 * goes into text as far as there is room. */
 	void *into;
 	size_t into_bytes;
 	struct f3_buf *text;		/* the caller's, emptied at start; NULL: not wanted */
@@ -79,15 +85,13 @@ struct f3_http_req {
 	/* what came of it */
 	int result;			/* 0: there is an answer, whole, see status; or -errno */
 	unsigned status;		/* 200; also known when result is an error after it */
-	bool sent;			/* something may have reached the server */
+	bool sent;			/* something may have reached the server: it was connected to */
 	uint64_t received;		/* bytes of a 2xx body */
 	uint32_t crc32c;		/* of the body sent */
 	uint64_t start_mono_ns, first_byte_ns;	/* its turn came; from then to the answer's begin */
 	char message[160];		/* why there is none, for people: host, curl's reason */
 
-	/* the engine's */
-	void *priv[8];
-	unsigned state;
+	TAILQ_ENTRY(f3_http_req) of_queue;	/* the engine's */
 };
 
 int f3_http_open(const struct f3_http_options *opt, struct f3_http **ret_h, struct f3_err *err);
