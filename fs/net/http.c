@@ -156,22 +156,13 @@ static void land(struct f3_http *h, struct f3_http_flight *f, CURLcode code)
 	req->done(req);
 }
 
-static void fail(struct f3_http *h, struct f3_http_flight *f, int error, const char *reason)
-{
-	f->error = error;
-	f->reason = reason;
-	land(h, f, CURLE_OK);
-}
-
 static void start(struct f3_http *h, struct f3_http_flight *f)
 {
 	int error = f3_http_flight_begin(f, &h->common);
 	uint64_t due = f->req->start_mono_ns + h->common.stall_ns;
 
-	if (!error && curl_multi_add_handle(h->multi, f->easy))
-		error = -ENOMEM;
-	if (error) {
-		fail(h, f, error, "cannot be begun");
+	if (error || curl_multi_add_handle(h->multi, f->easy)) {
+		land(h, f, error ? CURLE_OK : CURLE_OUT_OF_MEMORY);
 		return;
 	}
 	if (f->req->deadline_mono_ns && f->req->deadline_mono_ns < due)
@@ -211,7 +202,9 @@ static void take_orders(struct f3_http *h)
 		f3_unlock(&h->lock);
 		if (!f)
 			break;
-		fail(h, f, -ECANCELED, "canceled");
+		f->error = -ECANCELED;
+		f->reason = "canceled";
+		land(h, f, CURLE_OK);
 	}
 	for (most = h->max_parallel; most--;) {
 		f3_lock(&h->lock);

@@ -249,13 +249,14 @@ static CURLcode set_common(struct f3_http_flight *f, const struct f3_http_common
 {
 	CURLcode code = CURLE_OK;
 
+	/* A libcurl that was built without HTTP/2 refuses this, and does without. */
+	curl_easy_setopt(f->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	SET(CURLOPT_PRIVATE, f);
 	SET(CURLOPT_ERRORBUFFER, f->curl_message);
 	SET(CURLOPT_NOSIGNAL, 1l);
 	/* Giving up on a name does not wait for the thread that asks for it. */
 	SET(CURLOPT_QUICK_EXIT, 1l);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(c->connect_ns / F3_NS_PER_MS));
 	SET(CURLOPT_TCP_NODELAY, 1l);
 	SET(CURLOPT_TCP_KEEPALIVE, 1l);
@@ -331,12 +332,16 @@ int f3_http_flight_begin(struct f3_http_flight *f, const struct f3_http_common *
 
 	if (!f->easy)
 		f->easy = curl_easy_init();
-	if (!f->easy)
-		return -ENOMEM;
+	if (!f->easy) {
+		stop(f, -ENOMEM, "no memory");
+		return f->error;
+	}
 	code = set_common(f, c);
 	if (!code)
 		code = set_request(f);
-	return f3_http_errno(code, 0);
+	if (code)
+		stop(f, f3_http_errno(code, 0), curl_easy_strerror(code));
+	return f->error;
 }
 
 /* Its own words are better than those for its number, but for those that repeat the URL. */
