@@ -312,8 +312,8 @@ static void see_upload(struct gc *gc, const struct f3_obj_upload *u)
 	note(gc, item);
 }
 
-/* One page. 1: there is another one after `after`. */
-static int list_uploads(struct gc *gc, char *after, size_t size)
+/* One page. 1: there is another one, and `after` is its cursor. */
+static int list_uploads(struct gc *gc, char after[F3_OBJ_CURSOR_MAX + 1])
 {
 	struct f3_obj_op op;
 	int r;
@@ -324,8 +324,8 @@ static int list_uploads(struct gc *gc, char *after, size_t size)
 	r = f3_object_run(gc->volume->store, &op);
 	for (size_t i = 0; !r && i < op.n_uploads; i++)
 		see_upload(gc, &op.uploads[i]);
-	if (!r && op.more && op.n_uploads) {
-		snprintf(after, size, "%s", op.uploads[op.n_uploads - 1].upload);
+	if (!r && op.ret_next) {
+		snprintf(after, F3_OBJ_CURSOR_MAX + 1, "%s", op.ret_next);
 		r = 1;
 	}
 	f3_object_op_done(&op);
@@ -335,7 +335,7 @@ static int list_uploads(struct gc *gc, char *after, size_t size)
 static void gc_volume(void *arg, struct f3_volume *v)
 {
 	static const enum f3_class places[] = { F3_CLASS_EPHEMERAL, F3_CLASS_MEMORY };
-	char after[F3_OBJ_UPLOAD_MAX + 1] = "";
+	char after[F3_OBJ_CURSOR_MAX + 1] = "";
 	struct gc *gc = arg;
 	int r = 0;
 
@@ -354,7 +354,7 @@ static void gc_volume(void *arg, struct f3_volume *v)
 	/* What was begun in a store without us is not ours to end. */
 	if (!r && v->store && !v->read_only) {
 		do {
-			r = list_uploads(gc, after, sizeof(after));
+			r = list_uploads(gc, after);
 			if (r >= 0 && send_noted(gc))
 				r = -EPIPE;
 		} while (r == 1);

@@ -54,10 +54,11 @@ struct seen {
 };
 
 /* What is there under the key now. */
-static int look(struct f3_journal_call *call, const char *key, struct seen *ret_seen)
+static int look(struct f3_journal_call *call, const char *key, enum f3_obj_want want,
+		struct seen *ret_seen)
 {
 	struct f3_obj_op op;
-	int r = f3_store_head(call->volume, &op, key);
+	int r = f3_store_head(call->volume, &op, key, want);
 
 	if (!r) {
 		ret_seen->ours = op.info.have_gen && f3_id_equal(&op.info.gen.id, &call->e->id);
@@ -158,11 +159,11 @@ static int send_marker(struct f3_journal_call *call, struct f3_inode *inode)
 	op.gen = &gen;
 	r = run(call, &op);
 	if (r == F3_OBJ_AMBIGUOUS || r == -EEXIST) {
-		int h = look(call, key, &seen);
+		int h = look(call, key, F3_OBJ_WANT_DIR, &seen);
 
 		/* Of somebody else: mkdir(2) says so while it still can; later there are two that
 		 * made one directory. */
-		if (!h && seen.is_dir && (seen.ours || (r == -EEXIST && call->acked))) {
+		if (!h && (seen.ours || (r == -EEXIST && call->acked))) {
 			memcpy(op.info.etag, seen.etag, sizeof(op.info.etag));
 			r = 0;
 		} else if (h && h != -ENOENT) {
@@ -201,7 +202,7 @@ static int carry_rmdir(struct f3_journal_call *call)
 	r = run(call, &op);
 	f3_object_op_done(&op);
 	if (r == F3_OBJ_AMBIGUOUS) {
-		int h = look(call, call->e->key, &seen);
+		int h = look(call, call->e->key, F3_OBJ_WANT_DIR, &seen);
 
 		if (h == -ENOENT)
 			r = 0;
@@ -234,7 +235,7 @@ static int delete_if(struct f3_journal_call *call, const char *key, const char *
 
 	if (!caps->delete_match) {
 		/* As near as this store lets us come. */
-		r = look(call, key, &seen);
+		r = look(call, key, F3_OBJ_WANT_OBJECT, &seen);
 		if (r)
 			return r == -ENOENT ? 0 : r;
 		if (strcmp(seen.etag, etag) != 0)
@@ -259,12 +260,12 @@ static int delete_ours(struct f3_journal_call *call, const char *key, const char
 
 	if (r != -ESTALE && r != F3_OBJ_AMBIGUOUS)
 		return r;
-	r = look(call, key, &seen);
+	r = look(call, key, F3_OBJ_WANT_OBJECT, &seen);
 	if (r == -ENOENT)
 		return 0;
 	if (r)
 		return r;
-	if (seen.is_dir || (!seen.ours && strcmp(seen.etag, etag) != 0))
+	if (!seen.ours && strcmp(seen.etag, etag) != 0)
 		return 0;
 	r = delete_if(call, key, seen.etag);
 	return r == -ESTALE || r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
@@ -327,7 +328,7 @@ static int rename_by_copy(struct f3_journal_call *call, struct f3_obj_info *ret_
 	int r;
 
 	if (exclusive && !caps->copy_target_absent) {
-		r = look(call, e->key2, &seen);
+		r = look(call, e->key2, F3_OBJ_WANT_ANY, &seen);
 		if (!r && !seen.ours)
 			return -EEXIST;
 		if (r && r != -ENOENT)
@@ -351,12 +352,13 @@ static int rename_by_copy(struct f3_journal_call *call, struct f3_obj_info *ret_
 static int rename_settle(struct f3_journal_call *call, int r, struct f3_obj_info *ret_info)
 {
 	struct f3_journal_entry *e = call->e;
+	enum f3_obj_want want = e->type == F3_JOURNAL_RENAME ? F3_OBJ_WANT_OBJECT : F3_OBJ_WANT_DIR;
 	struct seen from, to;
-	int h = look(call, e->key2, &to), g;
+	int h = look(call, e->key2, want, &to), g;
 
 	if (h && h != -ENOENT)
 		return h;
-	g = look(call, e->key, &from);
+	g = look(call, e->key, want, &from);
 	if (g && g != -ENOENT)
 		return g;
 	if (!h && to.ours) {
@@ -411,7 +413,7 @@ static int know_source(struct f3_journal_call *call)
 
 	if (e->etag[0])
 		return 0;
-	r = look(call, e->key, &from);
+	r = look(call, e->key, F3_OBJ_WANT_OBJECT, &from);
 	if (r)
 		return r;
 	if (!from.ours)
@@ -562,7 +564,7 @@ static int copied_before(struct walk *w, const struct f3_obj_gen *gen,
 			 char ret_etag[F3_OBJ_ETAG_MAX + 1])
 {
 	struct seen seen;
-	int r = look(w->call, w->to, &seen);
+	int r = look(w->call, w->to, F3_OBJ_WANT_OBJECT, &seen);
 
 	if (r)
 		return r;
@@ -686,7 +688,7 @@ static int rename_tree(struct f3_journal_call *call, struct f3_obj_info *ret_inf
 	w->from_len = (size_t)snprintf(w->from, sizeof(w->from), "%s", call->e->key);
 	w->to_len = (size_t)snprintf(w->to, sizeof(w->to), "%s", call->e->key2);
 	for (int tries = 0; tries < TREE_TRIES; tries++) {
-		r = f3_store_head(call->volume, &op, call->e->key);
+		r = f3_store_head(call->volume, &op, call->e->key, F3_OBJ_WANT_DIR);
 		keep_message(call, &op);
 		if (!r)
 			r = move_tree(w, call->e->ino, &op.info);
@@ -702,7 +704,7 @@ static int rename_tree(struct f3_journal_call *call, struct f3_obj_info *ret_inf
 	if (!r) {
 		struct seen to;
 
-		r = look(call, call->e->key2, &to);
+		r = look(call, call->e->key2, F3_OBJ_WANT_DIR, &to);
 		if (!r)
 			snprintf(ret_info->etag, sizeof(ret_info->etag), "%s", to.etag);
 	}

@@ -327,8 +327,8 @@ int f3_ns_key(struct f3_core *core, struct f3_inode *dir, const char *name, char
 	if (len)
 		out[len++] = '/';
 	memcpy(out + len, object, n + 1);
-	/* F3's own. */
-	return strcmp(out, ".f3") ? 0 : -EINVAL;
+	/* F3's own; and what would be the root again. */
+	return out[0] && strcmp(out, ".f3") ? 0 : -EINVAL;
 }
 
 int f3_ns_key_check(struct f3_core *core, struct f3_inode *dir, const char *name,

@@ -339,10 +339,9 @@ static int ask(struct renaming *rn, const struct side *s)
 	f3_unlock(&inode->lock);
 	if (!unsure || f3_journal_covers(inode->volume, inode->ino, s->key))
 		return 0;
-	r = f3_store_head(inode->volume, &op, s->key);
+	r = f3_store_head(inode->volume, &op, s->key, F3_OBJ_WANT_OBJECT);
 	f3_lock(&inode->lock);
-	ours = !r && !op.info.is_dir && op.info.have_gen &&
-	       f3_id_equal(&op.info.gen.id, &inode->rec.id);
+	ours = !r && op.info.have_gen && f3_id_equal(&op.info.gen.id, &inode->rec.id);
 	if (ours)
 		snprintf(inode->rec.etag, sizeof(inode->rec.etag), "%s", op.info.etag);
 	else if (r == -ENOENT)

@@ -107,14 +107,15 @@ int f3_stage_next_attempt(struct f3_sending *s)
 
 /* ---- Conditions ---- */
 
-/* The object under the key now. 0, -ENOENT or the store's error. */
-static int look(struct f3_sending *s, struct f3_obj_info *ret_info)
+/* What is there under the key now. 0, -ENOENT or the store's error. */
+static int look(struct f3_sending *s, enum f3_obj_want want, struct f3_obj_info *ret_info)
 {
 	struct f3_obj_op op;
 	int r;
 
 	f3_object_op_init(&op, F3_OBJ_HEAD);
 	op.key = s->key;
+	op.want = want;
 	r = f3_stage_request(s->st, &op);
 	if (!r)
 		*ret_info = op.info;
@@ -135,7 +136,7 @@ int f3_stage_condition(struct f3_sending *s, struct f3_obj_op *op, bool match, b
 		return 0;
 	}
 	/* This store does not look itself: as near as it lets us come. */
-	r = look(s, &info);
+	r = look(s, s->etag[0] ? F3_OBJ_WANT_OBJECT : F3_OBJ_WANT_ANY, &info);
 	if (r == -ENOENT)
 		return s->etag[0] ? -ESTALE : 0;
 	if (r)
@@ -170,7 +171,9 @@ int f3_stage_settle(struct f3_sending *s, int r, const struct f3_obj_gen *gen)
 
 	if (r != F3_OBJ_AMBIGUOUS && r != -ESTALE && r != -EEXIST)
 		return r;
-	h = look(s, &info);
+	h = look(s, F3_OBJ_WANT_OBJECT, &info);
+	if (h == -ENOENT)
+		h = look(s, F3_OBJ_WANT_DIR, &info);
 	if (h == -ENOENT) {
 		/* Not there: not done, or removed by others; what is here is newer than that. */
 		s->etag[0] = '\0';
@@ -266,7 +269,8 @@ int f3_stage_send_attr(struct f3_sending *s)
 		op.key = s->key;
 		op.attr = &s->attr.attr;
 		op.gen = &gen;
-		r = f3_stage_condition(s, &op, s->st->inode->volume->store->caps.put_match, false);
+		r = f3_stage_condition(s, &op, s->st->inode->volume->store->caps.set_attr_match,
+				       false);
 		if (!r)
 			r = f3_stage_change(s, &op);
 		snprintf(s->call->message, sizeof(s->call->message), "%s", op.message);

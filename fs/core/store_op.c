@@ -84,10 +84,11 @@ int f3_store_run(struct f3_volume *v, struct f3_obj_op *op)
 	return op->result;
 }
 
-int f3_store_head(struct f3_volume *v, struct f3_obj_op *op, const char *key)
+int f3_store_head(struct f3_volume *v, struct f3_obj_op *op, const char *key, enum f3_obj_want want)
 {
 	f3_object_op_init(op, F3_OBJ_HEAD);
 	op->key = key;
+	op->want = want;
 	return f3_store_run(v, op);
 }
 

@@ -19,9 +19,10 @@ int f3_store_run(struct f3_volume *v, struct f3_obj_op *op);
 void f3_store_submit(struct f3_volume *v, struct f3_obj_op *op);
 void f3_store_counted(const struct f3_obj_op *op, uint64_t start_mono_ns);
 
-/* HEAD. 0, -ENOENT, or the store's error. The caller calls f3_object_op_done when it has looked at
+/* HEAD of what is wanted. 0, -ENOENT, or the store's error. The caller calls f3_object_op_done when it has looked at
  * op->info. */
-int f3_store_head(struct f3_volume *v, struct f3_obj_op *op, const char *key);
+int f3_store_head(struct f3_volume *v, struct f3_obj_op *op, const char *key,
+		  enum f3_obj_want want);
 
 /* Might the same request succeed later, without anybody doing anything about it? */
 bool f3_store_transient(int result);

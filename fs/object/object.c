@@ -76,7 +76,7 @@ void f3_object_op_done(struct f3_obj_op *op)
 	op->uploads = NULL;
 	op->n_entries = 0;
 	op->n_uploads = 0;
-	op->more = false;
+	op->ret_next = NULL;
 	memset(&op->info, 0, sizeof(op->info));
 }
 
@@ -88,7 +88,7 @@ static int refuse(struct f3_obj_op *op, int error, const char *why)
 	return error;
 }
 
-static int check_key(struct f3_obj_op *op, const char *key, bool may_be_root)
+static int check_key(struct f3_obj_op *op, const char *key, bool may_be_root, bool may_be_dir)
 {
 	size_t len = key ? strnlen(key, F3_OBJ_KEY_MAX + 1) : 0;
 
@@ -98,8 +98,10 @@ static int check_key(struct f3_obj_op *op, const char *key, bool may_be_root)
 		return refuse(op, -ENAMETOOLONG, "the key is too long");
 	if (!len && !may_be_root)
 		return refuse(op, -EINVAL, "the key is empty");
-	if (len && (key[0] == '/' || key[len - 1] == '/'))
-		return refuse(op, -EINVAL, "the key begins or ends with a slash");
+	if (len && key[0] == '/')
+		return refuse(op, -EINVAL, "the key begins with a slash");
+	if (len && key[len - 1] == '/' && !may_be_dir)
+		return refuse(op, -EINVAL, "the key of an object ends with a slash");
 	return 0;
 }
 
@@ -112,9 +114,9 @@ static int check_op(const struct f3_object_store *s, struct f3_obj_op *op)
 	if ((unsigned)op->type >= F3_OBJ_TYPES)
 		return refuse(op, -EINVAL, "no such operation");
 	t = &types[op->type];
-	r = check_key(op, op->key, t->may_be_root);
+	r = check_key(op, op->key, t->may_be_root, t->may_be_root || op->type == F3_OBJ_RMDIR);
 	if (!r && t->needs_key2)
-		r = check_key(op, op->key2, false);
+		r = check_key(op, op->key2, false, false);
 	if (r < 0)
 		return r;
 	if (t->mutates && s->read_only)
@@ -129,6 +131,10 @@ static int check_op(const struct f3_object_store *s, struct f3_obj_op *op)
 		return refuse(op, -EINVAL, "no body");
 	if (op->type == F3_OBJ_GET && op->len && !op->buf)
 		return refuse(op, -EINVAL, "no buffer");
+	if (op->want > F3_OBJ_WANT_DIR)
+		return refuse(op, -EINVAL, "neither object nor directory");
+	if (op->after && strnlen(op->after, F3_OBJ_CURSOR_MAX + 1) > F3_OBJ_CURSOR_MAX)
+		return refuse(op, -EINVAL, "the cursor is too long");
 	if (op->type == F3_OBJ_UPLOAD_COMPLETE && !(op->parts && op->n_parts))
 		return refuse(op, -EINVAL, "no parts");
 	/* sizes and places are file offsets everywhere */

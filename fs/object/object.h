@@ -12,8 +12,10 @@
  * HEADs the key, and finds its own generation there if it did. A store never repeats a mutation
  * by itself.
  *
- * Keys are bytes without NUL, at most F3_OBJ_KEY_MAX, no leading or trailing slash (markers of
- * directories are separate operations), relative to the volume's prefix. ETags are opaque.
+ * Keys are bytes without NUL, at most F3_OBJ_KEY_MAX, no leading slash, relative to the volume's
+ * prefix. That of an object does not end with a slash; that of a directory does if the name of the
+ * directory is empty ("a/" is the one between the slashes of "a//b"), its own slash is never part
+ * of it. ETags are opaque.
  * `.f3/` below the prefix is reserved for F3 and never listed; of the keys there only those of
  * F3's own areas (F3_OBJ_AREA_*) can be named in an operation, the rest is -EINVAL.
  *
@@ -39,6 +41,7 @@
 #define F3_OBJ_ETAG_MAX 127
 #define F3_OBJ_UPLOAD_MAX 1024
 #define F3_OBJ_LIST_MAX 1000		/* entries of one page at most */
+#define F3_OBJ_CURSOR_MAX 4095		/* place in a listing, in the store's own words */
 
 /* Areas below the prefix that are F3's own: probes, and what a commit set prepares. */
 #define F3_OBJ_AREA_PROBE ".f3/probe"
@@ -49,7 +52,7 @@
 
 enum f3_obj_type {
 	F3_OBJ_GET,		/* key, off, len -> buf; if-match etag when given */
-	F3_OBJ_HEAD,		/* key -> info of the object, else of the directory (is_dir) */
+	F3_OBJ_HEAD,		/* key -> info of the directory (is_dir), else of the object; see want */
 	F3_OBJ_PUT,		/* key, body from fd or buf, attributes, condition */
 	F3_OBJ_DELETE,		/* key, condition (etag) */
 	F3_OBJ_COPY,		/* key -> key2, attributes replaced if given, conditions on both */
@@ -61,7 +64,13 @@ enum f3_obj_type {
 	F3_OBJ_SET_ATTR,	/* key: attributes only, condition (etag) */
 	F3_OBJ_MKDIR,		/* marker of directory key, attributes; ANY: replaces those there */
 	F3_OBJ_RMDIR,		/* marker of directory key; -ENOTEMPTY if keys lie below */
-	F3_OBJ_LIST,		/* prefix (key), delimiter '/', after -> page */
+	/*
+	 * prefix (key), delimiter '/', after -> page. An object and a directory of one name are two
+	 * entries, the object's first, and what comes between them, on as many pages as it takes,
+	 * has names that begin with theirs. That is so in the order of keys, where the directory's
+	 * ends with a slash: "a", "a!x", "a-b", "a/". Else there is no order that counts.
+	 */
+	F3_OBJ_LIST,
 	/* Every operation on an upload names its key too. */
 	F3_OBJ_UPLOAD_CREATE,	/* key, attributes -> ret_upload */
 	F3_OBJ_UPLOAD_PART,	/* upload, part, off, body -> part etag + crc */
@@ -70,7 +79,7 @@ enum f3_obj_type {
 	 * a gap; -ENOENT: no such upload (any more). A refused condition leaves the upload. */
 	F3_OBJ_UPLOAD_COMPLETE,
 	F3_OBJ_UPLOAD_ABORT,	/* upload */
-	/* uploads under way for keys below the directory key, after -> uploads sorted by upload */
+	/* uploads under way for keys below the directory key, after -> page, in no order */
 	F3_OBJ_UPLOAD_LIST,
 };
 #define F3_OBJ_TYPES (F3_OBJ_UPLOAD_LIST + 1)
@@ -79,6 +88,13 @@ enum f3_obj_cond {
 	F3_OBJ_ANY,		/* no condition */
 	F3_OBJ_ABSENT,		/* only if there is no such object: else -EEXIST */
 	F3_OBJ_MATCH,		/* only if its etag is this one: else -ESTALE */
+};
+
+/* HEAD: what is asked for where an object and a directory may have the same name. */
+enum f3_obj_want {
+	F3_OBJ_WANT_ANY,	/* the directory wins */
+	F3_OBJ_WANT_OBJECT,	/* -ENOENT if there is a directory only */
+	F3_OBJ_WANT_DIR,	/* -ENOENT if there is an object only */
 };
 
 /*
@@ -107,7 +123,8 @@ struct f3_obj_info {
 	uint64_t size;
 	char etag[F3_OBJ_ETAG_MAX + 1];
 	struct f3_obj_attr attr;	/* xattrs points to heap owned by the op */
-	bool have_attr;			/* false: only HEAD tells the attributes */
+	/* false: only HEAD tells attributes, generation, and of a directory if it is implicit */
+	bool have_attr;
 	bool have_gen;
 	struct f3_obj_gen gen;
 	bool is_dir;			/* a marker or a common prefix */
@@ -141,6 +158,7 @@ struct f3_obj_op {
 
 	const char *key, *key2;		/* valid until done */
 	enum f3_obj_cond cond;		/* on key (COPY: on the target key2) */
+	enum f3_obj_want want;		/* HEAD */
 	const char *etag;		/* for MATCH, or if-match of GET */
 	const char *etag2;		/* COPY / PART_COPY: if-match of the source */
 	const struct f3_obj_attr *attr;	/* may be NULL */
@@ -156,7 +174,9 @@ struct f3_obj_op {
 	void *buf;			/* GET: where the bytes go (len bytes) */
 	const struct f3_obj_part *parts;	/* COMPLETE */
 	size_t n_parts;
-	const char *after;		/* *LIST: names / uploads after this one; NULL: from the start */
+	/* *LIST: goes on where the page ended that gave this cursor; NULL: from the start. What is
+	 * there throughout comes once, also if entries or their pages have gone since. */
+	const char *after;
 
 	/* results */
 	int result;			/* 0, -errno, F3_OBJ_AMBIGUOUS */
@@ -166,11 +186,13 @@ struct f3_obj_op {
 	struct f3_obj_info info;	/* HEAD, GET, PUT, COPY, SET_ATTR, COMPLETE */
 	char ret_upload[F3_OBJ_UPLOAD_MAX + 1];
 	struct f3_obj_part ret_part;
-	struct f3_obj_entry *entries;	/* LIST, sorted by name in byte order */
+	struct f3_obj_entry *entries;	/* LIST; none is no end: see ret_next */
 	size_t n_entries;
-	bool more;			/* *LIST: there is another page after the last entry */
 	struct f3_obj_upload *uploads;
 	size_t n_uploads;
+	/* *LIST: the cursor for the next page, at most F3_OBJ_CURSOR_MAX bytes; NULL: this was the
+	 * last one. Owned by the op. */
+	const char *ret_next;
 
 	/* the store's own */
 	void *priv[4];
@@ -180,7 +202,7 @@ struct f3_obj_op {
 /* What a store enforces; filled by probe.c at attach by trying, never from a Server header. */
 struct f3_obj_caps {
 	bool put_match, put_absent, complete_match, complete_absent, copy_source_match,
-		copy_target_absent, delete_match, range_part_copy, list_has_attr, rename;
+		copy_target_absent, set_attr_match, delete_match, range_part_copy, list_has_attr, rename;
 	bool xattrs;		/* keeps attr.xattrs; without it they are dropped silently */
 	uint64_t min_part_bytes, max_part_bytes, max_parts, max_put_bytes;
 };

@@ -223,8 +223,9 @@ static int add_entry(struct f3_objfile_job *job, int dir_fd, const char *name, s
 	return page->names.error ? page->names.error : page->xattrs.error;
 }
 
-/* Entries, their names and xattrs in one piece of memory, which is the op's. */
-static int give_page(struct f3_obj_op *op, struct page *page)
+/* Entries, their names and xattrs in one piece of memory, which is the op's. The cursor of the next
+ * page is the last name of this one. */
+static int give_page(struct f3_obj_op *op, struct page *page, bool more)
 {
 	size_t bytes = page->n * sizeof(*page->entries);
 	char *names, *xattrs;
@@ -252,6 +253,8 @@ static int give_page(struct f3_obj_op *op, struct page *page)
 			xattrs += attr->xattrs_len;
 		}
 	}
+	if (more)
+		op->ret_next = op->entries[page->n - 1].name;
 	return 0;
 }
 
@@ -283,14 +286,15 @@ static int list_dir(struct f3_objfile_job *job, int dir_fd, struct page *page)
 	struct f3_objfile_names *names = NULL;
 	char *after = op->after ? strdup(op->after) : NULL;
 	int r = op->after && !after ? -ENOMEM : 0;
+	bool more = false;
 
 	/* Again only if every name of a reading has gone while there are others behind it. */
 	while (!r) {
 		r = take_names(job->store, dir_fd, after, &names);
 		if (r < 0)
 			break;
-		r = fill_page(job, dir_fd, names, first_after(names, after), page, &op->more);
-		if (r < 0 || page->n || !op->more)
+		r = fill_page(job, dir_fd, names, first_after(names, after), page, &more);
+		if (r < 0 || page->n || !more)
 			break;
 		free(after);
 		after = strdup(names->name[names->n - 1]);
@@ -300,8 +304,8 @@ static int list_dir(struct f3_objfile_job *job, int dir_fd, struct page *page)
 		names = NULL;
 	}
 	if (!r)
-		r = give_page(op, page);
-	if (!r && op->more)
+		r = give_page(op, page, more);
+	if (!r && more)
 		leave_names(job->store, names);
 	else
 		f3_objfile_names_free(names);

@@ -155,7 +155,11 @@ int f3_objfile_head(struct f3_objfile_job *job)
 	r = f3_objfile_object_open(job, job->op->key, NULL, &o);
 	if (r < 0)
 		return r;
-	r = f3_objfile_result(job, o.fd, &o.st);
+	if (S_ISDIR(o.st.st_mode) ? job->op->want == F3_OBJ_WANT_OBJECT :
+				    job->op->want == F3_OBJ_WANT_DIR)
+		r = -ENOENT;
+	else
+		r = f3_objfile_result(job, o.fd, &o.st);
 	f3_objfile_object_close(&o);
 	return r;
 }

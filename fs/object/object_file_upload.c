@@ -432,7 +432,8 @@ static int collect_uploads(struct f3_objfile_job *job, const struct f3_objfile_n
 		}
 		upload_close(&u);
 		if (*n == F3_OBJ_LIST_MAX) {
-			job->op->more = i + 1 < names->n || !names->complete;
+			if (i + 1 < names->n || !names->complete)
+				job->op->ret_next = uploads[*n - 1].upload;
 			return 1;
 		}
 	}
@@ -464,6 +465,7 @@ int f3_objfile_upload_list(struct f3_objfile_job *job)
 		f3_objfile_names_free(names);
 	}
 	if (r < 0) {
+		op->ret_next = NULL;
 		free(uploads);
 		return r;
 	}

@@ -339,6 +339,34 @@ static void probe_delete(struct probe *p, const char *stale)
 			     head(p, D, &info) == -ENOENT;
 }
 
+static int set_attr(struct probe *p, int key, uint32_t mode, const char *etag)
+{
+	const struct f3_obj_attr attr = { .mode = mode, .have_mode = true };
+	struct f3_obj_op op;
+	int r;
+
+	f3_object_op_init(&op, F3_OBJ_SET_ATTR);
+	op.key = p->key[key];
+	op.attr = &attr;
+	op.cond = F3_OBJ_MATCH;
+	op.etag = etag;
+	r = ask(p, &op);
+	f3_object_op_done(&op);
+	return r;
+}
+
+static void probe_set_attr(struct probe *p, const char *stale)
+{
+	struct f3_obj_info info;
+	char etag[F3_OBJ_ETAG_MAX + 1];
+
+	put(p, B, "0123456789", F3_OBJ_ANY, NULL, etag);
+	p->s->caps.set_attr_match = set_attr(p, B, S_IFREG | 0600, stale) == -ESTALE &&
+				    set_attr(p, B, S_IFREG | 0604, etag) == 0 &&
+				    !head(p, B, &info) && info.attr.mode == (S_IFREG | 0604) &&
+				    !get(p, B, "0123456789");
+}
+
 static void probe_rename(struct probe *p)
 {
 	struct f3_obj_info info;
@@ -391,6 +419,7 @@ int f3_object_probe(struct f3_object_store *s, struct f3_err *err)
 		probe_copy(&p, etag, stale);
 		probe_upload(&p, stale);
 		probe_delete(&p, stale);
+		probe_set_attr(&p, stale);
 		probe_rename(&p);
 	}
 	clean_up(&p);

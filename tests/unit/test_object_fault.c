@@ -214,8 +214,9 @@ static const struct f3_object_ops weak_ops = { .scheme = "weak", .submit = weak_
 
 START_TEST(probe_finds_what_is_not_enforced)
 {
-	static const unsigned types[] = { F3_OBJ_PUT, F3_OBJ_COPY, F3_OBJ_DELETE,
-					  F3_OBJ_UPLOAD_COMPLETE, F3_OBJ_RENAME };
+	static const unsigned types[] = { F3_OBJ_PUT,    F3_OBJ_COPY,
+					  F3_OBJ_DELETE, F3_OBJ_UPLOAD_COMPLETE,
+					  F3_OBJ_RENAME, F3_OBJ_SET_ATTR };
 	unsigned type = types[_i / 2];
 	const struct f3_obj_caps *c = &weak.base.caps;
 	struct f3_err err = F3_ERR_INIT;
@@ -231,6 +232,7 @@ START_TEST(probe_finds_what_is_not_enforced)
 	ck_assert(c->put_absent == (type != F3_OBJ_PUT));
 	ck_assert(c->copy_source_match == (type != F3_OBJ_COPY));
 	ck_assert(c->copy_target_absent == (type != F3_OBJ_COPY));
+	ck_assert(c->set_attr_match == (type != F3_OBJ_SET_ATTR));
 	ck_assert(c->delete_match == (type != F3_OBJ_DELETE));
 	ck_assert(c->complete_match == (type != F3_OBJ_UPLOAD_COMPLETE));
 	ck_assert(c->complete_absent == (type != F3_OBJ_UPLOAD_COMPLETE));
@@ -283,7 +285,7 @@ int main(void)
 	tcase_add_test(tc, damaged_reads);
 	tcase_add_loop_test(tc, held_back, 0, 2);
 	tcase_add_test(tc, held_and_cancelled);
-	tcase_add_loop_test(tc, probe_finds_what_is_not_enforced, 0, 10);
+	tcase_add_loop_test(tc, probe_finds_what_is_not_enforced, 0, 12);
 	tcase_add_loop_test(tc, probe_with_faults, 0, 2);
 	suite_add_tcase(suite, tc);
 	return f3_unit_run(suite);

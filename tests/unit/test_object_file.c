@@ -25,6 +25,7 @@ KIND_TEST(capabilities_are_found)
 
 	ck_assert(c->put_match && c->put_absent && c->complete_match && c->complete_absent);
 	ck_assert(c->copy_source_match && c->copy_target_absent && c->delete_match);
+	ck_assert(c->set_attr_match);
 	ck_assert(c->range_part_copy && c->list_has_attr && c->rename);
 	ck_assert(c->xattrs == (_i != UNIT_RAMFS));
 	ck_assert(!unit_s->read_only);
@@ -306,9 +307,22 @@ KIND_TEST(objects_and_directories_are_not_mistaken)
 {
 	struct f3_obj_attr attr = { .mode = 0600, .have_mode = true };
 	struct f3_obj_info info;
+	struct f3_obj_op op;
 
 	ck_assert_int_eq(unit_mkdir(.key = "d"), 0);
 	ck_assert_int_eq(unit_put(.key = "o", .text = "o"), 0);
+	for (unsigned want = 0; want < 3; want++) {
+		f3_object_op_init(&op, F3_OBJ_HEAD);
+		op.want = (enum f3_obj_want)want;
+		op.key = "d";
+		ck_assert_int_eq(f3_object_run(unit_s, &op),
+				 want == F3_OBJ_WANT_OBJECT ? -ENOENT : 0);
+		ck_assert(want == F3_OBJ_WANT_OBJECT || op.info.is_dir);
+		op.key = "o";
+		ck_assert_int_eq(f3_object_run(unit_s, &op), want == F3_OBJ_WANT_DIR ? -ENOENT : 0);
+		ck_assert(!op.info.is_dir);
+		f3_object_op_done(&op);
+	}
 
 	ck_assert_int_eq(unit_put(.key = "d", .text = "x"), -EISDIR);
 	ck_assert_int_eq(unit_put(.key = "d", .text = "x", .cond = F3_OBJ_ABSENT), -EISDIR);

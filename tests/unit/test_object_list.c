@@ -54,7 +54,7 @@ KIND_TEST(one_level_sorted_by_bytes)
 	}
 	ck_assert_int_eq(list(&op, "d", NULL), 0);
 	ck_assert_uint_eq(op.n_entries, n);
-	ck_assert(!op.more);
+	ck_assert(!op.ret_next);
 	for (size_t i = 0; i < n; i++) {
 		ck_assert_str_eq(op.entries[i].name, names[i]);
 		ck_assert(op.entries[i].info.is_dir == !strcmp(names[i], "dir"));
@@ -70,7 +70,7 @@ KIND_TEST(one_level_sorted_by_bytes)
 	f3_object_op_done(&op);
 	ck_assert_int_eq(list(&op, "d", "\xff"), 0);
 	ck_assert_uint_eq(op.n_entries, 0);
-	ck_assert(!op.more);
+	ck_assert(!op.ret_next);
 	f3_object_op_done(&op);
 
 	/* the private directory of F3 is hidden, others of its name are not */
@@ -185,7 +185,7 @@ static void page_through(unsigned total, bool change)
 	do {
 		ck_assert_int_eq(list(&op, "d", *last ? last : NULL), 0);
 		ck_assert_uint_le(op.n_entries, F3_OBJ_LIST_MAX);
-		ck_assert(op.n_entries || !op.more);
+		ck_assert(op.n_entries || !op.ret_next);
 		for (size_t i = 0; i < op.n_entries; i++) {
 			const char *n = op.entries[i].name;
 			unsigned k;
@@ -210,7 +210,7 @@ static void page_through(unsigned total, bool change)
 			snprintf(name, sizeof(name), "%.50s-", last);
 			touch("d", name);
 		}
-		kept = op.more;
+		kept = op.ret_next != NULL;
 		f3_object_op_done(&op);
 	} while (kept);
 	for (unsigned k = 0; k < total; k++)
@@ -280,7 +280,7 @@ START_TEST(what_was_remembered_is_gone)
 	ck_assert_int_eq(list(&op, "d", last), 0);
 	ck_assert_uint_eq(op.n_entries, 1);
 	ck_assert_str_eq(op.entries[0].name, "08999");
-	ck_assert(!op.more);
+	ck_assert(!op.ret_next);
 	f3_object_op_done(&op);
 	/* a new listing sees what is new though the old one was remembered */
 	touch("d", "00000");

@@ -444,7 +444,7 @@ static size_t count_uploads(const char *dir, size_t *ret_pages)
 		}
 		n += op.n_uploads;
 		(*ret_pages)++;
-		more = op.more;
+		more = op.ret_next;
 		ck_assert(!more || op.n_uploads);
 		f3_object_op_done(&op);
 	} while (more);
