@@ -229,12 +229,39 @@ struct f3_object_store {
 	char id[F3_ID_TEXT_BYTES];	/* the same again after it was away; "": it has none */
 };
 
+enum f3_s3_style { F3_S3_STYLE_AUTO, F3_S3_STYLE_PATH, F3_S3_STYLE_HOST };
+
+/* How what is sent is protected: by a sum that the store checks. AUTO: CRC32C where it does, MD5
+ * where it does that. */
+enum f3_s3_checksum { F3_S3_CHECKSUM_AUTO, F3_S3_CHECKSUM_CRC32C, F3_S3_CHECKSUM_MD5,
+		      F3_S3_CHECKSUM_NONE };
+
+/* What s3:// has besides; strings are NULL where nothing was said. */
+struct f3_s3_options {
+	const char *endpoint;		/* "https://HOST[:PORT]"; NULL: AWS's */
+	const char *region, *profile;	/* NULL: as the AWS tools find them */
+	const char *ca_file;
+	const char *storage_class;	/* of new objects */
+	const char *encryption;		/* "AES256", "aws:kms" */
+	const char *kms_key;
+	enum f3_s3_style style;
+	enum f3_s3_checksum checksum;
+	bool anonymous;			/* requests are not signed */
+	unsigned max_parallel;		/* requests under way; 0: 64 */
+	uint64_t timeout_ns;		/* without a byte; 0: 30 s */
+	uint64_t hedge_ns;		/* a read without an answer is asked for again after; 0: not */
+};
+
+struct f3_budget;
+
 struct f3_object_options {
 	const char *url;		/* scheme://... */
 	unsigned threads;		/* of backends that need them; 0: their default */
 	bool create;			/* make the directory / prefix if missing */
 	bool read_only;			/* nothing is written there, not by probing either */
 	const char *id;			/* must be its id, else -ESTALE; NULL or "": any */
+	const struct f3_s3_options *s3;	/* of s3://; NULL: the defaults */
+	struct f3_budget *budget;	/* its own buffers are taken from; NULL: from none */
 };
 
 /* Opens by scheme and probes. err names the URL (without secrets) and what to do; when 0 is
@@ -257,6 +284,9 @@ void f3_object_op_done(struct f3_obj_op *op);	/* frees results; the op can be su
 bool f3_obj_type_mutates(enum f3_obj_type type);
 const char *f3_obj_type_name(enum f3_obj_type type);	/* "put" */
 
+/* s3://bucket/prefix */
+int f3_object_s3_open(const struct f3_object_options *opt, struct f3_object_store **ret_s,
+		      struct f3_err *err);
 /* file:///dir */
 int f3_object_file_open(const struct f3_object_options *opt, struct f3_object_store **ret_s,
 			struct f3_err *err);

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * object_s3: what the files of the s3:// backend share; nobody else includes it.
+ *
+ *   object_s3.c         open, close, the door of operations, cancelling
+ *   object_s3_ask.c     one request: signed, sent, its answer judged, asked again where that is safe
+ *   object_s3_read.c    GET, HEAD
+ *   object_s3_list.c    LIST, UPLOAD_LIST
+ *   object_s3_write.c   PUT, DELETE, MKDIR, RMDIR
+ *   object_s3_copy.c    COPY, SET_ATTR: what an object says besides is read, and kept
+ *   object_s3_upload.c  uploads in parts
+ *
+ * An operation is a call with up to two requests under way. A request is an ask: it goes
+ *
+ *   PREPARING (keys are being found) -> SENT -> its `then`
+ *        ^                               |
+ *        +------------ RESTING <---------+   may be asked again
+ *
+ * and calls `then` once, on the engine's thread or (wide) on one of the store's own.
+ *
+ * What may be asked again: whatever changes nothing; and a mutation of which it is certain that it
+ * was not done (never sent, or refused with a code that says so). All others end AMBIGUOUS.
+ *
+ * Lock: s->lock guards the list of calls and each ask's state. Nothing is called with it held.
+ */
+#ifndef F3_OBJECT_OBJECT_S3_H
+#define F3_OBJECT_OBJECT_S3_H
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "fs/base/lock.h"
+#include "fs/base/workq.h"
+#include "fs/net/http.h"
+#include "fs/object/credentials.h"
+#include "fs/object/object.h"
+#include "fs/object/s3_answer.h"
+#include "fs/object/s3_headers.h"
+#include "fs/object/s3_place.h"
+#include "fs/object/sigv4.h"
+
+#define F3_S3_QUERY_MAX 8
+#define F3_S3_TEXT_MAX (4u << 20)	/* of an answer that is text: a page of 1,000 keys */
+#define F3_S3_PUT_MAX (5ull << 30)	/* S3: one PUT or copy */
+#define F3_S3_PART_MIN (5ull << 20)
+#define F3_S3_PARTS_MAX 10000u
+
+struct f3_s3_call;
+
+enum f3_s3_ask_state { F3_S3_IDLE, F3_S3_PREPARING, F3_S3_SENT, F3_S3_RESTING };
+
+struct f3_s3_ask {
+	struct f3_s3 *s;
+	struct f3_s3_call *call;
+	/* the request */
+	const char *method;
+	char path[F3_S3_PATH_MAX];	/* not encoded */
+	struct f3_sigv4_query query[F3_S3_QUERY_MAX];
+	unsigned n_query;
+	struct f3_s3_headers headers;	/* without those that signing adds */
+	bool mutates;
+	enum f3_obj_cond cond;
+	bool wide;			/* `then` has much to do: on a thread of the store */
+	bool has_body;
+	const void *body;
+	int fd;
+	uint64_t fd_off, body_bytes;
+	bool check_crc;
+	uint32_t want_crc32c;
+	void *into;
+	size_t into_bytes;
+	void (*then)(struct f3_s3_ask *a);
+	/* what came of it */
+	int result;			/* 0, -errno, F3_OBJ_AMBIGUOUS */
+	unsigned status;
+	char code[F3_S3_CODE_MAX + 1];
+	char message[200];
+	struct f3_s3_headers answer;
+	struct f3_buf text;
+	uint64_t received;
+	uint32_t sent_crc32c;
+	/* its own */
+	enum f3_s3_ask_state state;
+	bool ready;			/* init was called */
+	struct f3_http_req http;
+	struct f3_s3_headers signed_;
+	struct f3_buf url;
+	struct f3_credentials *keys;	/* those used */
+	struct f3_backoff backoff;
+	struct f3_timer timer;
+	struct f3_work work;
+	unsigned tries, key_tries;
+	uint64_t since_mono_ns, retry_after_ns;
+	const char *lines[F3_S3_HEADERS_MAX];
+};
+
+struct f3_s3_call {
+	TAILQ_ENTRY(f3_s3_call) of_store;
+	struct f3_s3 *s;
+	struct f3_obj_op *op;
+	_Atomic unsigned refs;		/* its life, and who is about to look at it after it may have ended */
+	_Atomic bool cancelled;
+	_Atomic unsigned pending;	/* asks under way, of those started together */
+	struct f3_s3_ask a, b;		/* b: beside a */
+	struct f3_work work;
+	void *body;			/* text that is sent */
+	/* of copies in parts */
+	struct f3_obj_info source;
+	void *source_heap;
+	char upload[F3_OBJ_UPLOAD_MAX + 1];
+	struct f3_obj_part *parts;
+	size_t n_parts, part;
+	const char *copy_key;		/* target of a copy */
+};
+
+TAILQ_HEAD(f3_s3_calls, f3_s3_call);
+
+struct f3_s3 {
+	struct f3_object_store base;
+	struct f3_s3_place place;
+	char *endpoint, *profile, *ca_file, *storage_class, *encryption, *kms_key;
+	enum f3_s3_checksum checksum;
+	uint64_t timeout_ns, hedge_ns;
+	struct f3_http *http;
+	struct f3_workq *q;
+	struct f3_cred_chain *chain;
+	struct f3_budget *budget;
+	uint64_t buffer_bytes;
+	struct f3_lock lock;		/* F3_RANK_LOCAL */
+	pthread_cond_t idle;
+	struct f3_s3_calls calls;
+	unsigned n_calls;
+	bool closing;
+	_Atomic int64_t skew_s;		/* the store's clock minus ours */
+	_Atomic uint64_t down_since_ns;	/* nothing has come through since; 0: it has */
+	bool unquoted;			/* conditions of mutations want the ETag without quotes */
+};
+
+/* object_s3_ask.c */
+/* First init, then the fields, then start; reset to use it for another request of the same call. */
+void f3_s3_ask_init(struct f3_s3_ask *a, struct f3_s3_call *call, const char *method);
+void f3_s3_ask_done(struct f3_s3_ask *a);
+/* Path of a key of the volume. 0 or -ENAMETOOLONG. */
+int f3_s3_ask_key(struct f3_s3_ask *a, const char *key, bool marker);
+/* value must stay until the end. */
+void f3_s3_ask_query(struct f3_s3_ask *a, const char *name, const char *value);
+/* If-Match, If-None-Match as the condition is; a->cond. */
+void f3_s3_ask_cond(struct f3_s3_ask *a, enum f3_obj_cond cond, const char *etag);
+void f3_s3_ask_start(struct f3_s3_ask *a, void (*then)(struct f3_s3_ask *a));
+/* It ends soon. s->lock not held. */
+void f3_s3_ask_cancel(struct f3_s3_ask *a);
+/* Sums of the body that is about to be sent, and the headers that say so. Reads it: may block.
+ * 0, -ENODATA, -errno. */
+int f3_s3_ask_protect(struct f3_s3_ask *a);
+/* An ETag as conditions of this store have it. */
+void f3_s3_etag_text(const struct f3_s3 *s, const char *etag, bool mutates,
+		     char ret_text[F3_OBJ_ETAG_MAX + 3]);
+
+/* object_s3.c */
+void f3_s3_call_put(struct f3_s3_call *call);
+/* Result and message are in the op. The call is gone afterwards. */
+void f3_s3_end(struct f3_s3_call *call, int result);
+/* As the ask says it. */
+void f3_s3_end_as(struct f3_s3_call *call, const struct f3_s3_ask *a);
+/* Storage class, encryption, content type: of a new object. */
+void f3_s3_new_object(struct f3_s3_ask *a, const char *key);
+
+/* What each file does; called on any thread. */
+void f3_s3_get(struct f3_s3_call *call);
+void f3_s3_head(struct f3_s3_call *call);
+void f3_s3_list(struct f3_s3_call *call);
+void f3_s3_upload_list(struct f3_s3_call *call);
+void f3_s3_put(struct f3_s3_call *call);
+void f3_s3_delete(struct f3_s3_call *call);
+void f3_s3_mkdir(struct f3_s3_call *call);
+void f3_s3_rmdir(struct f3_s3_call *call);
+void f3_s3_copy(struct f3_s3_call *call);	/* COPY and SET_ATTR */
+void f3_s3_upload_create(struct f3_s3_call *call);
+void f3_s3_upload_part(struct f3_s3_call *call);
+void f3_s3_upload_part_copy(struct f3_s3_call *call);
+void f3_s3_upload_complete(struct f3_s3_call *call);
+void f3_s3_upload_abort(struct f3_s3_call *call);
+
+/* object_s3_upload.c, for copies of more than one request holds */
+/* Body of a completion; heap. -ENOMEM */
+int f3_s3_complete_body(const struct f3_s3 *s, const struct f3_obj_part *parts, size_t n,
+			char **ret_body);
+/* Text of one element of an answer: "InitiateMultipartUploadResult/UploadId". -EBADMSG: none. */
+int f3_s3_element(const struct f3_buf *text, const char *path, char *out, size_t size);
+/* x-amz-copy-source of a key, and the condition on it. 0, -ENAMETOOLONG. */
+int f3_s3_copy_source(struct f3_s3_ask *a, const char *key, const char *etag);
+
+#endif
