@@ -46,6 +46,7 @@ struct f3_snapshot {
 struct f3_upload_part {
 	uint64_t off, len;
 	uint32_t crc32c;
+	bool has_sum;			/* it is the part's */
 	bool sent;
 	bool copy;			/* of the same range of the object that is replaced */
 	char etag[F3_OBJ_ETAG_MAX + 1];

@@ -112,6 +112,7 @@ static int end_part(struct pool *pool, unsigned i)
 	if (!r) {
 		part->sent = true;
 		part->crc32c = slot->op.ret_part.crc32c;
+		part->has_sum = slot->op.ret_part.has_sum;
 		memcpy(part->etag, slot->op.ret_part.etag, sizeof(part->etag));
 	}
 	f3_object_op_done(&slot->op);
@@ -381,6 +382,7 @@ static int complete(struct f3_sending *s, struct f3_upload *u)
 		parts[i].off = u->parts[i].off;
 		parts[i].len = u->parts[i].len;
 		parts[i].crc32c = u->parts[i].crc32c;
+		parts[i].has_sum = u->parts[i].has_sum;
 		memcpy(parts[i].etag, u->parts[i].etag, sizeof(parts[i].etag));
 	}
 	for (int tries = 0; tries < 3; tries++) {

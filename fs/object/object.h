@@ -141,6 +141,7 @@ struct f3_obj_part {
 	uint32_t number;	/* from 1 */
 	uint64_t off, len;
 	uint32_t crc32c;
+	bool has_sum;		/* crc32c is the part's: it was sent from here, or the store said so */
 	char etag[F3_OBJ_ETAG_MAX + 1];
 };
 

@@ -14,6 +14,7 @@ static const struct scheme {
 		    struct f3_err *err);
 } schemes[] = {
 	{ "file", f3_object_file_open },
+	{ "s3", f3_object_s3_open },
 };
 
 static const struct scheme *find_scheme(const char *url)
@@ -40,7 +41,7 @@ int f3_object_open(const struct f3_object_options *opt, struct f3_object_store *
 		size_t len = opt->url ? strcspn(opt->url, ":/@") : 0;
 
 		return f3_err_set(err, -EINVAL,
-				  "object store \"%.*s...\": the URL must begin with file:///",
+				  "object store \"%.*s...\": the URL must begin with file:/// or s3://",
 				  (int)(len < 16 ? len : 16), opt->url ? opt->url : "");
 	}
 	r = scheme->open(opt, &s, err);

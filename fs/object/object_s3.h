@@ -103,7 +103,10 @@ struct f3_s3_call {
 	_Atomic unsigned pending;	/* asks under way, of those started together */
 	struct f3_s3_ask a, b;		/* b: beside a */
 	struct f3_work work;
-	void *body;			/* text that is sent */
+	void (*sent)(struct f3_s3_ask *a);	/* then, once the body was summed up */
+	void *body;			/* text that is sent; heap */
+	char number[12];		/* of a part */
+	char prefix[F3_OBJ_KEY_MAX + 2];	/* that is listed */
 	/* of copies in parts */
 	struct f3_obj_info source;
 	void *source_heap;
@@ -111,6 +114,7 @@ struct f3_s3_call {
 	struct f3_obj_part *parts;
 	size_t n_parts, part;
 	const char *copy_key;		/* target of a copy */
+	int failed;			/* what is answered once the parts are dropped */
 };
 
 TAILQ_HEAD(f3_s3_calls, f3_s3_call);
@@ -118,7 +122,10 @@ TAILQ_HEAD(f3_s3_calls, f3_s3_call);
 struct f3_s3 {
 	struct f3_object_store base;
 	struct f3_s3_place place;
-	char *endpoint, *profile, *ca_file, *storage_class, *encryption, *kms_key;
+	char *url, *endpoint, *profile, *ca_file, *storage_class, *encryption, *kms_key;
+	enum f3_s3_style style;
+	unsigned max_parallel;
+	bool anonymous;
 	enum f3_s3_checksum checksum;
 	uint64_t timeout_ns, hedge_ns;
 	struct f3_http *http;
@@ -133,6 +140,7 @@ struct f3_s3 {
 	bool closing;
 	_Atomic int64_t skew_s;		/* the store's clock minus ours */
 	_Atomic uint64_t down_since_ns;	/* nothing has come through since; 0: it has */
+	char probe_etag[F3_OBJ_ETAG_MAX + 1];	/* while it is being opened */
 	bool unquoted;			/* conditions of mutations want the ETag without quotes */
 };
 
@@ -164,6 +172,7 @@ void f3_s3_end(struct f3_s3_call *call, int result);
 void f3_s3_end_as(struct f3_s3_call *call, const struct f3_s3_ask *a);
 /* Storage class, encryption, content type: of a new object. */
 void f3_s3_new_object(struct f3_s3_ask *a, const char *key);
+void f3_s3_encryption(struct f3_s3_ask *a);
 
 /* What each file does; called on any thread. */
 void f3_s3_get(struct f3_s3_call *call);
@@ -181,7 +190,33 @@ void f3_s3_upload_part_copy(struct f3_s3_call *call);
 void f3_s3_upload_complete(struct f3_s3_call *call);
 void f3_s3_upload_abort(struct f3_s3_call *call);
 
+/* object_s3_list.c */
+/* Asks whether anything lies below a directory's key, and its marker. 0: then is called; or
+ * -ENAMETOOLONG. */
+int f3_s3_ask_below(struct f3_s3_ask *a, struct f3_s3_call *call, const char *key,
+		    void (*then)(struct f3_s3_ask *a));
+/* What the answer says. 0, -EIO, -ENOMEM. */
+int f3_s3_first_below(const struct f3_s3_ask *a, const char *key, bool *ret_marker,
+		      bool *ret_below);
+
+/* object_s3_write.c */
+/* Sends the op's body with call->a, its sum first. */
+void f3_s3_send_body(struct f3_s3_call *call, void (*then)(struct f3_s3_ask *a));
+
 /* object_s3_upload.c, for copies of more than one request holds */
+struct f3_s3_range {
+	const char *key, *etag;	/* etag may be NULL */
+	uint64_t off, len;
+};
+/* Makes call->a the creation of an upload, once it has its key and headers. */
+void f3_s3_upload_headers(struct f3_s3_ask *a);
+/* Make call->a one request about an upload. 0 or -ENAMETOOLONG. complete: of call->body. */
+int f3_s3_ask_part_copy(struct f3_s3_call *call, const char *key, uint32_t number,
+			const char *upload, const struct f3_s3_range *from);
+int f3_s3_ask_complete(struct f3_s3_call *call, const char *key, const char *upload);
+/* Their answers. 0, -EBADMSG, -ENOMEM. */
+int f3_s3_part_copied(const struct f3_s3_ask *a, struct f3_obj_part *ret_part);
+int f3_s3_completed(const struct f3_s3_ask *a, struct f3_obj_info *ret_info);
 /* Body of a completion; heap. -ENOMEM */
 int f3_s3_complete_body(const struct f3_s3 *s, const struct f3_obj_part *parts, size_t n,
 			char **ret_body);

@@ -193,27 +193,27 @@ static void set_state(struct f3_s3_ask *a, enum f3_s3_ask_state state)
 /* It was not done, and would be with this errno if it were not asked again. */
 static void again(struct f3_s3_ask *a, int error)
 {
+	struct f3_s3_call *call = a->call;
 	uint64_t now = f3_clock_mono_ns(), down = a->s->down_since_ns, at;
 	uint64_t wait = f3_backoff_next_ns(&a->backoff);
 	uint64_t deadline = a->since_mono_ns + RETRY_NS;
 
 	if (wait < a->retry_after_ns)
 		wait = a->retry_after_ns;
-	if (a->call->op->deadline_mono_ns && a->call->op->deadline_mono_ns < deadline)
-		deadline = a->call->op->deadline_mono_ns;
+	if (call->op->deadline_mono_ns && call->op->deadline_mono_ns < deadline)
+		deadline = call->op->deadline_mono_ns;
 	at = now + wait;
 	if (at > deadline || (down && now - down > DOWN_NS) || a->s->closing) {
 		end(a, error);
 		return;
 	}
 	set_state(a, F3_S3_RESTING);
-	if (f3_timer_arm(&a->timer, at)) {
+	call->refs++;
+	if (f3_timer_arm(&a->timer, at))
 		end(a, error);
-		return;
-	}
-	/* Who cancelled before the timer was armed did not find it. */
-	if (a->call->cancelled && f3_timer_cancel(&a->timer))
-		end(a, -ECANCELED);
+	else if (call->cancelled && f3_timer_cancel(&a->timer))
+		end(a, -ECANCELED); /* who cancelled before it was armed did not find it */
+	f3_s3_call_put(call);
 }
 
 static void rested(struct f3_work *work)
