@@ -323,10 +323,6 @@ static const struct {
 } later[] = {
 	{ "cluster", NULL, "several nodes are not in this build yet" },
 	{ "volume", "namespace", "views are not in this build yet" },
-	{ "volume", "endpoint", "s3:// volumes are not in this build yet" },
-	{ "volume", "region", "s3:// volumes are not in this build yet" },
-	{ "volume", "path-style", "s3:// volumes are not in this build yet" },
-	{ "volume", "profile", "s3:// volumes are not in this build yet" },
 };
 
 int f3_conf_unknown(const char *kind, const char *key, const char *source, struct f3_err *err)

@@ -10,7 +10,7 @@
  *
  * Sections: [f3], [metrics], [volume NAME], [placement NAME]. In a placement section keys are
  * patterns and the order counts; a pattern with '=' or ':' in it is written with '?' there. What
- * is known but not built yet (several nodes, S3) is refused by name.
+ * is known but not built yet (several nodes) is refused by name.
  *
  * Reading is in conf_file.c (INI, environment), single values in parse.c, what needs several of
  * them in conf_check.c, output in conf_print.c.
@@ -34,7 +34,7 @@
 enum f3_conf_type {
 	F3_CONF_STRING,
 	F3_CONF_PATH,		/* absolute, without "..", kept without needless slashes */
-	F3_CONF_URL,		/* file:///DIR, the path as above */
+	F3_CONF_URL,		/* file:///DIR, the path as above, or s3://BUCKET/PREFIX */
 	F3_CONF_BYTES,		/* 0 .. 2^63-1, see f3_parse_bytes */
 	F3_CONF_DURATION,	/* ns, see f3_parse_duration */
 	F3_CONF_BOOL,		/* yes/no, true/false, on/off, 1/0; kept as "yes" or "no" */

@@ -109,6 +109,8 @@ static int check_url(const struct f3_conf *c, const char *name, const char *url,
 	const char *from = where(c, "volume", name, "url"), *dir = url + strlen(FILE_URL);
 	const char *mountpoint = f3_conf_str(c, "f3", NULL, "mountpoint");
 
+	if (strncmp(url, FILE_URL, strlen(FILE_URL)) != 0)
+		return 0;
 	if (inside(dir, mountpoint))
 		return f3_err_set(err, -EINVAL, "%s: url: %.200s lies inside the mountpoint %.200s",
 				  from, dir, mountpoint);
@@ -116,6 +118,15 @@ static int check_url(const struct f3_conf *c, const char *name, const char *url,
 		return f3_err_set(err, -EINVAL, "%s: url: %.200s lies inside the cache directory",
 				  from, dir);
 	return 0;
+}
+
+/* Another server may have a bucket of the same name. */
+static bool same_server(const struct f3_conf *c, const char *a, const char *b)
+{
+	const char *x = f3_conf_str(c, "volume", a, "endpoint");
+	const char *y = f3_conf_str(c, "volume", b, "endpoint");
+
+	return strcmp(x ? x : "", y ? y : "") == 0;
 }
 
 /* Two volumes over the same objects would undo each other's changes. */
@@ -126,7 +137,8 @@ static int check_overlap(const struct f3_conf *c, size_t nth, struct f3_err *err
 	for (size_t i = 0; url && i < nth; i++) {
 		const char *other = f3_conf_str(c, "volume", c->volumes[i], "url");
 
-		if (other && (inside(url, other) || inside(other, url)))
+		if (other && same_server(c, c->volumes[nth], c->volumes[i]) &&
+		    (inside(url, other) || inside(other, url)))
 			return f3_err_set(
 				err, -EINVAL, "%s: url: %.200s overlaps that of volume %.80s",
 				where(c, "volume", c->volumes[nth], "url"), url, c->volumes[i]);

@@ -68,16 +68,33 @@ static bool tidy_path(char *path)
 	return true;
 }
 
+/* s3://BUCKET/PREFIX: the slashes at its end go. What a bucket may be called its backend knows. */
+static int tidy_s3(const char *key, char *url, struct f3_err *err)
+{
+	size_t len = strlen(url);
+
+	while (len > strlen("s3://") && url[len - 1] == '/')
+		url[--len] = '\0';
+	if (len == strlen("s3://") || url[strlen("s3://")] == '/' || strpbrk(url, "?#@"))
+		return f3_err_set(err, -EINVAL,
+				  "%s: after s3:// a bucket and maybe a prefix are "
+				  "wanted, and nothing else",
+				  key);
+	return 0;
+}
+
 /* file:///DIR, tidied in place: 0 or -errno with the reason. */
 static int tidy_url(const char *key, char *url, struct f3_err *err)
 {
 	char *path = url + strlen("file://");
 
 	if (strncmp(url, "s3://", strlen("s3://")) == 0)
-		return f3_err_set(err, -EOPNOTSUPP, "%s: s3:// volumes are not in this build yet",
-				  key);
+		return tidy_s3(key, url, err);
 	if (strncmp(url, "file://", strlen("file://")) != 0)
-		return f3_err_set(err, -EINVAL, "%s: \"%.200s\" is not file:///DIR", key, url);
+		return f3_err_set(err, -EINVAL,
+				  "%s: \"%.200s\" is neither file:///DIR nor "
+				  "s3://BUCKET/PREFIX",
+				  key, url);
 	if (!tidy_path(path) || !path[1])
 		return f3_err_set(
 			err, -EINVAL,

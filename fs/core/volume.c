@@ -19,21 +19,10 @@
 #include "fs/core/journal_run.h"
 #include "fs/core/namespace.h"
 #include "fs/core/node.h"
-
-/* What [volume NAME] and the settings of a volume made by command say, before it is built. */
-struct settings {
-	enum f3_class dflt;
-	uint64_t quota_bytes, quota_inodes, attr_ttl_ns;
-	bool read_only;
-	uid_t uid;
-	gid_t gid;
-	mode_t mode;
-};
+#include "fs/core/settings.h"
 
 #define SPACE_CHECK_NS (100 * F3_NS_PER_MS)
 #define PLENTY 64u
-#define ATTR_TTL_DEFAULT_NS F3_NS_PER_SEC
-#define ROOT_MODE_DEFAULT 01777
 
 void f3_volume_free(struct f3_volume *v)
 {
@@ -48,86 +37,6 @@ void f3_volume_free(struct f3_volume *v)
 	f3_backing_close(v->memory);
 	f3_placement_done(&v->placement);
 	free(v);
-}
-
-static int parse_setting(struct settings *s, const char *key, const char *value, struct f3_err *err)
-{
-	uint64_t n = 0;
-	char *end;
-	int r = 0;
-
-	if (!strcmp(key, "default-class")) {
-		r = f3_class_parse(value, strlen(value), &s->dflt);
-	} else if (!strcmp(key, "quota")) {
-		r = f3_parse_bytes(value, &s->quota_bytes);
-	} else if (!strcmp(key, "attr-ttl")) {
-		r = f3_parse_duration(value, &s->attr_ttl_ns);
-	} else if (!strcmp(key, "readonly")) {
-		s->read_only = !strcmp(value, "yes") || !strcmp(value, "true");
-	} else {
-		int base = !strcmp(key, "mode") ? 8 : 10;
-
-		errno = 0;
-		n = strtoull(value, &end, base);
-		if (errno || *end || end == value)
-			r = -EINVAL;
-		else if (!strcmp(key, "quota-inodes"))
-			s->quota_inodes = n;
-		else if (!strcmp(key, "uid"))
-			s->uid = (uid_t)n;
-		else if (!strcmp(key, "gid"))
-			s->gid = (gid_t)n;
-		else if (!strcmp(key, "mode") && n <= 07777)
-			s->mode = (mode_t)n;
-		else
-			r = -EINVAL;
-	}
-	if (r)
-		return f3_err_set(err, r, "volume setting %s=%s is not understood", key, value);
-	return 0;
-}
-
-static int settings_from_text(struct settings *s, const char *text, struct f3_err *err)
-{
-	char line[512];
-
-	while (*text) {
-		size_t len = strcspn(text, "\n");
-		char *eq;
-		int r;
-
-		if (len >= sizeof(line))
-			return f3_err_set(err, -EINVAL, "a volume setting is too long");
-		memcpy(line, text, len);
-		line[len] = '\0';
-		text += len + (text[len] == '\n');
-		if (!len)
-			continue;
-		eq = strchr(line, '=');
-		if (!eq)
-			return f3_err_set(err, -EINVAL, "volume setting \"%s\" has no value", line);
-		*eq = '\0';
-		r = parse_setting(s, line, eq + 1, err);
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-static int settings_from_conf(struct settings *s, const struct f3_conf *conf, const char *name,
-			      struct f3_err *err)
-{
-	static const char *const keys[] = { "default-class", "quota", "quota-inodes", "attr-ttl",
-					    "readonly",      "uid",   "gid",          "mode" };
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		const char *value = f3_conf_str(conf, "volume", name, keys[i]);
-		int r = value ? parse_setting(s, keys[i], value, err) : 0;
-
-		if (r)
-			return r;
-	}
-	return 0;
 }
 
 static struct f3_volume *find_locked(struct f3_volumes *vs, const char *name)
@@ -167,7 +76,7 @@ static int open_backing(struct f3_core *core, struct f3_volume *v, struct f3_err
 	return f3_backing_open(dir, core->ring, &v->memory, err);
 }
 
-static int make_root(struct f3_core *core, struct f3_volume *v, const struct settings *s,
+static int make_root(struct f3_core *core, struct f3_volume *v, const struct f3_settings *s,
 		     struct f3_batch *b)
 {
 	struct f3_inode_rec rec = { 0 };
@@ -209,7 +118,7 @@ static int make_root(struct f3_core *core, struct f3_volume *v, const struct set
 
 /* Builds a volume and puts it in the table. `rec` has what the database knows of it (id 0: nothing
  * yet). */
-static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct settings *s,
+static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct f3_settings *s,
 		  const struct f3_conf_rule *rules, size_t n_rules, struct f3_err *err)
 {
 	struct f3_volume *v = calloc(1, sizeof(*v));
@@ -264,6 +173,7 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 		goto out;
 	}
 	if (v->placement.has_store) {
+		const struct f3_s3_options s3 = f3_settings_s3(s);
 		const struct f3_object_options opt = {
 			.url = v->url,
 			.threads = (unsigned)f3_conf_u64(core->conf, "f3", NULL, "stage-parallel"),
@@ -272,6 +182,8 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 			.create = fresh,
 			.read_only = v->read_only,
 			.id = rec->store_id,
+			.s3 = &s3,
+			.budget = core->budget,
 		};
 
 		r = f3_object_open(&opt, &v->store, err);
@@ -346,8 +258,8 @@ static int start_configured(struct f3_core *core, const char *name, const struct
 	const struct f3_conf_rule *rules = NULL;
 	size_t n_rules = f3_conf_rules(core->conf, name, &rules);
 	const char *url = f3_conf_str(core->conf, "volume", name, "url");
-	struct settings s = { .attr_ttl_ns = ATTR_TTL_DEFAULT_NS, .mode = ROOT_MODE_DEFAULT };
-	int r = settings_from_conf(&s, core->conf, name, err);
+	struct f3_settings s = F3_SETTINGS_INIT;
+	int r = f3_settings_from_conf(&s, core->conf, name, err);
 
 	if (r)
 		return r;
@@ -368,8 +280,8 @@ static int start_configured(struct f3_core *core, const char *name, const struct
 
 static int start_by_command(struct f3_core *core, struct f3_volume_rec *rec, struct f3_err *err)
 {
-	struct settings s = { .attr_ttl_ns = ATTR_TTL_DEFAULT_NS, .mode = ROOT_MODE_DEFAULT };
-	int r = settings_from_text(&s, rec->settings, err);
+	struct f3_settings s = F3_SETTINGS_INIT;
+	int r = f3_settings_from_text(&s, rec->settings, err);
 
 	return r ? r : attach(core, rec, &s, NULL, 0, err);
 }
@@ -525,7 +437,7 @@ int f3_volume_add(struct f3_core *core, const char *name, const char *url, const
 		  struct f3_err *err)
 {
 	struct f3_volume_rec rec = { .by_command = true };
-	struct settings s = { .attr_ttl_ns = ATTR_TTL_DEFAULT_NS, .mode = ROOT_MODE_DEFAULT };
+	struct f3_settings s = F3_SETTINGS_INIT;
 	struct f3_conf *probe;
 	struct f3_volume *v;
 	int r = f3_conf_new(&probe);
@@ -547,7 +459,7 @@ int f3_volume_add(struct f3_core *core, const char *name, const char *url, const
 	snprintf(rec.name, sizeof(rec.name), "%s", name);
 	snprintf(rec.url, sizeof(rec.url), "%s", url ? url : "");
 	snprintf(rec.settings, sizeof(rec.settings), "%s", settings);
-	r = settings_from_text(&s, settings, err);
+	r = f3_settings_from_text(&s, settings, err);
 	if (!r)
 		r = attach(core, &rec, &s, NULL, 0, err);
 	if (!r && core->kernel.inval_entry)

@@ -90,8 +90,7 @@ int f3_base64_get(const char *text, size_t len, struct f3_buf *out)
 	for (; len; text += 4, len -= 4) {
 		int pad = text[3] == '=' ? (text[2] == '=' ? 2 : 1) : 0;
 
-		if ((pad && len > 4) ||
-		    EVP_DecodeBlock(bytes, (const unsigned char *)text, 4) != 3)
+		if ((pad && len > 4) || EVP_DecodeBlock(bytes, (const unsigned char *)text, 4) != 3)
 			return -EINVAL;
 		f3_buf_put(out, bytes, (size_t)(3 - pad));
 	}

@@ -165,8 +165,7 @@ int f3_s3_ask_protect(struct f3_s3_ask *a)
 
 static void call_then(struct f3_work *work)
 {
-	struct f3_s3_ask *a =
-		(struct f3_s3_ask *)((char *)work - offsetof(struct f3_s3_ask, work));
+	struct f3_s3_ask *a = (struct f3_s3_ask *)((char *)work - offsetof(struct f3_s3_ask, work));
 
 	a->then(a);
 }
@@ -218,7 +217,8 @@ static void again(struct f3_s3_ask *a, int error)
 
 static void rested(struct f3_work *work)
 {
-	struct f3_timer *timer = (struct f3_timer *)((char *)work - offsetof(struct f3_timer, work));
+	struct f3_timer *timer =
+		(struct f3_timer *)((char *)work - offsetof(struct f3_timer, work));
 
 	prepare((struct f3_s3_ask *)((char *)timer - offsetof(struct f3_s3_ask, timer)));
 }
@@ -235,8 +235,8 @@ static void explain(struct f3_s3_ask *a, const char *message)
 	const char *advice = f3_s3_advice(a->status, a->code);
 
 	snprintf(a->message, sizeof(a->message), "%s %.60s: %u%s%s%s%.60s%s%s", a->method,
-		 place_of(a), a->status, *a->code ? " " : "", a->code, *message ? ": " : "", message,
-		 *advice ? "; " : "", advice);
+		 place_of(a), a->status, *a->code ? " " : "", a->code, *message ? ": " : "",
+		 message, *advice ? "; " : "", advice);
 }
 
 /* Seconds the store's clock is ahead, by the Date of its answer. */
@@ -259,8 +259,7 @@ static void take_retry_after(struct f3_s3_ask *a)
 	uint64_t s;
 
 	if (text && !f3_parse_uint(text, UINT32_MAX, &s))
-		a->retry_after_ns =
-			(s < RETRY_AFTER_MAX_S ? s : RETRY_AFTER_MAX_S) * F3_NS_PER_SEC;
+		a->retry_after_ns = (s < RETRY_AFTER_MAX_S ? s : RETRY_AFTER_MAX_S) * F3_NS_PER_SEC;
 }
 
 static void judge(struct f3_s3_ask *a)
@@ -286,8 +285,9 @@ static void judge(struct f3_s3_ask *a)
 	take_retry_after(a);
 	/* Answers to HEAD have no body that would say so. */
 	if (!*a->code && (a->status == 400 || a->status == 401 || a->status == 403))
-		verdict = clock_differs(a, &skew_s) ? F3_S3_CLOCK :
-			  a->keys && a->keys->expires_s ? F3_S3_KEYS : verdict;
+		verdict = clock_differs(a, &skew_s)     ? F3_S3_CLOCK :
+			  a->keys && a->keys->expires_s ? F3_S3_KEYS :
+							  verdict;
 	switch (verdict) {
 	case F3_S3_DONE:
 	case F3_S3_ERROR:
@@ -330,7 +330,7 @@ static void failed(struct f3_s3_ask *a, int r)
 	switch (r) {
 	case -ECANCELED:
 		end(a, a->mutates && a->http.sent ? F3_OBJ_AMBIGUOUS :
-		       a->call->cancelled	  ? -ECANCELED :
+		       a->call->cancelled         ? -ECANCELED :
 						    -EAGAIN);
 		return;
 	case -EBADMSG: /* the file was changed between summing up and sending */
@@ -455,9 +455,8 @@ static int sign(struct f3_s3_ask *a)
 		const char *name = f3_s3_headers_name(all, i);
 
 		if (!strcmp(name, "host") || is_signed(name))
-			headers[sig.n_headers++] = (struct f3_sigv4_header){
-				name, f3_s3_headers_value(all, i)
-			};
+			headers[sig.n_headers++] =
+				(struct f3_sigv4_header){ name, f3_s3_headers_value(all, i) };
 	}
 	r = f3_sigv4_authorize(&sig, auth);
 	if (!r)
@@ -466,7 +465,7 @@ static int sign(struct f3_s3_ask *a)
 	return r ? r : all->error;
 }
 
-static void send(struct f3_s3_ask *a)
+static void send_now(struct f3_s3_ask *a)
 {
 	struct f3_s3_call *call = a->call;
 	struct f3_http_req *req = &a->http;
@@ -531,7 +530,7 @@ static void prepare(struct f3_s3_ask *a)
 	}
 	r = f3_cred_try(a->s->chain, a->keys);
 	if (!r) {
-		send(a);
+		send_now(a);
 		return;
 	}
 	a->work.fn = prepare_slowly;
@@ -543,13 +542,12 @@ static void prepare(struct f3_s3_ask *a)
 
 static void prepare_slowly(struct f3_work *work)
 {
-	struct f3_s3_ask *a =
-		(struct f3_s3_ask *)((char *)work - offsetof(struct f3_s3_ask, work));
+	struct f3_s3_ask *a = (struct f3_s3_ask *)((char *)work - offsetof(struct f3_s3_ask, work));
 	struct f3_err err = F3_ERR_INIT;
 	int r = f3_cred_get(a->s->chain, a->keys, &err);
 
 	if (!r) {
-		send(a);
+		send_now(a);
 		return;
 	}
 	memset(a->keys, 0, sizeof(*a->keys));

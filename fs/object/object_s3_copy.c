@@ -24,9 +24,9 @@
 #define COPY_PART_BYTES (256ull << 20)
 
 /* What belongs to an object besides its bytes and our attributes. */
-static const char *const kept[] = { "content-type",	   "content-encoding",
-				    "content-language",	   "content-disposition",
-				    "cache-control",	   "expires",
+static const char *const kept[] = { "content-type",        "content-encoding",
+				    "content-language",    "content-disposition",
+				    "cache-control",       "expires",
 				    "x-amz-storage-class", "x-amz-website-redirect-location" };
 
 static void next_part(struct f3_s3_call *call);
@@ -184,9 +184,9 @@ static void next_part(struct f3_s3_call *call)
 	part->len = call->source.size - part->off < COPY_PART_BYTES ?
 			    call->source.size - part->off :
 			    COPY_PART_BYTES;
-	r = f3_s3_ask_part_copy(call, call->copy_key, part->number, call->upload,
-				&(struct f3_s3_range){ call->op->key, call->source.etag, part->off,
-						       part->len });
+	r = f3_s3_ask_part_copy(
+		call, call->copy_key, part->number, call->upload,
+		&(struct f3_s3_range){ call->op->key, call->source.etag, part->off, part->len });
 	if (r)
 		drop(call, NULL, r);
 	else

@@ -17,7 +17,7 @@
 /* ---- A page of keys ---- */
 
 struct item {
-	uint32_t name;		/* where in names */
+	uint32_t name; /* where in names */
 	uint64_t size;
 	int64_t modified_ns;
 	char etag[F3_OBJ_ETAG_MAX + 1];
@@ -25,10 +25,10 @@ struct item {
 };
 
 struct page {
-	const char *prefix;	/* of the keys that belong to it */
+	const char *prefix; /* of the keys that belong to it */
 	size_t prefix_len;
-	bool root;		/* of the volume: F3's own is hidden */
-	bool url;		/* keys are percent-encoded */
+	bool root; /* of the volume: F3's own is hidden */
+	bool url; /* keys are percent-encoded */
 	struct item *items;
 	size_t n, cap;
 	struct f3_buf names;
@@ -219,8 +219,7 @@ int f3_s3_ask_below(struct f3_s3_ask *a, struct f3_s3_call *call, const char *ke
 	return 0;
 }
 
-int f3_s3_first_below(const struct f3_s3_ask *a, const char *key, bool *ret_marker,
-		      bool *ret_below)
+int f3_s3_first_below(const struct f3_s3_ask *a, const char *key, bool *ret_marker, bool *ret_below)
 {
 	struct page *p = malloc(sizeof(*p));
 	int r;

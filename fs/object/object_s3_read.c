@@ -102,7 +102,8 @@ static int object_info(struct f3_s3_call *call, const struct f3_s3_ask *a)
 	char end;
 	int r = take_info(call, a);
 
-	if (!r && (!length || sscanf(length, "%" SCNu64 "%c", &size, &end) != 1 || size > INT64_MAX))
+	if (!r &&
+	    (!length || sscanf(length, "%" SCNu64 "%c", &size, &end) != 1 || size > INT64_MAX))
 		r = -EIO;
 	call->op->info.size = size;
 	return r;

@@ -132,8 +132,8 @@ static void created(struct f3_s3_ask *a)
 	if (!r && !op->ret_upload[0])
 		r = -EBADMSG;
 	if (r)
-		snprintf(op->message, sizeof(op->message), "POST %.100s?uploads: no upload came back",
-			 op->key);
+		snprintf(op->message, sizeof(op->message),
+			 "POST %.100s?uploads: no upload came back", op->key);
 	f3_s3_end(a->call, r == -EBADMSG ? -EIO : r);
 }
 
@@ -263,8 +263,7 @@ void f3_s3_upload_part_copy(struct f3_s3_call *call)
 {
 	const struct f3_obj_op *op = call->op;
 	const struct f3_s3_range from = { op->key2, op->etag2, op->off2, op->len };
-	int r = op->len ? f3_s3_ask_part_copy(call, op->key, op->part, op->upload, &from) :
-			  -EINVAL;
+	int r = op->len ? f3_s3_ask_part_copy(call, op->key, op->part, op->upload, &from) : -EINVAL;
 
 	if (r)
 		f3_s3_end(call, r);

@@ -20,7 +20,7 @@
 #define META "x-amz-meta-"
 #define XATTRS_MAX (64u << 10)
 
-static const char *const ours[] = { "mode", "uid",   "gid",	  "mtime", "atime",
+static const char *const ours[] = { "mode", "uid",   "gid",       "mtime", "atime",
 				    "rdev", "xattr", "f3-xattrs", "f3-gen" };
 
 bool f3_s3_meta_ours(const char *name)
@@ -289,9 +289,8 @@ static void json_xattrs(const char *header, struct f3_buf *out)
 		return;
 	}
 	json = json_loadb(text, percent_decode(text), 0, NULL);
-	json_object_foreach(json, name, value)
-		if (json_is_string(value))
-			add_json_xattr(out, name, json_string_value(value));
+	json_object_foreach(json, name, value) if (json_is_string(value))
+		add_json_xattr(out, name, json_string_value(value));
 	json_decref(json);
 	free(text);
 }
@@ -339,9 +338,8 @@ int f3_s3_meta_get(const struct f3_s3_headers *h, struct f3_obj_info *info, void
 	info->modified_ns = modified ? f3_s3_time_ns(modified) : 0;
 	info->have_attr = true;
 	attr->have_mode = get_mode(f3_s3_headers_get(h, META "mode"), &attr->mode);
-	attr->have_owner =
-		number(f3_s3_headers_get(h, META "uid"), 10, UINT32_MAX - 1, &uid) &&
-		number(f3_s3_headers_get(h, META "gid"), 10, UINT32_MAX - 1, &gid);
+	attr->have_owner = number(f3_s3_headers_get(h, META "uid"), 10, UINT32_MAX - 1, &uid) &&
+			   number(f3_s3_headers_get(h, META "gid"), 10, UINT32_MAX - 1, &gid);
 	if (attr->have_owner) {
 		attr->uid = (uint32_t)uid;
 		attr->gid = (uint32_t)gid;

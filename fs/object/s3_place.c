@@ -67,10 +67,11 @@ static int take_url(struct f3_s3_place *p, const char *url, struct f3_err *err)
 	size_t len = strcspn(bucket, "/");
 
 	if (strncmp(url, SCHEME, strlen(SCHEME)) != 0 || !bucket_ok(bucket, len))
-		return f3_err_set(err, -EINVAL,
-				  "\"%.80s\": s3://BUCKET/PREFIX is expected, with a bucket of 3 to "
-				  "63 letters, digits, '-' and '.'",
-				  url);
+		return f3_err_set(
+			err, -EINVAL,
+			"\"%.80s\": s3://BUCKET/PREFIX is expected, with a bucket of 3 to "
+			"63 letters, digits, '-' and '.'",
+			url);
 	memcpy(p->bucket, bucket, len);
 	p->bucket[len] = '\0';
 	prefix = bucket + len;

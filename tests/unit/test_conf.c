@@ -258,7 +258,8 @@ START_TEST(bad_command_line_is_refused)
 		{ "volume.a.colour", "red", "\"colour\"" },
 		{ "placement.a.*", "memory", "volume.NAME.KEY" },
 		{ "cluster.etcd", "x", "not in this build yet" },
-		{ "volume.a.url", "s3://b", "not in this build yet" },
+		{ "volume.a.url", "s3://", "a bucket" },
+		{ "volume.a.url", "s3://key:secret@host/b", "a bucket" },
 		{ "threads", "many", "command line: threads: \"many\"" },
 	};
 
@@ -270,7 +271,7 @@ START_TEST(bad_command_line_is_refused)
 	ck_assert_int_eq(f3_conf_add_volume(c, "..", "file:///x", "f3ctl", &err), -EINVAL);
 	ck_assert_int_eq(f3_conf_add_volume(c, "", NULL, "f3ctl", &err), -EINVAL);
 	ck_assert_int_eq(f3_conf_add_volume(c, "a", "file://x", "f3ctl", &err), -EINVAL);
-	ck_assert_int_eq(f3_conf_add_volume(c, "a", "s3://x", "f3ctl", &err), -EOPNOTSUPP);
+	ck_assert_int_eq(f3_conf_add_volume(c, "a", "s3:///x", "f3ctl", &err), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(err.text, "f3ctl: url:"));
 }
 END_TEST
