@@ -357,6 +357,7 @@ static int complete_once(struct f3_sending *s, struct f3_upload *u, struct f3_ob
 	op.upload = u->id;
 	op.parts = parts;
 	op.n_parts = u->n_parts;
+	op.gen = &u->gen;
 	r = f3_stage_condition(s, &op, caps->complete_match, caps->complete_absent);
 	f3_debug_point("stage.before-complete");
 	if (!r)

@@ -76,7 +76,8 @@ enum f3_obj_type {
 	F3_OBJ_UPLOAD_PART,	/* upload, part, off, body -> part etag + crc */
 	F3_OBJ_UPLOAD_PART_COPY,/* upload, part, off, from key2 range (off2,len), if-match etag2 */
 	/* upload, parts, condition -> info; -EINVAL: the parts are not what was uploaded, or leave
-	 * a gap; -ENOENT: no such upload (any more). A refused condition leaves the upload. */
+	 * a gap; -ENOENT: no such upload (any more). A refused condition leaves the upload. gen, if
+	 * given, is that of its creation: who is not told the object's etag looks for it by that. */
 	F3_OBJ_UPLOAD_COMPLETE,
 	F3_OBJ_UPLOAD_ABORT,	/* upload */
 	/* uploads under way for keys below the directory key, after -> page, in no order */

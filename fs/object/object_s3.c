@@ -393,6 +393,34 @@ static void find_dialect(struct f3_s3 *s, const char *key)
 		s->unquoted = put_with(s, key, "if-match", plain, &r) && !r;
 }
 
+/* A copy whose source has another ETag than is asked for: done all the same? */
+static bool copies_anyhow(struct f3_s3 *s, const char *key)
+{
+	struct f3_obj_op op;
+	struct f3_s3_call *call = call_alone(s, &op);
+	struct f3_s3_ask *a;
+	char to[80];
+	int r;
+
+	if (!call)
+		return false;
+	a = &call->a;
+	snprintf(to, sizeof(to), "%.64s-copy", key);
+	f3_s3_ask_init(a, call, "PUT");
+	a->mutates = true;
+	a->has_body = true;
+	a->body = "";
+	r = f3_s3_ask_key(a, to, false);
+	if (!r)
+		r = f3_s3_copy_source(a, key, "00000000000000000000000000000000");
+	if (!r)
+		r = ask_alone(call);
+	f3_s3_call_put(call);
+	if (!r)
+		remove_probe(s, to);
+	return !r;
+}
+
 /* May it be written, and how? A warning, where it may not. */
 static int look_at_writing(struct f3_s3 *s, struct f3_err *err)
 {
@@ -414,6 +442,10 @@ static int look_at_writing(struct f3_s3 *s, struct f3_err *err)
 				  f3_errno_name(r));
 	find_checksum(s, key);
 	find_dialect(s, key);
+	if (copies_anyhow(s, key)) {
+		s->ceph_copy = true;
+		s->ceph_copy = !copies_anyhow(s, key);
+	}
 	remove_probe(s, key);
 	return 0;
 }

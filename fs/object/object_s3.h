@@ -142,6 +142,7 @@ struct f3_s3 {
 	_Atomic uint64_t down_since_ns;	/* nothing has come through since; 0: it has */
 	char probe_etag[F3_OBJ_ETAG_MAX + 1];	/* while it is being opened */
 	bool unquoted;			/* conditions of mutations want the ETag without quotes */
+	bool ceph_copy;			/* that of a copy's source has Ceph's name */
 };
 
 /* object_s3_ask.c */

@@ -102,6 +102,8 @@ int f3_s3_copy_source(struct f3_s3_ask *a, const char *key, const char *etag)
 	if (etag) {
 		f3_s3_etag_text(a->s, etag, true, match);
 		f3_s3_headers_add(&a->headers, "x-amz-copy-source-if-match", match);
+		if (a->s->ceph_copy)
+			f3_s3_headers_add(&a->headers, "x-amz-copy-if-match", match);
 	}
 	return 0;
 }
@@ -300,19 +302,52 @@ int f3_s3_completed(const struct f3_s3_ask *a, struct f3_obj_info *ret_info)
 	return r;
 }
 
+/* What is there now: is it what was completed? */
+static void object_seen(struct f3_s3_ask *b)
+{
+	struct f3_s3_call *call = b->call;
+	struct f3_obj_op *op = call->op;
+	struct f3_obj_info info = { .size = op->info.size };
+	void *heap = NULL;
+	int r = b->result ? F3_OBJ_AMBIGUOUS : f3_s3_meta_get(&b->answer, &info, &heap);
+
+	free(heap);
+	if (!r && op->gen && (!info.have_gen || !f3_obj_gen_equal(&info.gen, op->gen)))
+		r = F3_OBJ_AMBIGUOUS;
+	if (!r)
+		memcpy(op->info.etag, info.etag, sizeof(info.etag));
+	f3_s3_end(call, r);
+}
+
+/* Some say that it is done, and not what the object's tag is. */
+static void look_at_object(struct f3_s3_call *call)
+{
+	struct f3_s3_ask *b = &call->b;
+
+	f3_s3_ask_init(b, call, "HEAD");
+	(void)f3_s3_ask_key(b, call->op->key, false);
+	f3_s3_ask_start(b, object_seen);
+}
+
 static void complete_done(struct f3_s3_ask *a)
 {
 	struct f3_obj_op *op = a->call->op;
 	int r = a->result;
 
 	if (r) {
+		/* The object of the condition is gone. */
+		if (r == -ENOENT && a->cond == F3_OBJ_MATCH && !strcmp(a->code, "NoSuchKey"))
+			a->result = -ESTALE;
 		f3_s3_end_as(a->call, a);
 		return;
 	}
 	r = f3_s3_completed(a, &op->info);
 	for (size_t i = 0; i < op->n_parts; i++)
 		op->info.size += op->parts[i].len;
-	f3_s3_end(a->call, r == -EBADMSG ? F3_OBJ_AMBIGUOUS : r);
+	if (!r && !op->info.etag[0])
+		look_at_object(a->call);
+	else
+		f3_s3_end(a->call, r == -EBADMSG ? F3_OBJ_AMBIGUOUS : r);
 }
 
 void f3_s3_upload_complete(struct f3_s3_call *call)

@@ -22,6 +22,8 @@ static void put_done(struct f3_s3_ask *a)
 		f3_s3_etag(etag ? etag : "", op->info.etag);
 		op->info.size = op->len;
 	}
+	if (a->result == -ENOENT && a->cond == F3_OBJ_MATCH)
+		a->result = -ESTALE;
 	/* Written, but as what? The caller looks. */
 	if (!a->result && !op->info.etag[0])
 		f3_s3_end(call, F3_OBJ_AMBIGUOUS);

@@ -36,7 +36,8 @@ static int ask(struct probe *p, struct f3_obj_op *op)
 	if (p->fatal)
 		return p->fatal;
 	p->gen.attempt++;
-	op->gen = &p->gen;
+	if (op->type != F3_OBJ_UPLOAD_COMPLETE)
+		op->gen = &p->gen;
 	r = f3_object_run(p->s, op);
 	switch (r) {
 	case 0:
