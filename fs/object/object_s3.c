@@ -393,8 +393,8 @@ static void find_dialect(struct f3_s3 *s, const char *key)
 		s->unquoted = put_with(s, key, "if-match", plain, &r) && !r;
 }
 
-/* A copy whose source has another ETag than is asked for: done all the same? */
-static bool copies_anyhow(struct f3_s3 *s, const char *key)
+/* Copies with a condition on the source. */
+static int copy_if(struct f3_s3 *s, const char *key, const char *etag)
 {
 	struct f3_obj_op op;
 	struct f3_s3_call *call = call_alone(s, &op);
@@ -403,7 +403,7 @@ static bool copies_anyhow(struct f3_s3 *s, const char *key)
 	int r;
 
 	if (!call)
-		return false;
+		return -ENOMEM;
 	a = &call->a;
 	snprintf(to, sizeof(to), "%.64s-copy", key);
 	f3_s3_ask_init(a, call, "PUT");
@@ -412,13 +412,27 @@ static bool copies_anyhow(struct f3_s3 *s, const char *key)
 	a->body = "";
 	r = f3_s3_ask_key(a, to, false);
 	if (!r)
-		r = f3_s3_copy_source(a, key, "00000000000000000000000000000000");
+		r = f3_s3_copy_source(a, key, etag);
 	if (!r)
 		r = ask_alone(call);
 	f3_s3_call_put(call);
 	if (!r)
 		remove_probe(s, to);
-	return !r;
+	return r;
+}
+
+/* By which name conditions on the source of a copy are understood, if they are. */
+static void find_copy_dialect(struct f3_s3 *s, const char *key)
+{
+	static const char wrong[] = "00000000000000000000000000000000";
+	char right[F3_OBJ_ETAG_MAX + 1];
+
+	memcpy(right, s->probe_etag, sizeof(right));
+	for (s->copy_cond = F3_S3_COPY_COND_S3; s->copy_cond <= F3_S3_COPY_COND_CEPH;
+	     s->copy_cond++)
+		if (copy_if(s, key, wrong) && !copy_if(s, key, right))
+			return;
+	s->copy_cond = F3_S3_COPY_COND_NONE;
 }
 
 /* May it be written, and how? A warning, where it may not. */
@@ -442,10 +456,7 @@ static int look_at_writing(struct f3_s3 *s, struct f3_err *err)
 				  f3_errno_name(r));
 	find_checksum(s, key);
 	find_dialect(s, key);
-	if (copies_anyhow(s, key)) {
-		s->ceph_copy = true;
-		s->ceph_copy = !copies_anyhow(s, key);
-	}
+	find_copy_dialect(s, key);
 	remove_probe(s, key);
 	return 0;
 }

@@ -119,6 +119,9 @@ struct f3_s3_call {
 
 TAILQ_HEAD(f3_s3_calls, f3_s3_call);
 
+/* Conditions on the source of a copy: none are kept, S3's name, Ceph's besides. */
+enum f3_s3_copy_cond { F3_S3_COPY_COND_NONE, F3_S3_COPY_COND_S3, F3_S3_COPY_COND_CEPH };
+
 struct f3_s3 {
 	struct f3_object_store base;
 	struct f3_s3_place place;
@@ -142,7 +145,7 @@ struct f3_s3 {
 	_Atomic uint64_t down_since_ns;	/* nothing has come through since; 0: it has */
 	char probe_etag[F3_OBJ_ETAG_MAX + 1];	/* while it is being opened */
 	bool unquoted;			/* conditions of mutations want the ETag without quotes */
-	bool ceph_copy;			/* that of a copy's source has Ceph's name */
+	enum f3_s3_copy_cond copy_cond;
 };
 
 /* object_s3_ask.c */

@@ -99,10 +99,10 @@ int f3_s3_copy_source(struct f3_s3_ask *a, const char *key, const char *etag)
 	if (f3_sigv4_encode(path, strlen(path), true, text, sizeof(text)) < 0)
 		return -ENAMETOOLONG;
 	f3_s3_headers_add(&a->headers, "x-amz-copy-source", text);
-	if (etag) {
+	if (etag && a->s->copy_cond) {
 		f3_s3_etag_text(a->s, etag, true, match);
 		f3_s3_headers_add(&a->headers, "x-amz-copy-source-if-match", match);
-		if (a->s->ceph_copy)
+		if (a->s->copy_cond == F3_S3_COPY_COND_CEPH)
 			f3_s3_headers_add(&a->headers, "x-amz-copy-if-match", match);
 	}
 	return 0;
