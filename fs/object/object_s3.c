@@ -342,6 +342,7 @@ static unsigned put_with(struct f3_s3 *s, const char *key, const char *name, con
 	f3_s3_encryption(a);
 	if (name)
 		f3_s3_headers_add(&a->headers, name, value);
+	a->once = true;
 	a->has_body = true;
 	a->body = "probe";
 	a->body_bytes = 5;

@@ -60,6 +60,7 @@ struct f3_s3_ask {
 	struct f3_s3_headers headers;	/* without those that signing adds */
 	bool mutates;
 	enum f3_obj_cond cond;
+	bool once;			/* what is refused is not asked again */
 	bool wide;			/* `then` has much to do: on a thread of the store */
 	bool has_body;
 	const void *body;

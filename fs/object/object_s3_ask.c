@@ -202,7 +202,7 @@ static void again(struct f3_s3_ask *a, int error)
 	if (call->op->deadline_mono_ns && call->op->deadline_mono_ns < deadline)
 		deadline = call->op->deadline_mono_ns;
 	at = now + wait;
-	if (at > deadline || (down && now - down > DOWN_NS) || a->s->closing) {
+	if (a->once || at > deadline || (down && now - down > DOWN_NS) || a->s->closing) {
 		end(a, error);
 		return;
 	}

@@ -196,7 +196,7 @@ static bool known_type(uint64_t mode)
 
 static bool get_mode(const char *text, uint32_t *ret_mode)
 {
-	uint64_t dec, oct;
+	uint64_t dec = 0, oct = 0;
 	bool is_dec = number(text, 10, UINT32_MAX, &dec);
 	bool is_oct = number(text, 8, 0177777, &oct);
 
@@ -330,7 +330,7 @@ int f3_s3_meta_get(const struct f3_s3_headers *h, struct f3_obj_info *info, void
 	const char *etag = f3_s3_headers_get(h, "etag");
 	const char *gen = f3_s3_headers_get(h, META "f3-gen");
 	const char *modified = f3_s3_headers_get(h, "last-modified");
-	uint64_t uid, gid;
+	uint64_t uid = 0, gid = 0;
 
 	*ret_heap = NULL;
 	memset(attr, 0, sizeof(*attr));
