@@ -143,8 +143,8 @@ static void s3_submit(struct f3_object_store *base, struct f3_obj_op *op)
 static void cancel_call(struct f3_s3_call *call)
 {
 	call->cancelled = true;
-	f3_s3_ask_cancel(&call->a);
-	f3_s3_ask_cancel(&call->b);
+	f3_s3_ask_cancel(&call->a, call->s);
+	f3_s3_ask_cancel(&call->b, call->s);
 	f3_s3_call_put(call);
 }
 

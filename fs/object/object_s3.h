@@ -160,8 +160,8 @@ void f3_s3_ask_query(struct f3_s3_ask *a, const char *name, const char *value);
 /* If-Match, If-None-Match as the condition is; a->cond. */
 void f3_s3_ask_cond(struct f3_s3_ask *a, enum f3_obj_cond cond, const char *etag);
 void f3_s3_ask_start(struct f3_s3_ask *a, void (*then)(struct f3_s3_ask *a));
-/* It ends soon. s->lock not held. */
-void f3_s3_ask_cancel(struct f3_s3_ask *a);
+/* It ends soon, if it was begun. s->lock not held. */
+void f3_s3_ask_cancel(struct f3_s3_ask *a, struct f3_s3 *s);
 /* Sums of the body that is about to be sent, and the headers that say so. Reads it: may block.
  * 0, -ENODATA, -errno. */
 int f3_s3_ask_protect(struct f3_s3_ask *a);

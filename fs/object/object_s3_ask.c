@@ -35,10 +35,17 @@ static void prepare_slowly(struct f3_work *work);
 static void rested(struct f3_work *work);
 static void answered(struct f3_http_req *req);
 
+/* Whoever cancels looks at it under the lock. */
+static void set_ready(struct f3_s3_ask *a, bool ready)
+{
+	f3_lock(&a->s->lock);
+	a->ready = ready;
+	f3_unlock(&a->s->lock);
+}
+
 void f3_s3_ask_init(struct f3_s3_ask *a, struct f3_s3_call *call, const char *method)
 {
-	if (a->ready)
-		f3_s3_ask_done(a);
+	f3_s3_ask_done(a);
 	memset(a, 0, sizeof(*a));
 	a->s = call->s;
 	a->call = call;
@@ -52,13 +59,14 @@ void f3_s3_ask_init(struct f3_s3_ask *a, struct f3_s3_call *call, const char *me
 	a->backoff = (struct f3_backoff){ .base_ns = BACKOFF_BASE_NS, .max_ns = BACKOFF_MAX_NS };
 	f3_timer_init(&a->timer, a->s->q, rested);
 	f3_http_req_init(&a->http);
-	a->ready = true;
+	set_ready(a, true);
 }
 
 void f3_s3_ask_done(struct f3_s3_ask *a)
 {
 	if (!a->ready)
 		return;
+	set_ready(a, false);
 	f3_s3_headers_done(&a->headers);
 	f3_s3_headers_done(&a->answer);
 	f3_s3_headers_done(&a->signed_);
@@ -66,7 +74,6 @@ void f3_s3_ask_done(struct f3_s3_ask *a)
 	f3_buf_done(&a->url);
 	f3_credentials_wipe(a->keys);
 	free(a->keys);
-	a->ready = false;
 }
 
 int f3_s3_ask_key(struct f3_s3_ask *a, const char *key, bool marker)
@@ -562,15 +569,16 @@ void f3_s3_ask_start(struct f3_s3_ask *a, void (*then)(struct f3_s3_ask *a))
 	prepare(a);
 }
 
-void f3_s3_ask_cancel(struct f3_s3_ask *a)
+void f3_s3_ask_cancel(struct f3_s3_ask *a, struct f3_s3 *s)
 {
-	enum f3_s3_ask_state state;
+	bool rested_no_more = false;
 
-	f3_lock(&a->s->lock);
-	state = a->ready ? a->state : F3_S3_IDLE;
-	f3_unlock(&a->s->lock);
-	if (state == F3_S3_SENT)
-		f3_http_cancel(a->s->http, &a->http);
-	else if (state == F3_S3_RESTING && f3_timer_cancel(&a->timer))
+	f3_lock(&s->lock);
+	if (a->ready && a->state == F3_S3_SENT)
+		f3_http_cancel(s->http, &a->http);
+	else if (a->ready && a->state == F3_S3_RESTING)
+		rested_no_more = f3_timer_cancel(&a->timer);
+	f3_unlock(&s->lock);
+	if (rested_no_more)
 		end(a, -ECANCELED);
 }
