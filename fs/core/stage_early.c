@@ -316,10 +316,11 @@ static int send_next(struct f3_early *f, int fd)
 	op.fd_off = off;
 	r = request(f, &op);
 	if (!r) {
-		parts[u->n_parts] = (struct f3_upload_part){
-			.off = off, .len = len, .sent = true, .crc32c = op.ret_part.crc32c,
-			.has_sum = op.ret_part.has_sum
-		};
+		parts[u->n_parts] = (struct f3_upload_part){ .off = off,
+							     .len = len,
+							     .sent = true,
+							     .crc32c = op.ret_part.crc32c,
+							     .has_sum = op.ret_part.has_sum };
 		memcpy(parts[u->n_parts].etag, op.ret_part.etag, sizeof(op.ret_part.etag));
 		u->n_parts++;
 	}

@@ -40,9 +40,10 @@ int f3_object_open(const struct f3_object_options *opt, struct f3_object_store *
 		/* Not the whole text: a URL of a scheme unknown here may hold a password. */
 		size_t len = opt->url ? strcspn(opt->url, ":/@") : 0;
 
-		return f3_err_set(err, -EINVAL,
-				  "object store \"%.*s...\": the URL must begin with file:/// or s3://",
-				  (int)(len < 16 ? len : 16), opt->url ? opt->url : "");
+		return f3_err_set(
+			err, -EINVAL,
+			"object store \"%.*s...\": the URL must begin with file:/// or s3://",
+			(int)(len < 16 ? len : 16), opt->url ? opt->url : "");
 	}
 	r = scheme->open(opt, &s, err);
 	if (r < 0)
