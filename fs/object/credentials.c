@@ -47,6 +47,7 @@ struct f3_cred_chain {
 	uint64_t looked_mono_ns; /* when it ended; 0: never */
 	uint64_t looks;
 	struct f3_backoff backoff;
+	struct f3_http_req *req; /* of the look under way */
 };
 
 /* ---- Small things ---------------------------------------------------------------------------- */
@@ -180,6 +181,24 @@ int f3_cred_parse_time(const char *text, int64_t *ret_s)
 	return 0;
 }
 
+int f3_cred_run(struct f3_cred_chain *c, struct f3_http_req *req)
+{
+	bool closing;
+	int error;
+
+	f3_lock(&c->lock);
+	closing = c->closing;
+	c->req = closing ? NULL : req;
+	f3_unlock(&c->lock);
+	if (closing)
+		return -ECANCELED;
+	error = f3_http_run(c->http, req);
+	f3_lock(&c->lock);
+	c->req = NULL;
+	f3_unlock(&c->lock);
+	return error;
+}
+
 /* ---- One look -------------------------------------------------------------------------------- */
 
 static int look(struct f3_cred_chain *c, struct f3_credentials *ret_c, bool *ret_reread,
@@ -192,10 +211,17 @@ static int look(struct f3_cred_chain *c, struct f3_credentials *ret_c, bool *ret
 		*ret_c = (struct f3_credentials){ .anonymous = true, .source = "none wanted" };
 		return 0;
 	}
+	/* Who asks for a profile by name does not mean what happens to be in the environment. */
 	if (!l.profile)
 		error = f3_cred_from_env(&l, ret_c, err);
+	if (error == -ENOENT && !l.profile)
+		error = f3_cred_from_web_identity(&l, ret_c, err);
 	if (error == -ENOENT)
 		error = f3_cred_from_files(&l, ret_c, err);
+	if (error == -ENOENT)
+		error = f3_cred_from_container(&l, ret_c, err);
+	if (error == -ENOENT)
+		error = f3_cred_from_metadata(&l, ret_c, err);
 	if (error == -ENOENT)
 		error = f3_err_set(err, -ENOKEY, "no credentials found; looked at: %s", l.missed);
 	*ret_reread = l.plain_files;
@@ -303,10 +329,17 @@ int f3_cred_chain_new(const struct f3_cred_options *opt, struct f3_cred_chain **
 
 void f3_cred_chain_free(struct f3_cred_chain *c)
 {
+	const struct f3_http_req *req;
+
 	if (!c)
 		return;
 	f3_lock(&c->lock);
 	c->closing = true;
+	req = c->req;
+	f3_unlock(&c->lock);
+	if (req)
+		f3_http_cancel(c->http, req);
+	f3_lock(&c->lock);
 	while (c->looking)
 		f3_cond_wait(&c->done, &c->lock, 0);
 	f3_unlock(&c->lock);
