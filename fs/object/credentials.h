@@ -15,6 +15,10 @@
  * meanwhile. A file of secrets that others may read or write is refused, with a message that says
  * how to repair it; on a read-only mount, as Kubernetes makes them, it is not.
  *
+ * What asks the network has an HTTP engine of its own, opened when it is first needed (trusting
+ * AWS_CA_BUNDLE where it is set): behind the requests of a busy store it would come too late, and
+ * who does not answer there says nothing about the store.
+ *
  * No key, token or signature is ever in a message or a log.
  *
  * Thread-safe. Lock: rank F3_RANK_QUEUE, never held across I/O.
@@ -27,7 +31,6 @@
 
 #include "fs/base/err.h"
 #include "fs/base/workq.h"
-#include "fs/net/http.h"
 
 #define F3_CRED_KEY_MAX 256
 #define F3_CRED_TOKEN_MAX 8192
@@ -47,7 +50,6 @@ struct f3_cred_options {
 	const char *profile;		/* NULL: AWS_PROFILE, else "default" */
 	const char *region;		/* for STS; NULL: as the tools find it */
 	bool anonymous;
-	struct f3_http *http;		/* for STS and metadata; borrowed */
 	/* For renewal: its functions may block; borrowed. NULL: keys are renewed when they have
 	 * ended, by who asks. */
 	struct f3_workq *work;
@@ -55,8 +57,8 @@ struct f3_cred_options {
 
 /* Nothing is looked for yet. 0 or -ENOMEM. */
 int f3_cred_chain_new(const struct f3_cred_options *opt, struct f3_cred_chain **ret_c);
-/* Ends a renewal under way and waits for it. The work queue and the engine are still there; not from
- * one of their threads. */
+/* Ends a renewal under way and waits for it. The work queue is still there; not from one of its
+ * threads, and nobody is in a call any more. */
 void f3_cred_chain_free(struct f3_cred_chain *c);
 /* Those to be used now. May block when there are none yet, or none that are valid: on files, a
  * program, or the network. -ENOKEY: there are none, and err says where was looked; -EACCES: a file

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fs/base/clock.h"
+#include "fs/net/http.h"
 #include "fs/object/credentials_impl.h"
 
 /* What a name or address ends with in a URL. */
@@ -72,11 +73,12 @@ int f3_cred_fetch(struct f3_cred_look *l, const struct f3_cred_ask *ask,
 	req.into_bytes = F3_CRED_ANSWER_MAX;
 	req.text = &other;
 	req.deadline_mono_ns = f3_clock_mono_ns() + ask->wait_ns;
-	error = f3_cred_run(l->chain, &req);
+	error = f3_cred_run(l->chain, &req, err);
 	if (error) {
+		f3_err_prefix(err, "%s", ask->from);
 		/* -ENOENT is a source that is not set up. */
-		error = f3_err_set(err, error == -ENOENT ? -EIO : error, "%s: %s", ask->from,
-				   req.message[0] ? req.message : strerror(-error));
+		if (error == -ENOENT)
+			error = -EIO;
 		f3_cred_free_text(text, F3_CRED_ANSWER_MAX + 1);
 	} else {
 		len = req.received;

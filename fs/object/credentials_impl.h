@@ -16,6 +16,8 @@
 
 #include "fs/object/credentials.h"
 
+struct f3_http_req;
+
 #define F3_CRED_FILE_MAX (1u << 20)	/* bytes of a file of profiles */
 #define F3_CRED_WEB_TOKEN_MAX 20000u	/* what STS takes */
 #define F3_CRED_ANSWER_MAX (64u << 10)	/* bytes of an answer, or of a program's output */
@@ -86,7 +88,7 @@ int f3_cred_fetch(struct f3_cred_look *l, const struct f3_cred_ask *ask,
 		  struct f3_cred_answer *ret_a, struct f3_err *err);
 void f3_cred_answer_done(struct f3_cred_answer *a);
 /* Runs it unless the chain is about to go; then it ends early with -ECANCELED. */
-int f3_cred_run(struct f3_cred_chain *c, struct f3_http_req *req);
+int f3_cred_run(struct f3_cred_chain *c, struct f3_http_req *req, struct f3_err *err);
 
 struct f3_cred_url {
 	bool https;

@@ -24,7 +24,6 @@
 
 static char home[64];
 static struct f3_workq *work;
-static struct f3_http *http; /* NULL: nothing of the network is asked */
 
 static inline int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -35,7 +34,7 @@ static inline int remove_one(const char *path, const struct stat *st, int type, 
 }
 
 /* Nothing of the machine's own set-up is seen: no AWS_ variable, no proxy, an empty home. */
-static inline void setup(struct f3_http *engine)
+static inline void setup(void)
 {
 	char name[64];
 
@@ -58,7 +57,6 @@ static inline void setup(struct f3_http *engine)
 	ck_assert_ptr_nonnull(mkdtemp(home));
 	setenv("HOME", home, 1);
 	setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
-	http = engine;
 	ck_assert_int_eq(f3_timers_start(), 0);
 	ck_assert_int_eq(f3_workq_new("cred", 1, 16, &work), 0);
 }
@@ -91,7 +89,7 @@ static inline const char *put_file(const char *name, mode_t mode, const char *te
 
 static inline struct f3_cred_chain *chain_of(const char *profile)
 {
-	struct f3_cred_options opt = { .profile = profile, .http = http, .work = work };
+	struct f3_cred_options opt = { .profile = profile, .work = work };
 	struct f3_cred_chain *c;
 
 	ck_assert_int_eq(f3_cred_chain_new(&opt, &c), 0);

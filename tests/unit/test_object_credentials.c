@@ -493,17 +493,12 @@ START_TEST(keys_that_a_store_refuses)
 }
 END_TEST
 
-static void setup_here(void)
-{
-	setup(NULL);
-}
-
 static Suite *suite(void)
 {
 	Suite *s = suite_create("credentials");
 	TCase *tc = tcase_create("sources");
 
-	tcase_add_checked_fixture(tc, setup_here, teardown);
+	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, environment);
 	tcase_add_test(tc, anonymous);

@@ -126,8 +126,6 @@ static void setup_server(void)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(a);
-	struct f3_http_options opt = { .max_parallel = 4 };
-	struct f3_http *engine;
 
 	pthread_mutex_init(&server.lock, NULL);
 	pthread_cond_init(&server.changed, NULL);
@@ -140,14 +138,12 @@ static void setup_server(void)
 	server.port = ntohs(a.sin_port);
 	ck_assert_int_eq(pipe(server.end), 0);
 	ck_assert_int_eq(pthread_create(&server.thread, NULL, serve, NULL), 0);
-	ck_assert_int_eq(f3_http_open(&opt, &engine, NULL), 0);
-	setup(engine);
+	setup();
 }
 
 static void teardown_server(void)
 {
 	teardown();
-	f3_http_close(http);
 	ck_assert_int_eq(write(server.end[1], "", 1), 1);
 	pthread_join(server.thread, NULL);
 	close(server.end[0]);
