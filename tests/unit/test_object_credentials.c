@@ -363,13 +363,20 @@ START_TEST(programs)
 	put_process("echo {} | cat $HOME/answer");
 	check_error(NULL, -EBADMSG, "not a JSON object");
 	put_process("echo '{\"AccessKeyId\": \"X\", \"SecretAccessKey\": 7}'");
-	check_error(NULL, -EBADMSG, "no SecretAccessKey");
+	check_error(NULL, -EBADMSG, "no text SecretAccessKey");
 	put_process("echo '{\"AccessKeyId\": \"X\", \"SecretAccessKey\": \"" SECRET
 		    "\", \"Expiration\": \"2001-01-01T00:00:00Z\"}'");
 	check_error(NULL, -EKEYEXPIRED, "ended already");
 	put_process("echo '{\"AccessKeyId\": \"X\", \"SecretAccessKey\": \"" SECRET
 		    "\", \"Expiration\": \"tomorrow\"}'");
 	check_error(NULL, -EBADMSG, "Expiration");
+	/* an end or a token that cannot be read is not none */
+	put_process("echo '{\"AccessKeyId\": \"X\", \"SecretAccessKey\": \"" SECRET
+		    "\", \"Expiration\": 7258032000}'");
+	check_error(NULL, -EBADMSG, "no text Expiration");
+	put_process("echo '{\"AccessKeyId\": \"X\", \"SecretAccessKey\": \"" SECRET
+		    "\", \"SessionToken\": [\"" TOKEN "\"]}'");
+	check_error(NULL, -EBADMSG, "no text SessionToken");
 	put_process("false " SECRET);
 	check_error(NULL, -EIO, "exit code 1");
 	put_process("/nonexistent/program " SECRET);

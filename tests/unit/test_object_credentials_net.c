@@ -366,7 +366,7 @@ START_TEST(instance)
 
 	/* a role that is being attached, none, and answers that are none */
 	put_route(META "my%20role ", 200, "{\"Code\": \"AssumeRoleUnauthorizedAccess\"}");
-	check_error(NULL, -EBADMSG, "no AccessKeyId");
+	check_error(NULL, -EBADMSG, "no text AccessKeyId");
 	put_route(META "my%20role ", 500, "");
 	check_error(NULL, -EIO, "status 500");
 	put_route(META " ", 404, "");
