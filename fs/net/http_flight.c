@@ -249,14 +249,14 @@ static CURLcode set_common(struct f3_http_flight *f, const struct f3_http_common
 {
 	CURLcode code = CURLE_OK;
 
-	/* A libcurl that was built without HTTP/2 refuses this, and does without. */
-	curl_easy_setopt(f->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	SET(CURLOPT_PRIVATE, f);
 	SET(CURLOPT_ERRORBUFFER, f->curl_message);
 	SET(CURLOPT_NOSIGNAL, 1l);
 	/* Giving up on a name does not wait for the thread that asks for it. */
 	SET(CURLOPT_QUICK_EXIT, 1l);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	/* See http.h: not HTTP/2. */
+	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(c->connect_ns / F3_NS_PER_MS));
 	SET(CURLOPT_TCP_NODELAY, 1l);
 	SET(CURLOPT_TCP_KEEPALIVE, 1l);

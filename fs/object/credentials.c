@@ -19,6 +19,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/lock.h"
+#include "fs/net/http.h"
 #include "fs/object/credentials_impl.h"
 
 #define RENEW_EARLY_S 300
@@ -33,7 +34,6 @@
 struct f3_cred_chain {
 	char *profile, *region;
 	bool anonymous;
-	struct f3_http *http;
 	struct f3_workq *work;
 	struct f3_timer timer;
 
@@ -47,6 +47,8 @@ struct f3_cred_chain {
 	uint64_t looked_mono_ns; /* when it ended; 0: never */
 	uint64_t looks;
 	struct f3_backoff backoff;
+	struct f3_http *http; /* opened by the first look that asks the network */
+	struct f3_http_req *req; /* of the look under way */
 };
 
 /* ---- Small things ---------------------------------------------------------------------------- */
@@ -180,6 +182,38 @@ int f3_cred_parse_time(const char *text, int64_t *ret_s)
 	return 0;
 }
 
+int f3_cred_run(struct f3_cred_chain *c, struct f3_http_req *req, struct f3_err *err)
+{
+	const struct f3_http_options opt = {
+		.max_parallel = 2,
+		.connect_ns = 5 * F3_NS_PER_SEC,
+		.ca_file = f3_cred_env("AWS_CA_BUNDLE"),
+	};
+	struct f3_http *http = c->http;
+	bool closing;
+	int error = 0;
+
+	/* Only who looks comes here. */
+	if (!http)
+		error = f3_http_open(&opt, &http, err);
+	if (error)
+		return error;
+	f3_lock(&c->lock);
+	c->http = http;
+	closing = c->closing;
+	c->req = closing ? NULL : req;
+	f3_unlock(&c->lock);
+	if (closing)
+		return f3_err_set(err, -ECANCELED, "canceled");
+	error = f3_http_run(http, req);
+	f3_lock(&c->lock);
+	c->req = NULL;
+	f3_unlock(&c->lock);
+	return error ? f3_err_set(err, error, "%s",
+				  req->message[0] ? req->message : strerror(-error)) :
+		       0;
+}
+
 /* ---- One look -------------------------------------------------------------------------------- */
 
 static int look(struct f3_cred_chain *c, struct f3_credentials *ret_c, bool *ret_reread,
@@ -192,10 +226,17 @@ static int look(struct f3_cred_chain *c, struct f3_credentials *ret_c, bool *ret
 		*ret_c = (struct f3_credentials){ .anonymous = true, .source = "none wanted" };
 		return 0;
 	}
+	/* Who asks for a profile by name does not mean what happens to be in the environment. */
 	if (!l.profile)
 		error = f3_cred_from_env(&l, ret_c, err);
+	if (error == -ENOENT && !l.profile)
+		error = f3_cred_from_web_identity(&l, ret_c, err);
 	if (error == -ENOENT)
 		error = f3_cred_from_files(&l, ret_c, err);
+	if (error == -ENOENT)
+		error = f3_cred_from_container(&l, ret_c, err);
+	if (error == -ENOENT)
+		error = f3_cred_from_metadata(&l, ret_c, err);
 	if (error == -ENOENT)
 		error = f3_err_set(err, -ENOKEY, "no credentials found; looked at: %s", l.missed);
 	*ret_reread = l.plain_files;
@@ -289,7 +330,6 @@ int f3_cred_chain_new(const struct f3_cred_options *opt, struct f3_cred_chain **
 	f3_timer_init(&c->timer, opt->work, renew);
 	c->backoff = (struct f3_backoff){ .base_ns = RETRY_BASE_NS, .max_ns = RETRY_MAX_NS };
 	c->anonymous = opt->anonymous;
-	c->http = opt->http;
 	c->work = opt->work;
 	c->profile = opt->profile ? strdup(opt->profile) : NULL;
 	c->region = opt->region ? strdup(opt->region) : NULL;
@@ -303,16 +343,26 @@ int f3_cred_chain_new(const struct f3_cred_options *opt, struct f3_cred_chain **
 
 void f3_cred_chain_free(struct f3_cred_chain *c)
 {
+	const struct f3_http_req *req;
+	struct f3_http *http;
+
 	if (!c)
 		return;
 	f3_lock(&c->lock);
 	c->closing = true;
+	req = c->req;
+	http = c->http;
+	f3_unlock(&c->lock);
+	if (req)
+		f3_http_cancel(http, req);
+	f3_lock(&c->lock);
 	while (c->looking)
 		f3_cond_wait(&c->done, &c->lock, 0);
 	f3_unlock(&c->lock);
 	/* What is in the queue by now finds that it has nothing to do, but it has to be over. */
 	if (c->work && !f3_timer_cancel(&c->timer))
 		f3_workq_drain(c->work);
+	f3_http_close(c->http);
 	pthread_cond_destroy(&c->done);
 	f3_lock_done(&c->lock);
 	free(c->profile);

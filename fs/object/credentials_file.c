@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The environment, and the files of profiles that AWS's tools share.
+ * The files of profiles that AWS's tools share, and other files with secrets.
  *
  * Two files, ~/.aws/credentials with sections [NAME] and ~/.aws/config with [profile NAME] and
  * [default]; of a key in both, the first one's counts. Settings below a setting ("s3 =" and
@@ -27,45 +27,21 @@
 #include "fs/object/credentials_impl.h"
 
 #define LINE_MAX_BYTES 8192
-#define NAME_MAX_BYTES 256
 
-enum key {
-	ACCESS_KEY,
-	SECRET_KEY,
-	TOKEN,
-	PROCESS,
-	ROLE_ARN,
-	SOURCE_PROFILE,
-	CREDENTIAL_SOURCE,
-	WEB_TOKEN_FILE,
-	SESSION_NAME,
-	EXTERNAL_ID,
-	DURATION,
-	MFA_SERIAL,
-	REGION,
-	KEYS
-};
-
-static const char *const key_names[KEYS] = {
-	[ACCESS_KEY] = "aws_access_key_id",
-	[SECRET_KEY] = "aws_secret_access_key",
-	[TOKEN] = "aws_session_token",
-	[PROCESS] = "credential_process",
-	[ROLE_ARN] = "role_arn",
-	[SOURCE_PROFILE] = "source_profile",
-	[CREDENTIAL_SOURCE] = "credential_source",
-	[WEB_TOKEN_FILE] = "web_identity_token_file",
-	[SESSION_NAME] = "role_session_name",
-	[EXTERNAL_ID] = "external_id",
-	[DURATION] = "duration_seconds",
-	[MFA_SERIAL] = "mfa_serial",
-	[REGION] = "region",
-};
-
-struct profile {
-	const char *name;
-	bool found;
-	char *value[KEYS];
+const char *const f3_cred_settings[F3_CRED_SETTINGS] = {
+	[F3_CRED_ACCESS_KEY] = "aws_access_key_id",
+	[F3_CRED_SECRET_KEY] = "aws_secret_access_key",
+	[F3_CRED_TOKEN] = "aws_session_token",
+	[F3_CRED_PROCESS] = "credential_process",
+	[F3_CRED_ROLE_ARN] = "role_arn",
+	[F3_CRED_SOURCE_PROFILE] = "source_profile",
+	[F3_CRED_SOURCE] = "credential_source",
+	[F3_CRED_WEB_TOKEN_FILE] = "web_identity_token_file",
+	[F3_CRED_SESSION_NAME] = "role_session_name",
+	[F3_CRED_EXTERNAL_ID] = "external_id",
+	[F3_CRED_DURATION] = "duration_seconds",
+	[F3_CRED_MFA_SERIAL] = "mfa_serial",
+	[F3_CRED_REGION] = "region",
 };
 
 /* ---- Files ----------------------------------------------------------------------------------- */
@@ -192,7 +168,7 @@ static int file_path(const char *variable, const char *dflt, char *ret_path, siz
 /* ---- Lines ----------------------------------------------------------------------------------- */
 
 struct loader {
-	struct profile *profile;
+	struct f3_cred_profile *profile;
 	const char *path;
 	bool config; /* [profile NAME], not [NAME] */
 	const char *next, *end; /* what has not been read yet */
@@ -322,11 +298,11 @@ static int take_pair(void *user, const char *section, const char *name, const ch
 		fail(l, -EINVAL, "a setting stands before the first [section]");
 		return 0;
 	}
-	for (i = 0; i < KEYS && strcmp(name, key_names[i]) != 0; i++)
+	for (i = 0; i < F3_CRED_SETTINGS && strcmp(name, f3_cred_settings[i]) != 0; i++)
 		;
-	if (!l->wanted || i == KEYS || !value)
+	if (!l->wanted || i == F3_CRED_SETTINGS || !value)
 		return 1;
-	if (i == SECRET_KEY || i == TOKEN)
+	if (i == F3_CRED_SECRET_KEY || i == F3_CRED_TOKEN)
 		l->secrets = true;
 	/* The credentials file is read first, and within a file the last one counts. */
 	if (l->config && l->profile->value[i])
@@ -367,7 +343,7 @@ static int parse_file(struct loader *l, const char *text, size_t len)
 	return l->error;
 }
 
-static int load_file(struct profile *p, const char *path, bool config, struct f3_err *err)
+static int load_file(struct f3_cred_profile *p, const char *path, bool config, struct f3_err *err)
 {
 	struct loader l = { .profile = p, .path = path, .config = config, .err = err };
 	bool open_to_others = false;
@@ -388,193 +364,36 @@ static int load_file(struct profile *p, const char *path, bool config, struct f3
 	return error;
 }
 
-struct paths {
-	char credentials[1024], config[1024];
-};
-
-static void profile_done(struct profile *p)
+void f3_cred_profile_done(struct f3_cred_profile *p)
 {
-	for (int i = 0; i < KEYS; i++)
+	for (int i = 0; i < F3_CRED_SETTINGS; i++)
 		if (p->value[i])
 			f3_cred_free_text(p->value[i], strlen(p->value[i]));
-	*p = (struct profile){ .name = NULL };
+	memset(p->value, 0, sizeof(p->value));
 }
 
-/* name stays the caller's. 0 also when there is no such profile. */
-static int load_profile(const char *name, struct profile *ret_p, struct paths *ret_paths,
-			struct f3_err *err)
+int f3_cred_profile_load(const char *name, struct f3_cred_profile *p, struct f3_err *err)
 {
-	struct profile p = { .name = name };
-	int error = file_path("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials",
-			      ret_paths->credentials, sizeof(ret_paths->credentials));
+	int error = file_path("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", p->credentials,
+			      sizeof(p->credentials));
 
+	p->name = name;
+	p->found = false;
+	memset(p->value, 0, sizeof(p->value));
 	if (!error)
-		error = file_path("AWS_CONFIG_FILE", "~/.aws/config", ret_paths->config,
-				  sizeof(ret_paths->config));
+		error = file_path("AWS_CONFIG_FILE", "~/.aws/config", p->config, sizeof(p->config));
 	/* Without a home directory there are no files. */
 	if (error == -ENOENT) {
-		ret_paths->credentials[0] = '\0';
-		ret_paths->config[0] = '\0';
-	} else if (error) {
+		snprintf(p->credentials, sizeof(p->credentials), "~/.aws/credentials");
+		snprintf(p->config, sizeof(p->config), "~/.aws/config");
+		return 0;
+	}
+	if (error)
 		return f3_err_set(err, error, "the name of the file of credentials is too long");
-	} else {
-		error = load_file(&p, ret_paths->credentials, false, err);
-		if (!error)
-			error = load_file(&p, ret_paths->config, true, err);
-		if (error) {
-			profile_done(&p);
-			return error;
-		}
-	}
-	*ret_p = p;
-	return 0;
-}
-
-/* ---- Keys as they stand there ---------------------------------------------------------------- */
-
-/* Names of where they come from, for messages. */
-struct plain {
-	const char *access_key, *secret_key, *token; /* NULL: not set */
-	const char *where, *access_name, *secret_name, *token_name;
-};
-
-static int take_plain(const struct plain *k, struct f3_credentials *ret_c, struct f3_err *err)
-{
-	struct f3_credentials c = { .source = "" };
-	const char *bad = NULL;
-	int error = 0;
-
-	if (!k->access_key || !k->secret_key)
-		return f3_err_set(err, -EINVAL, "%s: %s is set without %s", k->where,
-				  k->access_key ? k->access_name : k->secret_name,
-				  k->access_key ? k->secret_name : k->access_name);
-	if (f3_cred_put_key(c.access_key, sizeof(c.access_key), k->access_key,
-			    strlen(k->access_key)))
-		bad = k->access_name;
-	else if (f3_cred_put_key(c.secret_key, sizeof(c.secret_key), k->secret_key,
-				 strlen(k->secret_key)))
-		bad = k->secret_name;
-	else if (k->token && f3_cred_put_key(c.token, sizeof(c.token), k->token, strlen(k->token)))
-		bad = k->token_name;
-	if (bad)
-		error = f3_err_set(err, -EINVAL,
-				   "%s: %s is too long, or has blanks or other characters in it "
-				   "that keys do not have",
-				   k->where, bad);
-	else
-		*ret_c = c;
-	f3_credentials_wipe(&c);
-	return error;
-}
-
-int f3_cred_from_env(struct f3_cred_look *l, struct f3_credentials *ret_c, struct f3_err *err)
-{
-	const struct plain k = {
-		.access_key = f3_cred_env("AWS_ACCESS_KEY_ID"),
-		.secret_key = f3_cred_env("AWS_SECRET_ACCESS_KEY"),
-		.token = f3_cred_env("AWS_SESSION_TOKEN"),
-		.where = "environment",
-		.access_name = "AWS_ACCESS_KEY_ID",
-		.secret_name = "AWS_SECRET_ACCESS_KEY",
-		.token_name = "AWS_SESSION_TOKEN",
-	};
-	int error;
-
-	if (!k.access_key && !k.secret_key)
-		return f3_cred_missed(l, "environment", "AWS_ACCESS_KEY_ID is not set");
-	error = take_plain(&k, ret_c, err);
+	error = load_file(p, p->credentials, false, err);
 	if (!error)
-		ret_c->source = "environment";
-	return error;
-}
-
-static bool has_keys(const struct profile *p)
-{
-	return p->value[ACCESS_KEY] || p->value[SECRET_KEY];
-}
-
-static int take_keys(struct f3_cred_look *l, const struct profile *p, struct f3_credentials *ret_c,
-		     struct f3_err *err)
-{
-	char where[NAME_MAX_BYTES];
-	const struct plain k = {
-		.access_key = p->value[ACCESS_KEY],
-		.secret_key = p->value[SECRET_KEY],
-		.token = p->value[TOKEN],
-		.where = where,
-		.access_name = key_names[ACCESS_KEY],
-		.secret_name = key_names[SECRET_KEY],
-		.token_name = key_names[TOKEN],
-	};
-	int error;
-
-	snprintf(where, sizeof(where), "profile \"%s\"", p->name);
-	error = take_plain(&k, ret_c, err);
-	if (!error) {
-		ret_c->source = "profile";
-		l->plain_files = true;
-	}
-	return error;
-}
-
-/* ---- Profiles -------------------------------------------------------------------------------- */
-
-static int from_profile(struct f3_cred_look *l, const struct profile *p,
-			struct f3_credentials *ret_c, struct f3_err *err)
-{
-	int error;
-
-	if (has_keys(p))
-		return take_keys(l, p, ret_c, err);
-	if (p->value[PROCESS]) {
-		error = f3_cred_from_process(p->value[PROCESS], ret_c, err);
-		if (error)
-			f3_err_prefix(err, "profile \"%s\"", p->name);
-		return error;
-	}
-	return -ENOENT;
-}
-
-int f3_cred_from_files(struct f3_cred_look *l, struct f3_credentials *ret_c, struct f3_err *err)
-{
-	const char *name = l->profile ? l->profile : f3_cred_env("AWS_PROFILE");
-	bool by_name = name != NULL;
-	struct paths paths;
-	struct profile p;
-	int error;
-
-	if (!name)
-		name = "default";
-	error = load_profile(name, &p, &paths, err);
+		error = load_file(p, p->config, true, err);
 	if (error)
-		return error;
-	if (by_name && !p.found)
-		error = f3_err_set(err, -ENOKEY, "there is no profile \"%s\" in %s or %s", name,
-				   paths.credentials, paths.config);
-	else
-		error = from_profile(l, &p, ret_c, err);
-	if (error == -ENOENT)
-		f3_cred_missed(l, "files", "no keys for profile \"%s\" in %s or %s", name,
-			       paths.credentials, paths.config);
-	profile_done(&p);
-	return error;
-}
-
-int f3_cred_profile_region(const char *profile, char *ret_region, size_t size)
-{
-	const char *name = profile ? profile : f3_cred_env("AWS_PROFILE");
-	struct paths paths;
-	struct profile p;
-	int error = load_profile(name ? name : "default", &p, &paths, NULL), n;
-
-	if (error)
-		return error;
-	if (p.value[REGION]) {
-		n = snprintf(ret_region, size, "%s", p.value[REGION]);
-		error = n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
-	} else {
-		error = -ENOENT;
-	}
-	profile_done(&p);
+		f3_cred_profile_done(p);
 	return error;
 }

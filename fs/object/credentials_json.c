@@ -20,8 +20,11 @@ static void wipe(json_t *root)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(root, key, value) if (json_is_string(value))
-		explicit_bzero((char *)json_string_value(value), json_string_length(value));
+	json_object_foreach(root, key, value)
+	{
+		if (json_is_string(value))
+			explicit_bzero((char *)json_string_value(value), json_string_length(value));
+	}
 	json_decref(root);
 }
 
@@ -31,12 +34,13 @@ static int take(json_t *root, const char *name, bool needed, char *out, size_t s
 {
 	json_t *value = json_object_get(root, name);
 
-	if (!needed && (!value || json_is_null(value) || json_string_length(value) == 0)) {
+	if (!needed && (!value || json_is_null(value) ||
+			(json_is_string(value) && json_string_length(value) == 0))) {
 		out[0] = '\0';
 		return 0;
 	}
 	if (!json_is_string(value))
-		return f3_err_set(err, -EBADMSG, "%s: there is no %s in it", from, name);
+		return f3_err_set(err, -EBADMSG, "%s: there is no text %s in it", from, name);
 	if (f3_cred_put_key(out, size, json_string_value(value), json_string_length(value)))
 		return f3_err_set(err, -EBADMSG, "%s: %s is not such a one", from, name);
 	return 0;

@@ -5,138 +5,13 @@
 #include "config.h"
 
 #include <errno.h>
-#include <ftw.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "fs/base/clock.h"
-#include "fs/object/credentials.h"
-#include "fs/object/credentials_impl.h"
-#include "tests/unit/unit.h"
-
-#define SECRET "s3cr3t/of+tests"
-#define TOKEN "t0k3n=="
-
-extern char **environ;
-
-static char home[64];
-static struct f3_workq *work;
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-/* Nothing of the machine's own set-up is seen: no AWS_ variable, an empty home. */
-static void setup(void)
-{
-	char name[64];
-
-	for (bool again = true; again;) {
-		again = false;
-		for (char **e = environ; *e && !again; e++) {
-			size_t len = strcspn(*e, "=");
-
-			if (strncmp(*e, "AWS_", 4) != 0 || len >= sizeof(name))
-				continue;
-			memcpy(name, *e, len);
-			name[len] = '\0';
-			unsetenv(name);
-			again = true;
-		}
-	}
-	snprintf(home, sizeof(home), "/tmp/f3-cred-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(home));
-	setenv("HOME", home, 1);
-	setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
-	ck_assert_int_eq(f3_timers_start(), 0);
-	ck_assert_int_eq(f3_workq_new("cred", 1, 16, &work), 0);
-}
-
-static void teardown(void)
-{
-	f3_timers_stop();
-	f3_workq_free(work);
-	nftw(home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* A file below the home directory; its path until the next call. */
-static const char *put_file(const char *name, mode_t mode, const char *text)
-{
-	static char path[256];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/.aws", home);
-	if (mkdir(path, 0700) < 0)
-		ck_assert_int_eq(errno, EEXIST);
-	snprintf(path, sizeof(path), "%s/%s", home, name);
-	unlink(path);
-	f = fopen(path, "we");
-	ck_assert_ptr_nonnull(f);
-	ck_assert_int_ge(fputs(text, f), 0);
-	ck_assert_int_eq(fclose(f), 0);
-	ck_assert_int_eq(chmod(path, mode), 0);
-	return path;
-}
-
-static struct f3_cred_chain *chain_of(const char *profile)
-{
-	struct f3_cred_options opt = { .profile = profile, .work = work };
-	struct f3_cred_chain *c;
-
-	ck_assert_int_eq(f3_cred_chain_new(&opt, &c), 0);
-	return c;
-}
-
-/* No message has anything of what the tests call secrets. */
-static void check_text(const struct f3_err *err)
-{
-	ck_assert_ptr_null(strstr(err->text, "s3cr3t"));
-	ck_assert_ptr_null(strstr(err->text, "t0k3n"));
-}
-
-/* What a new chain finds. */
-static int get(const char *profile, struct f3_credentials *ret_c, struct f3_err *err)
-{
-	struct f3_cred_chain *c = chain_of(profile);
-	int error;
-
-	*err = (struct f3_err)F3_ERR_INIT;
-	error = f3_cred_get(c, ret_c, err);
-	check_text(err);
-	if (error)
-		ck_assert_str_ne(err->text, "");
-	else
-		ck_assert_int_eq(f3_cred_try(c, ret_c), 0);
-	f3_cred_chain_free(c);
-	return error;
-}
-
-static void check_key(const char *profile, const char *access_key, const char *source)
-{
-	struct f3_credentials c;
-	struct f3_err err;
-	int error = get(profile, &c, &err);
-
-	ck_assert_msg(!error, "%s", err.text);
-	ck_assert_str_eq(c.access_key, access_key);
-	ck_assert_str_eq(c.secret_key, SECRET);
-	ck_assert_str_eq(c.source, source);
-}
-
-static void check_error(const char *profile, int error, const char *text)
-{
-	struct f3_credentials c;
-	struct f3_err err;
-
-	ck_assert_int_eq(get(profile, &c, &err), error);
-	ck_assert_msg(strstr(err.text, text) != NULL, "\"%s\" is not in \"%s\"", text, err.text);
-}
+#include "tests/unit/cred_unit.h"
 
 /* ---- Environment ----------------------------------------------------------------------------- */
 
@@ -349,6 +224,28 @@ START_TEST(files_of_somebody_else)
 }
 END_TEST
 
+/* As Kubernetes mounts secrets: nobody in there can change their mode. */
+START_TEST(files_on_a_read_only_mount)
+{
+	char dir[128], name[256];
+
+	snprintf(dir, sizeof(dir), "%s/.aws", home);
+	put_file(".aws/none", 0600, "");
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", dir, "tmpfs", 0, NULL) < 0) {
+		printf("no mount can be made: %m\n");
+		return;
+	}
+	put_file(".aws/credentials", 0644, two_profiles);
+	check_error(NULL, -EACCES, "chmod 600");
+	ck_assert_int_eq(mount("none", dir, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+	check_key(NULL, "FILEKEY", "profile");
+	snprintf(name, sizeof(name), "%s/credentials", dir);
+	ck_assert_int_eq(chmod(name, 0600), -1);
+	ck_assert_int_eq(umount(dir), 0);
+}
+END_TEST
+
 START_TEST(malformed_files)
 {
 	static const struct {
@@ -466,13 +363,20 @@ START_TEST(programs)
 	put_process("echo {} | cat $HOME/answer");
 	check_error(NULL, -EBADMSG, "not a JSON object");
 	put_process("echo '{\"AccessKeyId\": \"X\", \"SecretAccessKey\": 7}'");
-	check_error(NULL, -EBADMSG, "no SecretAccessKey");
+	check_error(NULL, -EBADMSG, "no text SecretAccessKey");
 	put_process("echo '{\"AccessKeyId\": \"X\", \"SecretAccessKey\": \"" SECRET
 		    "\", \"Expiration\": \"2001-01-01T00:00:00Z\"}'");
 	check_error(NULL, -EKEYEXPIRED, "ended already");
 	put_process("echo '{\"AccessKeyId\": \"X\", \"SecretAccessKey\": \"" SECRET
 		    "\", \"Expiration\": \"tomorrow\"}'");
 	check_error(NULL, -EBADMSG, "Expiration");
+	/* an end or a token that cannot be read is not none */
+	put_process("echo '{\"AccessKeyId\": \"X\", \"SecretAccessKey\": \"" SECRET
+		    "\", \"Expiration\": 7258032000}'");
+	check_error(NULL, -EBADMSG, "no text Expiration");
+	put_process("echo '{\"AccessKeyId\": \"X\", \"SecretAccessKey\": \"" SECRET
+		    "\", \"SessionToken\": [\"" TOKEN "\"]}'");
+	check_error(NULL, -EBADMSG, "no text SessionToken");
 	put_process("false " SECRET);
 	check_error(NULL, -EIO, "exit code 1");
 	put_process("/nonexistent/program " SECRET);
@@ -548,11 +452,6 @@ END_TEST
 
 /* ---- While it runs --------------------------------------------------------------------------- */
 
-static void nap(void)
-{
-	nanosleep(&(struct timespec){ .tv_nsec = 50 * F3_NS_PER_MS }, NULL);
-}
-
 /* Other keys in the file are seen after some seconds of use. */
 START_TEST(files_that_change)
 {
@@ -617,6 +516,8 @@ static Suite *suite(void)
 	tcase_add_test(tc, files_open_to_others);
 	tcase_add_test(tc, links_and_what_is_no_file);
 	tcase_add_test(tc, files_of_somebody_else);
+	if (f3_unit_forks())
+		tcase_add_test(tc, files_on_a_read_only_mount);
 	tcase_add_test(tc, malformed_files);
 	tcase_add_test(tc, long_tokens);
 	tcase_add_test(tc, region);
