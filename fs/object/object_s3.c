@@ -256,9 +256,9 @@ static int s3_ping(struct f3_object_store *base, struct f3_err *err)
 
 static void s3_free(struct f3_s3 *s)
 {
-	/* Requests end with the engine, what they leave is in the queue, keys are found by it. */
-	f3_http_close(s->http);
+	/* No call is under way. What renews keys is in the queue. */
 	f3_cred_chain_free(s->chain);
+	f3_http_close(s->http);
 	f3_workq_free(s->q);
 	if (s->budget)
 		f3_budget_give(s->budget, F3_ACCT_BUFFERS, s->buffer_bytes);
@@ -533,11 +533,9 @@ static int open_engine(struct f3_s3 *s, struct f3_err *err)
 static int find_keys(struct f3_s3 *s, const char *region, char ret_region[F3_S3_REGION_MAX + 1],
 		     struct f3_err *err)
 {
-	struct f3_cred_options opt = { .profile = s->profile,
-				       .region = region,
-				       .anonymous = s->anonymous,
-				       .http = s->http,
-				       .work = s->q };
+	struct f3_cred_options opt = {
+		.profile = s->profile, .region = region, .anonymous = s->anonymous, .work = s->q
+	};
 	int r = f3_cred_chain_new(&opt, &s->chain);
 
 	if (r)

@@ -446,7 +446,9 @@ static int sign(struct f3_s3_ask *a)
 	if (keys->anonymous)
 		return all->error;
 	if (a->body_bytes && a->body && a->body_bytes <= SIGNED_BODY_MAX) {
-		f3_sigv4_hash(a->body, a->body_bytes, hash);
+		r = f3_sigv4_hash(a->body, a->body_bytes, hash);
+		if (r)
+			return r;
 		sig.payload = hash;
 	} else if (a->body_bytes) {
 		sig.payload = F3_SIGV4_UNSIGNED;
@@ -557,7 +559,7 @@ static void prepare_slowly(struct f3_work *work)
 		send_now(a);
 		return;
 	}
-	memset(a->keys, 0, sizeof(*a->keys));
+	f3_credentials_wipe(a->keys);
 	snprintf(a->message, sizeof(a->message), "credentials: %.180s", err.text);
 	end(a, r == -ENOKEY || r == -EKEYEXPIRED ? -EACCES : r);
 }
