@@ -2,8 +2,8 @@
 /*
  * stage_early: parts of a large file go up while the writer still writes.
  *
- * A file that a writer was opened on is looked at after a second, and as long as it grows once a
- * second again; one that does not grow is looked at less and less often. Once it is larger than
+ * A file that a writer was opened on is looked at after a tenth of a second, and as long as it grows
+ * again and again; one that does not grow is looked at less and less often. Once it is larger than
  * what goes up in one request, every part that lies whole behind the writer is sent. Nothing of it
  * shows: the upload is completed by the commit, which takes it over (f3_early_take) and checks each
  * part against the file, since the writer may have come back to it.
@@ -30,9 +30,10 @@
 #include "fs/base/log.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
+#include "fs/core/stage_parts.h"
 #include "fs/core/store_op.h"
 
-#define LOOK_NS F3_NS_PER_SEC
+#define LOOK_NS (100 * F3_NS_PER_MS)
 #define LOOK_MAX_NS (64 * F3_NS_PER_SEC)
 
 struct f3_early {
@@ -46,7 +47,7 @@ struct f3_early {
 	bool idle, stop;
 	struct f3_upload *upload; /* of whoever has the work */
 	uint64_t seq; /* of its journal record */
-	struct f3_obj_op *op; /* under way, for cancel */
+	struct f3_obj_op *ops[F3_STAGE_OPS]; /* under way, for cancel */
 	struct f3_waiter_list stoppers;
 };
 
@@ -190,24 +191,37 @@ static void look(struct f3_work *work)
 
 /* ---- Sending ---- */
 
-static int request(struct f3_early *f, struct f3_obj_op *op)
+static int begin_request(void *arg, struct f3_obj_op *op, unsigned slot)
 {
-	struct f3_inode *inode = f->inode;
+	struct f3_early *f = arg;
 	bool stop;
-	int r;
 
-	f3_lock(&inode->lock);
+	f3_lock(&f->inode->lock);
 	stop = !suitable(f);
 	if (!stop)
-		f->op = op;
-	f3_unlock(&inode->lock);
-	if (stop)
-		return -ECANCELED;
-	r = f3_store_run(inode->volume, op);
-	f3_lock(&inode->lock);
-	f->op = NULL;
-	f3_unlock(&inode->lock);
-	return r;
+		f->ops[slot] = op;
+	f3_unlock(&f->inode->lock);
+	return stop ? -ECANCELED : 0;
+}
+
+static int end_request(void *arg, struct f3_obj_op *op, unsigned slot)
+{
+	struct f3_early *f = arg;
+
+	f3_lock(&f->inode->lock);
+	f->ops[slot] = NULL;
+	f3_unlock(&f->inode->lock);
+	return op->result;
+}
+
+static int request(struct f3_early *f, struct f3_obj_op *op)
+{
+	int r = begin_request(f, op, 0);
+
+	if (r)
+		return r;
+	(void)f3_store_run(f->inode->volume, op);
+	return end_request(f, op, 0);
 }
 
 static int put_record(struct f3_early *f, const struct f3_journal_entry *e)
@@ -246,10 +260,15 @@ static int begin(struct f3_early *f)
 	snprintf(e->etag, sizeof(e->etag), "%s", inode->rec.etag);
 	u->attr_changes = inode->attr_changes;
 	u->mtime_ns = inode->rec.mtime_ns;
+	u->mtime_unsaid = inode->volume->store->caps.attr_is_copy;
 	r = f3_store_attr_take(f->core, inode, &a);
 	f3_unlock(&inode->lock);
 	if (r)
 		goto out;
+	/* It will be another one when the last byte is written, and to correct it then would be to
+	 * copy all of the object: the store's own time is as near. */
+	if (u->mtime_unsaid)
+		a.attr.have_mtime = a.attr.have_atime = false;
 	u->gen = (struct f3_obj_gen){ .id = e->id,
 				      .generation = e->generation,
 				      .attempt = e->attempt };
@@ -281,16 +300,14 @@ out:
 }
 
 /* The next part, if all of it lies behind the writer. 1: not yet. */
-static int send_next(struct f3_early *f, int fd)
+static int add_next(struct f3_early *f, int fd)
 {
 	struct f3_upload *u = f->upload;
 	uint32_t number = (uint32_t)u->n_parts + 1;
 	uint64_t off = f3_plan_part_offset(number), len = f3_plan_part_size(number);
 	struct f3_upload_part *parts;
-	struct f3_obj_op op;
 	struct stat st;
 	off_t hole;
-	int r;
 
 	if (!len)
 		return 1;
@@ -306,26 +323,26 @@ static int send_next(struct f3_early *f, int fd)
 	if (!parts)
 		return -ENOMEM;
 	u->parts = parts;
-	f3_object_op_init(&op, F3_OBJ_UPLOAD_PART);
-	op.key = u->key;
-	op.upload = u->id;
-	op.part = number;
-	op.off = off;
-	op.len = len;
-	op.fd = fd;
-	op.fd_off = off;
-	r = request(f, &op);
-	if (!r) {
-		parts[u->n_parts] = (struct f3_upload_part){ .off = off,
-							     .len = len,
-							     .sent = true,
-							     .crc32c = op.ret_part.crc32c,
-							     .has_sum = op.ret_part.has_sum };
-		memcpy(parts[u->n_parts].etag, op.ret_part.etag, sizeof(op.ret_part.etag));
-		u->n_parts++;
+	parts[u->n_parts++] = (struct f3_upload_part){ .off = off, .len = len };
+	return 0;
+}
+
+static int send_parts(struct f3_early *f, int fd)
+{
+	const struct f3_parts_user user = { begin_request, end_request, f };
+	struct f3_parts *pool;
+	int r = f3_parts_new(f->inode->volume, f->upload, fd, "", &user, &pool);
+
+	if (r)
+		return r;
+	while (!r) {
+		r = add_next(f, fd);
+		if (!r)
+			r = f3_parts_send(pool, f->upload->n_parts - 1);
+		else if (r == 1 && !f3_parts_idle(pool))
+			r = f3_parts_reap(pool, true);
 	}
-	f3_object_op_done(&op);
-	return r;
+	return f3_parts_end(pool, r);
 }
 
 static void send_work(struct f3_work *work)
@@ -343,8 +360,8 @@ static void send_work(struct f3_work *work)
 		r = fd;
 	if (!r && !f->upload)
 		r = begin(f);
-	while (!r)
-		r = send_next(f, fd);
+	if (!r)
+		r = send_parts(f, fd);
 	if (fd >= 0)
 		close(fd);
 	f3_lock(&inode->lock);
@@ -357,11 +374,19 @@ static void send_work(struct f3_work *work)
 
 /* ---- The end ---- */
 
-/* Waits until it rests, then takes it from the inode. Inode lock held; let go of meanwhile. */
-static struct f3_early *stop(struct f3_inode *inode)
+static void cancel_all(struct f3_volume *v, struct f3_obj_op *const ops[F3_STAGE_OPS])
 {
+	for (unsigned i = 0; i < F3_STAGE_OPS; i++)
+		if (ops[i])
+			f3_object_cancel(v->store, ops[i]);
+}
+
+/* Waits until it rests, then takes it from the inode. Inode lock held; let go of meanwhile. What is
+ * under way comes to its end, unless nobody wants it. */
+static struct f3_early *stop(struct f3_inode *inode, bool wanted)
+{
+	struct f3_obj_op *ops[F3_STAGE_OPS];
 	struct f3_early *f = inode->early;
-	struct f3_obj_op *op;
 	struct f3_blocker b;
 
 	if (!f)
@@ -374,10 +399,10 @@ static struct f3_early *stop(struct f3_inode *inode)
 	if (!f->idle) {
 		f3_blocker_init(&b);
 		f3_waiter_add(&f->stoppers, &b.w);
-		op = f->op;
+		memcpy(ops, f->ops, sizeof(ops));
 		f3_unlock(&inode->lock);
-		if (op)
-			f3_object_cancel(inode->volume->store, op);
+		if (!wanted)
+			cancel_all(inode->volume, ops);
 		(void)f3_blocker_wait(&b);
 		f3_blocker_done(&b);
 		f3_lock(&inode->lock);
@@ -388,13 +413,13 @@ static struct f3_early *stop(struct f3_inode *inode)
 	return f;
 }
 
-struct f3_upload *f3_early_take(struct f3_inode *inode, uint64_t *ret_seq)
+static struct f3_upload *take(struct f3_inode *inode, bool wanted, uint64_t *ret_seq)
 {
 	struct f3_upload *u = NULL;
 	struct f3_early *f;
 
 	f3_lock(&inode->lock);
-	f = stop(inode);
+	f = stop(inode, wanted);
 	f3_unlock(&inode->lock);
 	if (f) {
 		u = f->upload;
@@ -405,12 +430,17 @@ struct f3_upload *f3_early_take(struct f3_inode *inode, uint64_t *ret_seq)
 	return u;
 }
 
+struct f3_upload *f3_early_take(struct f3_inode *inode, uint64_t *ret_seq)
+{
+	return take(inode, true, ret_seq);
+}
+
 void f3_early_drop(struct f3_inode *inode)
 {
 	struct f3_core *core = inode->core;
 	struct f3_batch *b;
 	uint64_t seq = 0;
-	struct f3_upload *u = f3_early_take(inode, &seq);
+	struct f3_upload *u = take(inode, false, &seq);
 
 	if (!u)
 		return;
@@ -457,13 +487,13 @@ void f3_stage_writers_gone(struct f3_core *core, struct f3_inode *inode)
 
 void f3_early_interrupt(struct f3_inode *inode)
 {
-	struct f3_obj_op *op;
+	struct f3_obj_op *ops[F3_STAGE_OPS] = { NULL };
 
 	f3_lock(&inode->lock);
-	op = inode->early ? inode->early->op : NULL;
+	if (inode->early)
+		memcpy(ops, inode->early->ops, sizeof(ops));
 	f3_unlock(&inode->lock);
-	if (op)
-		f3_object_cancel(inode->volume->store, op);
+	cancel_all(inode->volume, ops);
 }
 
 void f3_early_forget(struct f3_inode *inode)

@@ -5,6 +5,7 @@
  * stage.c: states and decisions: who waits, what is needed, hold and release.
  * stage_run.c: one entry carried out: snapshot, rounds, result, record.
  * stage_send.c: one PUT, and what a condition that failed or a lost answer means.
+ * stage_parts.c: parts of an upload, several under way at once.
  * stage_upload.c: uploads in parts, edits by part-copy.
  * stage_early.c: parts that go up while the writer still writes.
  *
@@ -30,7 +31,7 @@
 #define F3_STAGE_DELAY_NS (500 * F3_NS_PER_MS)
 
 /* Requests of one commit under way at once: parts of a large file. */
-#define F3_STAGE_OPS 4
+#define F3_STAGE_OPS 8
 
 /* What the content was when it was looked at. */
 struct f3_snapshot {
@@ -48,6 +49,8 @@ struct f3_upload_part {
 	uint32_t crc32c;
 	bool has_sum;			/* it is the part's */
 	bool sent;
+	bool sending;			/* under way */
+	bool doubtful;			/* sent, but the file may have other bytes by now */
 	bool copy;			/* of the same range of the object that is replaced */
 	char etag[F3_OBJ_ETAG_MAX + 1];
 };
@@ -59,6 +62,7 @@ struct f3_upload {
 	struct f3_obj_gen gen;		/* given to the store at its start */
 	uint32_t attr_changes;		/* attributes given then */
 	int64_t mtime_ns;
+	bool mtime_unsaid;		/* and not the time, which the store's own is near enough to */
 	struct f3_upload_part *parts;
 	size_t n_parts;
 };
@@ -162,7 +166,7 @@ void f3_upload_abort(struct f3_volume *v, const char *key, const char *id);
 
 /* stage_early.c */
 /* Ends early upload and hands over what it has sent, with the number of its journal record, which
- * the caller removes. NULL: nothing. Waits for a request under way. */
+ * the caller removes. NULL: nothing. Waits for the parts under way. */
 struct f3_upload *f3_early_take(struct f3_inode *inode, uint64_t *ret_seq);
 /* The same, and the upload is aborted. */
 void f3_early_drop(struct f3_inode *inode);

@@ -11,7 +11,6 @@
 #include "fs/core/stage_impl.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,188 +20,10 @@
 #include "fs/base/crc32c.h"
 #include "fs/base/debug.h"
 #include "fs/core/fill.h"
+#include "fs/core/stage_parts.h"
 #include "fs/core/store_op.h"
 
 #define CHECK_BYTES (256u << 10)
-#define PART_TRIES 3
-
-/* ---- Several requests at once ---- */
-
-struct pool;
-
-struct slot {
-	struct f3_obj_op op;
-	struct pool *pool;
-	struct f3_upload_part *part; /* NULL: free */
-	uint64_t start_ns;
-	unsigned tries;
-	bool done;
-};
-
-struct pool {
-	struct f3_sending *s;
-	struct f3_upload *u;
-	pthread_mutex_t mutex;
-	pthread_cond_t cond;
-	struct slot slots[F3_STAGE_OPS];
-};
-
-static void part_done(struct f3_obj_op *op)
-{
-	struct slot *slot = op->owner;
-	struct pool *pool = slot->pool;
-
-	f3_store_counted(op, slot->start_ns);
-	pthread_mutex_lock(&pool->mutex);
-	slot->done = true;
-	pthread_cond_signal(&pool->cond);
-	pthread_mutex_unlock(&pool->mutex);
-}
-
-static uint32_t number_of(const struct pool *pool, const struct f3_upload_part *part)
-{
-	return (uint32_t)(part - pool->u->parts) + 1;
-}
-
-static int start_part(struct pool *pool, unsigned i, struct f3_upload_part *part)
-{
-	struct slot *slot = &pool->slots[i];
-	struct f3_sending *s = pool->s;
-	struct f3_obj_op *op = &slot->op;
-	int r;
-
-	f3_object_op_init(op, part->copy ? F3_OBJ_UPLOAD_PART_COPY : F3_OBJ_UPLOAD_PART);
-	op->owner = slot;
-	op->done = part_done;
-	op->key = s->key;
-	op->upload = pool->u->id;
-	op->part = number_of(pool, part);
-	op->off = part->off;
-	op->len = part->len;
-	if (part->copy) {
-		op->key2 = s->key;
-		op->off2 = part->off;
-		op->etag2 = s->etag;
-	} else {
-		op->fd = s->fd;
-		op->fd_off = part->off;
-	}
-	slot->pool = pool;
-	slot->part = part;
-	slot->done = false;
-	slot->start_ns = f3_clock_mono_ns();
-	r = s->st->core->stopping ? -EAGAIN : f3_stage_request_begin(s->st, op, i);
-	if (r)
-		slot->part = NULL;
-	else
-		f3_store_submit(s->st->inode->volume, op);
-	return r;
-}
-
-/* 0, or the error of a part that cannot be sent. */
-static int end_part(struct pool *pool, unsigned i)
-{
-	struct slot *slot = &pool->slots[i];
-	struct f3_upload_part *part = slot->part;
-	int r = f3_stage_request_end(pool->s->st, i, slot->op.result);
-
-	if (r && r != -ECANCELED)
-		snprintf(pool->s->call->message, sizeof(pool->s->call->message), "%s",
-			 slot->op.message);
-	if (!r) {
-		part->sent = true;
-		part->crc32c = slot->op.ret_part.crc32c;
-		part->has_sum = slot->op.ret_part.has_sum;
-		memcpy(part->etag, slot->op.ret_part.etag, sizeof(part->etag));
-	}
-	f3_object_op_done(&slot->op);
-	slot->part = NULL;
-	/* A part that was sent twice is one part. */
-	if (r == F3_OBJ_AMBIGUOUS && slot->tries < PART_TRIES) {
-		slot->tries++;
-		return start_part(pool, i, part);
-	}
-	slot->tries = 0;
-	return r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
-}
-
-/* Ends what has ended; waits for something to end if nothing has. The first error counts. */
-static int reap(struct pool *pool, int error)
-{
-	bool any = false, busy = false;
-
-	pthread_mutex_lock(&pool->mutex);
-	for (;;) {
-		for (unsigned i = 0; i < F3_STAGE_OPS; i++) {
-			busy |= pool->slots[i].part != NULL;
-			any |= pool->slots[i].part && pool->slots[i].done;
-		}
-		if (any || !busy)
-			break;
-		pthread_cond_wait(&pool->cond, &pool->mutex);
-	}
-	pthread_mutex_unlock(&pool->mutex);
-	for (unsigned i = 0; i < F3_STAGE_OPS; i++) {
-		bool done;
-		int r;
-
-		pthread_mutex_lock(&pool->mutex);
-		done = pool->slots[i].part && pool->slots[i].done;
-		pthread_mutex_unlock(&pool->mutex);
-		if (!done)
-			continue;
-		r = end_part(pool, i);
-		if (!error)
-			error = r;
-	}
-	return error;
-}
-
-static bool busy(const struct pool *pool)
-{
-	for (unsigned i = 0; i < F3_STAGE_OPS; i++)
-		if (pool->slots[i].part)
-			return true;
-	return false;
-}
-
-static int free_slot(const struct pool *pool)
-{
-	for (unsigned i = 0; i < F3_STAGE_OPS; i++)
-		if (!pool->slots[i].part)
-			return (int)i;
-	return -1;
-}
-
-/* Everything that is not there. */
-static int send_parts(struct f3_sending *s, struct f3_upload *u)
-{
-	struct pool *pool = calloc(1, sizeof(*pool));
-	int r = 0;
-
-	if (!pool)
-		return -ENOMEM;
-	pool->s = s;
-	pool->u = u;
-	pthread_mutex_init(&pool->mutex, NULL);
-	pthread_cond_init(&pool->cond, NULL);
-	for (size_t i = 0; i < u->n_parts && !r; i++) {
-		int slot;
-
-		if (u->parts[i].sent)
-			continue;
-		while (!r && (slot = free_slot(pool)) < 0)
-			r = reap(pool, 0);
-		if (!r)
-			r = start_part(pool, (unsigned)slot, &u->parts[i]);
-	}
-	while (busy(pool))
-		r = reap(pool, r);
-	pthread_cond_destroy(&pool->cond);
-	pthread_mutex_destroy(&pool->mutex);
-	free(pool);
-	return r;
-}
 
 /* ---- The upload ---- */
 
@@ -313,37 +134,87 @@ static bool still_right(const struct f3_sending *s, const struct f3_upload_part 
 	return crc == part->crc32c;
 }
 
-/* The parts a file of this size has, those that are in the store already marked as sent. */
+/* The parts a file of this size has. What is in the store already is to be looked at again. */
 static int schedule(const struct f3_sending *s, struct f3_upload *u)
 {
 	uint64_t size = s->snap.size;
 	uint32_t n = f3_plan_part_at(size - 1);
 	struct f3_upload_part *parts;
-	char *buf;
 
 	if (!n)
 		return -EFBIG;
 	parts = reallocarray(u->parts, n > u->n_parts ? n : u->n_parts, sizeof(*parts));
-	buf = malloc(CHECK_BYTES);
-	if (parts)
-		u->parts = parts;
-	if (!parts || !buf) {
-		free(buf);
+	if (!parts)
 		return -ENOMEM;
-	}
+	u->parts = parts;
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t off = f3_plan_part_offset(i + 1), len = f3_plan_part_size(i + 1);
 
 		if (len > size - off)
 			len = size - off;
-		if (i < u->n_parts && parts[i].sent && parts[i].len == len &&
-		    still_right(s, &parts[i], buf))
-			continue;
-		parts[i] = (struct f3_upload_part){ .off = off, .len = len };
+		if (i < u->n_parts && parts[i].sent && parts[i].len == len)
+			parts[i].doubtful = !parts[i].copy;
+		else
+			parts[i] = (struct f3_upload_part){ .off = off, .len = len };
 	}
 	u->n_parts = n;
-	free(buf);
 	return 0;
+}
+
+static int begin_part(void *arg, struct f3_obj_op *op, unsigned slot)
+{
+	struct f3_sending *s = arg;
+
+	return s->st->core->stopping ? -EAGAIN : f3_stage_request_begin(s->st, op, slot);
+}
+
+static int end_part(void *arg, struct f3_obj_op *op, unsigned slot)
+{
+	struct f3_sending *s = arg;
+	int r = f3_stage_request_end(s->st, slot, op->result);
+
+	if (r && r != -ECANCELED)
+		snprintf(s->call->message, sizeof(s->call->message), "%s", op->message);
+	return r;
+}
+
+/* Everything that is not there; and what is there is compared with the file meanwhile. */
+static int send_parts(struct f3_sending *s, struct f3_upload *u)
+{
+	const struct f3_parts_user user = { begin_part, end_part, s };
+	char *buf = malloc(CHECK_BYTES);
+	struct f3_parts *pool;
+	int r = buf ? f3_parts_new(s->st->inode->volume, u, s->fd, s->etag, &user, &pool) : -ENOMEM;
+
+	if (r) {
+		free(buf);
+		return r;
+	}
+	for (size_t i = 0, look = 0; !r; i++) {
+		while (i < u->n_parts && (u->parts[i].sent || u->parts[i].sending))
+			i++;
+		/* While those that are under way keep the connections busy. */
+		while (look < u->n_parts && (i == u->n_parts || f3_parts_full(pool))) {
+			struct f3_upload_part *part = &u->parts[look];
+
+			if (part->doubtful && !still_right(s, part, buf)) {
+				part->sent = false;
+				if (look < i)
+					i = look;
+			}
+			part->doubtful = false;
+			look++;
+			r = f3_parts_reap(pool, false);
+			if (r)
+				break;
+		}
+		if (r || i == u->n_parts)
+			break;
+		r = f3_parts_send(pool, i);
+	}
+	r = f3_parts_end(pool, r);
+	free(buf);
+	return r;
 }
 
 static int complete_once(struct f3_sending *s, struct f3_upload *u, struct f3_obj_part *parts)
@@ -415,7 +286,8 @@ static int correct_attr(struct f3_sending *s, const struct f3_upload *u)
 	struct f3_obj_op op;
 	int r;
 
-	if (u->attr_changes == s->snap.attr_changes && u->mtime_ns == s->attr.attr.mtime_ns)
+	if (u->attr_changes == s->snap.attr_changes &&
+	    (u->mtime_unsaid || u->mtime_ns == s->attr.attr.mtime_ns))
 		return 0;
 	memcpy(s->etag, s->new_etag, sizeof(s->etag));
 	r = f3_stage_next_attempt(s);

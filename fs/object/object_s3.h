@@ -221,6 +221,9 @@ int f3_s3_ask_part_copy(struct f3_s3_call *call, const char *key, uint32_t numbe
 int f3_s3_ask_complete(struct f3_s3_call *call, const char *key, const char *upload);
 /* Their answers. 0, -EBADMSG, -ENOMEM. */
 int f3_s3_part_copied(const struct f3_s3_ask *a, struct f3_obj_part *ret_part);
+/* Some say that it is done, and not what the object's tag is: ends the call with what is found under
+ * the key, AMBIGUOUS if its generation is not the op's. */
+void f3_s3_look_at(struct f3_s3_call *call, const char *key);
 int f3_s3_completed(const struct f3_s3_ask *a, struct f3_obj_info *ret_info);
 /* Body of a completion; heap. -ENOMEM */
 int f3_s3_complete_body(const struct f3_s3 *s, const struct f3_obj_part *parts, size_t n,

@@ -133,8 +133,12 @@ static void all_copied(struct f3_s3_ask *a)
 	call->op->info.size = call->source.size;
 	if (r == F3_OBJ_AMBIGUOUS)
 		f3_s3_end_as(call, a);
+	else if (r)
+		f3_s3_end(call, F3_OBJ_AMBIGUOUS);
+	else if (!call->op->info.etag[0])
+		f3_s3_look_at(call, call->copy_key);
 	else
-		f3_s3_end(call, r ? F3_OBJ_AMBIGUOUS : 0);
+		f3_s3_end(call, 0);
 }
 
 static void complete(struct f3_s3_call *call)

@@ -319,13 +319,12 @@ static void object_seen(struct f3_s3_ask *b)
 	f3_s3_end(call, r);
 }
 
-/* Some say that it is done, and not what the object's tag is. */
-static void look_at_object(struct f3_s3_call *call)
+void f3_s3_look_at(struct f3_s3_call *call, const char *key)
 {
 	struct f3_s3_ask *b = &call->b;
 
 	f3_s3_ask_init(b, call, "HEAD");
-	(void)f3_s3_ask_key(b, call->op->key, false);
+	(void)f3_s3_ask_key(b, key, false);
 	f3_s3_ask_start(b, object_seen);
 }
 
@@ -345,7 +344,7 @@ static void complete_done(struct f3_s3_ask *a)
 	for (size_t i = 0; i < op->n_parts; i++)
 		op->info.size += op->parts[i].len;
 	if (!r && !op->info.etag[0])
-		look_at_object(a->call);
+		f3_s3_look_at(a->call, op->key);
 	else
 		f3_s3_end(a->call, r == -EBADMSG ? F3_OBJ_AMBIGUOUS : r);
 }
