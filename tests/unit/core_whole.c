@@ -111,6 +111,11 @@ static void stand_between(void)
 	struct recorder *rec = calloc(1, sizeof(*rec));
 
 	ck_assert_ptr_nonnull(rec);
+	if (w.keyed) {
+		f3_object_close(w.volume->store);
+		f3_object_keyed_ref(w.keyed);
+		w.volume->store = w.keyed;
+	}
 	rec->inner = w.volume->store;
 	rec->base.ops = &recorder_ops;
 	rec->base.caps = rec->inner->caps;
@@ -205,6 +210,13 @@ void whole_start(const char *class_, unsigned retry_max_ms)
 	whole_open();
 }
 
+void whole_start_keyed(const char *class_, unsigned page)
+{
+	whole_prepare(class_, 20);
+	ck_assert_int_eq(f3_object_keyed_open(page, &w.keyed), 0);
+	whole_open();
+}
+
 static void close_core(void)
 {
 	f3_object_fault_clear(w.fault);
@@ -281,6 +293,8 @@ void whole_clean(void)
 {
 	char memory[PATH_BYTES];
 
+	f3_object_close(w.keyed);
+	w.keyed = NULL;
 	f3_conf_free(w.conf);
 	f3_log_close();
 	snprintf(memory, sizeof(memory), "%s/memory", w.dir);
