@@ -50,6 +50,16 @@ static void note(struct f3_obj_op *op)
 	op->owner = noted->owner;
 	op->done = noted->done;
 	free(noted);
+	for (size_t i = 0; w.copies && i < op->n_entries; i++) {
+		const struct f3_obj_info *info = &op->entries[i].info;
+		struct f3_obj_info left = { .size = info->is_dir ? 0 : info->size,
+					    .is_dir = info->is_dir,
+					    .modified_ns = info->modified_ns };
+
+		if (!info->is_dir)
+			memcpy(left.etag, info->etag, sizeof(left.etag));
+		op->entries[i].info = left;
+	}
 	if (!op->result && f3_obj_type_mutates(op->type)) {
 		pthread_mutex_lock(&rec->mutex);
 		if (rec->n < DONE_MAX) {
@@ -119,6 +129,8 @@ static void stand_between(void)
 	rec->inner = w.volume->store;
 	rec->base.ops = &recorder_ops;
 	rec->base.caps = rec->inner->caps;
+	if (w.copies)
+		rec->base.caps.rename = rec->base.caps.list_has_attr = false;
 	pthread_mutex_init(&rec->mutex, NULL);
 	recorder = rec;
 	ck_assert_int_eq(f3_object_fault_open(&rec->base, &w.fault), 0);

@@ -25,6 +25,7 @@ struct whole {
 	struct f3_volume *volume;	/* "v" */
 	struct f3_object_store *fault;	/* its store */
 	struct f3_object_store *keyed;	/* the one behind, if it is no file:// */
+	bool copies;			/* before whole_open: it cannot rename, nor list attributes */
 	uint64_t root;
 };
 

@@ -530,6 +530,140 @@ START_TEST(our_own)
 }
 END_TEST
 
+/* ---- Renames of directories, object by object ---- */
+
+static bool stored_as(const char *key, const char *text)
+{
+	char bytes[64];
+	size_t len;
+
+	return f3_object_keyed_get(w.keyed, key, bytes, sizeof(bytes), &len, NULL) &&
+	       len == strlen(text) && !memcmp(bytes, text, len);
+}
+
+/* Several at once, with their attributes, and they are the same files here. */
+START_TEST(a_tree_moves_at_once)
+{
+	const struct f3_obj_attr attr = { .mode = S_IFDIR | 0710, .have_mode = true };
+	uint64_t ino, sub;
+	char key[64];
+	unsigned wide;
+
+	whole_start_keyed("durable", 50);
+	ck_assert_int_eq(f3_object_keyed_put(w.keyed, "d/", NULL, 0, &attr), 0);
+	ck_assert_int_eq(f3_object_keyed_put(w.keyed, "d/empty/", NULL, 0, &attr), 0);
+	for (int i = 0; i < 300; i++) {
+		snprintf(key, sizeof(key), i < 200 ? "d/%03d" : "d/s%03d/below", i);
+		others_put_mode(key, key + 2, S_IFREG | 0604);
+	}
+	others_put("d/000/beside", "beside");
+	keep_for_a_minute();
+	(void)list("d");
+	ino = whole_ino("d/100");
+	sub = whole_ino("d/s250/below");
+	f3_object_keyed_set_rounds(w.keyed, 5);
+	(void)f3_object_keyed_widest(w.keyed);
+	ck_assert_int_eq(whole_rename("d", "n", 0), 0);
+	wide = f3_object_keyed_widest(w.keyed);
+	ck_assert_uint_gt(wide, 8);
+	ck_assert_uint_le(wide, 16);
+	ck_assert_uint_eq(f3_object_keyed_count(w.keyed), 303);
+	ck_assert_uint_eq(whole_ino("n/100"), ino);
+	ck_assert_uint_eq(whole_ino("n/s250/below"), sub);
+	time_passes();
+	ck_assert_str_eq(names(""), "n");
+	ck_assert_uint_eq(list("n")->n, 200 + 100 + 2);
+	ck_assert_uint_eq(whole_ino("n/100"), ino);
+	ck_assert_uint_eq(stat_of("n/100").st_mode, S_IFREG | 0604);
+	ck_assert_uint_eq(stat_of("n/000.f3-object").st_mode, S_IFREG | 0604);
+	ck_assert_uint_eq(stat_of("n/empty").st_mode, S_IFDIR | 0710);
+	ck_assert(stored_as("n/s250/below", "s250/below"));
+	ck_assert(stored_as("n/000/beside", "beside"));
+	whole_stop();
+}
+END_TEST
+
+static void tree_of_ours(void)
+{
+	ck_assert_int_eq(whole_mkdir("d"), 0);
+	ck_assert_int_eq(whole_put("d/a", "first", 5), 0);
+	ck_assert_int_eq(whole_put("d/b", "second", 6), 0);
+	ck_assert_int_eq(whole_mkdir("d/e"), 0);
+	ck_assert_int_eq(whole_put("d/e/f", "third", 5), 0);
+	whole_settle();
+	others_put("d/o", "others");
+}
+
+static void tree_has_moved(void)
+{
+	ck_assert(stored_as("n/a", "first"));
+	ck_assert(stored_as("n/b", "second"));
+	ck_assert(stored_as("n/e/f", "third"));
+	ck_assert(stored_as("n/o", "others"));
+	ck_assert(stored_as("n/", ""));
+	ck_assert(stored_as("n/e/", ""));
+	ck_assert_uint_eq(f3_object_keyed_count(w.keyed), 6);
+	time_passes();
+	ck_assert_str_eq(names(""), "n");
+	ck_assert_str_eq(names("n"), "a,b,e,o");
+}
+
+/* Any request fails, is lost, or its answer is, a few times. */
+START_TEST(a_tree_moves_all_the_same)
+{
+	static const unsigned types[] = { F3_OBJ_HEAD, F3_OBJ_COPY,  F3_OBJ_DELETE,
+					  F3_OBJ_LIST, F3_OBJ_MKDIR, F3_OBJ_RMDIR };
+	static const enum f3_object_fault_action actions[] = { F3_OBJ_FAULT_FAIL, F3_OBJ_FAULT_DROP,
+							       F3_OBJ_FAULT_LOSE };
+	uint64_t a, f;
+
+	whole_start_keyed("writeback", 2);
+	tree_of_ours();
+	a = whole_ino("d/a");
+	f = whole_ino("d/e/f");
+	if (_i / 3 % 2)
+		w.fault->caps.delete_match = w.fault->caps.copy_source_match = false;
+	/* What asks only has no answer that is ambiguous. */
+	whole_fault(types[_i % 6], actions[_i / 6], -EIO, 3);
+	ck_assert_int_eq(whole_rename("d", "n", 0), 0);
+	whole_settle();
+	f3_object_fault_clear(w.fault);
+	tree_has_moved();
+	ck_assert_uint_eq(whole_ino("n/a"), a);
+	ck_assert_uint_eq(whole_ino("n/e/f"), f);
+	whole_stop();
+}
+END_TEST
+
+/* What others put in the place of an object that is on its way moves, too: nothing of it is lost. */
+START_TEST(changed_on_its_way)
+{
+	static const char *const keys[] = { "d/a", "d/o" };
+	const char *key = keys[_i % 2];
+	const struct f3_object_fault_rule rule = {
+		.type = _i < 2 ? F3_OBJ_COPY : F3_OBJ_DELETE,
+		.key = key,
+		.action = _i < 2 ? F3_OBJ_FAULT_HOLD_ANSWER : F3_OBJ_FAULT_HOLD,
+	};
+
+	whole_start_keyed("writeback", 1000);
+	tree_of_ours();
+	ck_assert_int_eq(f3_object_fault_add(w.fault, &rule), 0);
+	ck_assert_int_eq(whole_rename("d", "n", 0), 0);
+	f3_object_fault_wait_held(w.fault, 1);
+	others_put(key, "newer");
+	others_put("d/e/new", "one more");
+	f3_object_fault_release(w.fault);
+	whole_settle();
+	ck_assert(stored_as(_i % 2 ? "n/o" : "n/a", "newer"));
+	ck_assert(stored_as(_i % 2 ? "n/a" : "n/o", _i % 2 ? "first" : "others"));
+	ck_assert(stored_as("n/e/new", "one more") || stored_as("d/e/new", "one more"));
+	time_passes();
+	ck_assert_str_eq(names("n"), "a,b,e,o");
+	whole_stop();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("core store keyed");
@@ -549,6 +683,9 @@ int main(void)
 	tcase_add_test(tc, known_after_a_restart);
 	tcase_add_test(tc, no_guess_is_shown);
 	tcase_add_test(tc, our_own);
+	tcase_add_test(tc, a_tree_moves_at_once);
+	tcase_add_loop_test(tc, a_tree_moves_all_the_same, 0, 18);
+	tcase_add_loop_test(tc, changed_on_its_way, 0, 4);
 	suite_add_tcase(suite, tc);
 	return whole_run(suite);
 }
