@@ -4,7 +4,7 @@
  *
  * journal_run.c: life of a task: announced, begun, carried out, retried, over.
  * journal_dag.c: what a task has to wait for.
- * journal_ops.c: what each type asks of the store.
+ * journal_ops.c: what each type asks of the store. journal_tree.c: renaming a directory by copies.
  *
  * Everything of a task and of the tables is guarded by f3_journal_run.lock, except what is fixed
  * when it is announced. A task is freed when it is over; a pointer to it is good until then.
@@ -136,5 +136,8 @@ struct f3_journal_call {
 	char message[256];		/* what the store said, for the log */
 };
 int f3_journal_carry_out(struct f3_journal_call *call);
+/* journal_tree.c: RENAME_DIR where the store cannot rename, or has something under the new name: all
+ * objects one by one. -EAGAIN: not all, go on later. -ENOENT: there is no such directory. */
+int f3_journal_move_tree(struct f3_journal_call *call, struct f3_obj_info *ret_info);
 
 #endif

@@ -17,16 +17,20 @@
 #include "fs/meta/key.h"
 
 /* Attributes of an entry without taking its inode into memory: a listing of a million names must
- * not push out what is in use. */
+ * not push out what is in use. Those that the store would have to be asked for are left out, and with
+ * them the number: the kernel looks the name up if anybody wants them. */
 static int entry_of(struct f3_core *core, uint64_t ino, struct f3_inode *dir, struct f3_entry *e)
 {
+	bool told = !dir->volume || !dir->volume->store || dir->volume->store->caps.list_has_attr;
 	struct f3_inode *inode = f3_inode_peek(core, ino);
 	struct f3_inode_rec rec;
 	int r;
 
 	if (inode) {
 		r = inode->dead ? -ENOENT : 0;
-		if (!r)
+		if (!r && !told && !f3_store_inode_fresh(core, inode))
+			e->ino = 0;
+		else if (!r)
 			f3_ns_fill_entry(core, dir, inode, e);
 		f3_inode_put(core, inode);
 		return r;
@@ -34,6 +38,11 @@ static int entry_of(struct f3_core *core, uint64_t ino, struct f3_inode *dir, st
 	r = f3_meta_get_inode(core->meta, ino, &rec);
 	if (r)
 		return r;
+	if (!f3_store_rec_fresh(core, dir, &rec)) {
+		e->ino = 0;
+		f3_inode_rec_done(&rec);
+		return 0;
+	}
 	f3_file_stat_rec(&rec, &e->st);
 	e->ino = ino;
 	e->attr_ttl_ns =

@@ -318,6 +318,7 @@ static int record(struct f3_sending *s)
 	f3_lock(&inode->lock);
 	same = f3_stage_same(st->core, inode, &s->snap);
 	memcpy(rec->etag, s->new_etag, sizeof(rec->etag));
+	rec->modified_ns = 0;
 	rec->attempt = e->attempt;
 	inode->maybe_stored = false;
 	inode->checked_mono_ns = s->unseen ? 0 : f3_clock_mono_ns();

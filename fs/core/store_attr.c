@@ -148,22 +148,23 @@ static int put_xattrs(struct f3_core *core, const struct f3_obj_info *info,
 	return 0;
 }
 
-/* Who owns what says nothing about it. */
-static void owner_of_root(struct f3_core *core, struct f3_volume *v, struct f3_inode_rec *rec)
+void f3_store_attr_owner(struct f3_volume *v, struct f3_store_owner *ret_owner)
 {
 	struct f3_inode *root;
 
-	if (f3_inode_get(core, v->root_ino, &root))
+	*ret_owner = (struct f3_store_owner){ .uid = 0 };
+	if (f3_inode_get(v->core, v->root_ino, &root))
 		return;
 	f3_lock(&root->lock);
-	rec->uid = root->rec.uid;
-	rec->gid = root->rec.gid;
+	ret_owner->uid = root->rec.uid;
+	ret_owner->gid = root->rec.gid;
 	f3_unlock(&root->lock);
-	f3_inode_put(core, root);
+	f3_inode_put(v->core, root);
 }
 
-int f3_store_attr_put(struct f3_volume *v, const struct f3_obj_info *info, int64_t now_ns,
-		      struct f3_inode_rec *rec, struct f3_batch *b)
+int f3_store_attr_put(struct f3_volume *v, const struct f3_obj_info *info,
+		      const struct f3_store_owner *owner, int64_t now_ns, struct f3_inode_rec *rec,
+		      struct f3_batch *b)
 {
 	const struct f3_obj_attr *attr = &info->attr;
 	uint32_t type = f3_store_attr_type(info);
@@ -177,7 +178,8 @@ int f3_store_attr_put(struct f3_volume *v, const struct f3_obj_info *info, int64
 		rec->uid = attr->uid;
 		rec->gid = attr->gid;
 	} else {
-		owner_of_root(v->core, v, rec);
+		rec->uid = owner->uid;
+		rec->gid = owner->gid;
 	}
 	rec->rdev = 0;
 	if (type == S_IFCHR || type == S_IFBLK) {
@@ -188,7 +190,18 @@ int f3_store_attr_put(struct f3_volume *v, const struct f3_obj_info *info, int64
 	rec->mtime_ns = attr->have_mtime ? attr->mtime_ns : info->modified_ns;
 	rec->atime_ns = attr->have_atime ? attr->atime_ns : rec->mtime_ns;
 	rec->ctime_ns = now_ns;
+	rec->flags &= ~(uint32_t)F3_INO_GUESSED;
+	if (!info->have_attr)
+		rec->flags |= F3_INO_GUESSED;
+	rec->modified_ns = 0;
+	if (info->have_attr && !info->is_dir && !v->store->caps.list_has_attr)
+		rec->modified_ns = info->modified_ns;
 	return b && info->have_attr ? put_xattrs(v->core, info, rec, b) : 0;
+}
+
+bool f3_store_attr_proved(const struct f3_obj_info *info, const struct f3_inode_rec *rec)
+{
+	return rec->modified_ns && rec->modified_ns / 1000000000 == info->modified_ns / 1000000000;
 }
 
 bool f3_store_attr_differs(const struct f3_obj_info *info, const struct f3_inode_rec *rec)

@@ -30,10 +30,20 @@ void f3_store_attr_done(struct f3_store_attr *a);
 /* The type of what an object stands for; 0: something that is none of ours. */
 uint32_t f3_store_attr_type(const struct f3_obj_info *info);
 /* Mode, owner and times of a record after its object, and with a batch its xattrs and their flags
- * (instead of those that were there). */
-int f3_store_attr_put(struct f3_volume *v, const struct f3_obj_info *info, int64_t now_ns,
+ * (instead of those that were there). Where the store does not tell them they are guessed. */
+struct f3_store_owner {
+	uint32_t uid, gid;
+};
+int f3_store_attr_put(struct f3_volume *v, const struct f3_obj_info *info,
+		      const struct f3_store_owner *owner, int64_t now_ns,
 		      struct f3_inode_rec *rec, struct f3_batch *b);
+/* Who owns what says nothing about it. No inode lock held. */
+void f3_store_attr_owner(struct f3_volume *v, struct f3_store_owner *ret_owner);
 /* Has somebody changed mode, owner or time of the object without its being another one? */
 bool f3_store_attr_differs(const struct f3_obj_info *info, const struct f3_inode_rec *rec);
+
+/* With the etag: does a listing of a store that lists no attributes prove that the record's are right?
+ * Times of the same object differ by fractions of a second, depending on what was asked. */
+bool f3_store_attr_proved(const struct f3_obj_info *info, const struct f3_inode_rec *rec);
 
 #endif

@@ -38,14 +38,18 @@ bool f3_store_dir_fresh(struct f3_core *core, struct f3_inode *dir)
 	return fresh;
 }
 
-/* A listing of its directory says as much as a question about it. */
+/* A listing of its directory said as much as a question about it: all, or that nothing is new. */
+static bool by_listing(const struct f3_volume *v, const struct f3_inode_rec *rec)
+{
+	return !(rec->flags & F3_INO_GUESSED) &&
+	       (v->store->caps.list_has_attr || (!S_ISDIR(rec->mode) && rec->modified_ns));
+}
+
 static bool listed_lately(struct f3_core *core, const struct f3_volume *v, uint64_t parent)
 {
 	struct f3_inode *dir;
 	bool fresh;
 
-	if (!v->store->caps.list_has_attr)
-		return false;
 	dir = f3_inode_peek(core, parent);
 	if (!dir)
 		return false;
@@ -60,7 +64,7 @@ bool f3_store_inode_fresh(struct f3_core *core, struct f3_inode *inode)
 {
 	const struct f3_inode_rec *rec = &inode->rec;
 	uint64_t parent;
-	bool fresh;
+	bool fresh, listed;
 
 	if (!inode->volume || !inode->volume->store || inode->ino == inode->volume->root_ino)
 		return true;
@@ -73,107 +77,76 @@ bool f3_store_inode_fresh(struct f3_core *core, struct f3_inode *inode)
 			inode->stage || (rec->flags & F3_INO_DIRTY) ||
 			rec->state == F3_STATE_WRITING;
 	fresh = fresh || recent(inode->volume, inode->checked_mono_ns);
+	listed = by_listing(inode->volume, rec);
 	f3_unlock(&inode->lock);
-	return fresh || listed_lately(core, inode->volume, parent);
+	return fresh || (listed && listed_lately(core, inode->volume, parent));
+}
+
+bool f3_store_rec_fresh(struct f3_core *core, struct f3_inode *dir, const struct f3_inode_rec *rec)
+{
+	const struct f3_volume *v = dir->volume;
+
+	if (!v || !v->store ||
+	    (S_ISDIR(rec->mode) ? rec->flags & F3_INO_LOCAL_TREE : !f3_file_in_store(rec)))
+		return true;
+	return by_listing(v, rec) &&
+	       (v->store->caps.list_has_attr || f3_store_dir_fresh(core, dir));
 }
 
 /* ---- Asking ---- */
 
-static int read_target(struct f3_volume *v, const char *key, const struct f3_obj_info *info,
-		       char **ret_target)
+int f3_store_target_ask(struct f3_obj_op *op, const char *key, const struct f3_obj_info *info,
+			char **ret_target)
 {
-	struct f3_obj_op op;
 	char *target;
-	int r;
 
 	if (!info->size || info->size > F3_SYMLINK_MAX)
 		return -EINVAL;
 	target = malloc(info->size + 1);
 	if (!target)
 		return -ENOMEM;
-	f3_object_op_init(&op, F3_OBJ_GET);
-	op.key = key;
-	op.cond = F3_OBJ_MATCH;
-	op.etag = info->etag;
-	op.len = info->size;
-	op.buf = target;
-	r = f3_store_run(v, &op);
-	if (!r && (op.moved != info->size || memchr(target, 0, info->size)))
-		r = -EINVAL;
-	f3_object_op_done(&op);
-	if (r) {
-		free(target);
-		return r;
-	}
-	target[info->size] = '\0';
+	f3_object_op_init(op, F3_OBJ_GET);
+	op->key = key;
+	op->cond = F3_OBJ_MATCH;
+	op->etag = info->etag;
+	op->len = info->size;
+	op->buf = target;
 	*ret_target = target;
 	return 0;
 }
 
+int f3_store_target_got(const struct f3_obj_op *op, char *target)
+{
+	if (op->result)
+		return op->result;
+	if (op->moved != op->len || memchr(target, 0, op->len))
+		return -EINVAL;
+	target[op->len] = '\0';
+	return 0;
+}
+
+bool f3_store_target_unreadable(int r)
+{
+	return r == -EINVAL || r == -ENOENT || r == -ESTALE;
+}
+
 int f3_store_dir_target(struct f3_volume *v, const char *key, struct f3_merge_name *m)
 {
+	struct f3_obj_op op;
 	int r;
 
 	if (!m->info || f3_store_attr_type(m->info) != S_IFLNK)
 		return 0;
-	r = read_target(v, key, m->info, &m->target);
-	if (r == -EINVAL || r == -ENOENT || r == -ESTALE) {
+	r = f3_store_target_ask(&op, key, m->info, &m->target);
+	if (!r) {
+		(void)f3_store_run(v, &op);
+		r = f3_store_target_got(&op, m->target);
+		f3_object_op_done(&op);
+	}
+	if (f3_store_target_unreadable(r)) {
 		m->info = NULL;
 		r = 0;
 	}
-	return r;
-}
-
-/* What the store has for a name here. An object that has only this name because a directory has its
- * own one is there if both are. */
-static int ask_name(struct f3_volume *v, const char *name, const char *key, struct f3_obj_op *op)
-{
-	const char *object = strrchr(key, '/') ? strrchr(key, '/') + 1 : key;
-	char plain[F3_NAME_MAX + 1];
-	struct f3_obj_op dir;
-	bool beside = f3_escape_reserved(name, strlen(name)) &&
-		      !f3_escape_name(object, strlen(object), false, plain) &&
-		      strcmp(plain, name) != 0;
-	int r = f3_store_head(v, op, key, beside ? F3_OBJ_WANT_OBJECT : F3_OBJ_WANT_ANY);
-
-	if (r || !beside)
-		return r;
-	r = f3_store_head(v, &dir, key, F3_OBJ_WANT_DIR);
-	f3_object_op_done(&dir);
-	return r;
-}
-
-int f3_store_dir_lookup(struct f3_core *core, struct f3_inode *dir, const char *name, size_t len)
-{
-	uint64_t asked = f3_clock_mono_ns();
-	struct f3_merge_name m = { .info = NULL };
-	char key[F3_KEY_MAX + 1];
-	struct f3_meta_name found;
-	struct f3_obj_op op;
-	bool unsure;
-	int r = f3_ns_key(core, dir, name, key, sizeof(key));
-
-	/* A name no object can have. */
-	if (r == -EINVAL || r == -ENAMETOOLONG)
-		return 0;
-	if (r)
-		return r == -ENOENT ? -ESTALE : r;
-	memcpy(m.name, name, len);
-	m.name[len] = '\0';
-	r = ask_name(dir->volume, name, key, &op);
-	f3_journal_health(dir->volume, r, op.message);
-	if (!r) {
-		m.info = &op.info;
-		r = f3_store_dir_target(dir->volume, key, &m);
-	} else if (r == -ENOENT || r == -EINVAL) {
-		r = 0; /* not there; nothing this store could have there */
-	}
-	if (!r)
-		r = f3_store_merge(core, dir, &m, 1, asked, &unsure);
-	else if (f3_store_transient(r))
-		r = f3_meta_get_name(core->meta, dir->ino, name, len, &found) ? -EIO : 0;
-	free(m.target);
-	f3_object_op_done(&op);
 	return r;
 }
 
@@ -238,7 +211,7 @@ static int still_named(struct f3_core *core, struct f3_inode *inode, const struc
 static int content_moved(struct f3_core *core, struct f3_inode *inode, const struct question *q,
 			 const struct f3_obj_info *info)
 {
-	struct f3_merge_name m = { .info = info };
+	struct f3_merge_name m = { .info = info, .asked = true };
 	bool unsure;
 	int r;
 
@@ -276,6 +249,7 @@ static bool await_attr(struct f3_inode *inode, const char *etag)
 
 static int check_once(struct f3_core *core, struct f3_inode *inode, bool may_await)
 {
+	const struct f3_obj_caps *caps = &inode->volume->store->caps;
 	struct question q;
 	struct f3_obj_op op;
 	bool same = false;
@@ -288,7 +262,8 @@ static int check_once(struct f3_core *core, struct f3_inode *inode, bool may_awa
 	f3_journal_health(inode->volume, r, op.message);
 	if (!r) {
 		f3_lock(&inode->lock);
-		same = !strcmp(op.info.etag, inode->rec.etag);
+		same = !strcmp(op.info.etag, inode->rec.etag) &&
+		       (caps->list_has_attr || f3_store_attr_proved(&op.info, &inode->rec));
 		if (same)
 			inode->checked_mono_ns = q.asked_ns;
 		f3_unlock(&inode->lock);

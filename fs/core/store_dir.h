@@ -16,7 +16,7 @@
  *
  * Calls block on the store (caller->may_block, see core.h) and take the names lock themselves only
  * to merge results, some names at a time, never while asking. store_list.c has the listing,
- * store_merge.c the merging.
+ * store_ask.c the question about a name, store_merge.c the merging.
  */
 #ifndef F3_CORE_STORE_DIR_H
 #define F3_CORE_STORE_DIR_H
@@ -28,8 +28,11 @@
 /* Is what is known of `dir` (all names) / of one inode fresh enough? No I/O. */
 bool f3_store_dir_fresh(struct f3_core *core, struct f3_inode *dir);
 bool f3_store_inode_fresh(struct f3_core *core, struct f3_inode *inode);
+/* The same of a name in dir whose inode is not in memory, for who has listed dir. */
+bool f3_store_rec_fresh(struct f3_core *core, struct f3_inode *dir, const struct f3_inode_rec *rec);
 
-/* Brings one name in line with the store. 0 also when it does not exist there. */
+/* store_ask.c. Brings one name in line with the store. 0 also when it does not exist there. Who asks
+ * for the names of a directory one after the other gets those that follow with it. */
 int f3_store_dir_lookup(struct f3_core *core, struct f3_inode *dir, const char *name, size_t len);
 /* Brings all names in line (streams the listing page by page). */
 int f3_store_dir_list(struct f3_core *core, struct f3_inode *dir);
@@ -41,11 +44,18 @@ int f3_store_inode_check(struct f3_core *core, struct f3_inode *inode);
  * chance. m->info becomes NULL if it cannot be read: then the link is not shown. */
 struct f3_merge_name;
 int f3_store_dir_target(struct f3_volume *v, const char *key, struct f3_merge_name *m);
+/* Its two halves around a request of the caller's. The target is the caller's to free, also after
+ * an error of the second. Unreadable: nobody can read it, whatever he does. */
+int f3_store_target_ask(struct f3_obj_op *op, const char *key, const struct f3_obj_info *info,
+			char **ret_target);
+int f3_store_target_got(const struct f3_obj_op *op, char *target);
+bool f3_store_target_unreadable(int r);
 
 /* store_merge.c: one name and what the store said of it. */
 struct f3_merge_name {
 	char name[F3_NAME_MAX + 1];	/* here */
 	const struct f3_obj_info *info;	/* NULL: there is none */
+	bool asked;			/* about it alone, not for a listing */
 	char *target;			/* of a symbolic link; heap, the caller's */
 };
 /* names[n] at most F3_MERGE_MAX. asked_ns: when the question was sent. *ret_unsure: a name was

@@ -34,6 +34,7 @@ struct one {
 	enum fate fate;
 	struct f3_inode *old; /* referenced; the inode the name leads to, where needed */
 	bool old_died;
+	bool shown; /* the kernel may know what is not right any more */
 	/* Of the old one, if it was changed, as it was before. */
 	bool altered, was_dead, was_superseded;
 	struct f3_inode_rec was;
@@ -47,6 +48,7 @@ struct merge {
 	struct f3_inode *dir;
 	uint64_t asked_ns;
 	int64_t now_ns;
+	struct f3_store_owner owner; /* of what does not say */
 	char key[F3_KEY_MAX + 1]; /* of the directory */
 	int depth;
 	bool unsure;
@@ -101,7 +103,8 @@ static int record_of(struct f3_core *core, uint64_t ino, struct f3_inode_rec *re
 	return r;
 }
 
-static enum fate fate_of(const struct f3_inode_rec *rec, const struct f3_obj_info *info)
+static enum fate fate_of(const struct f3_volume *v, const struct f3_inode_rec *rec,
+			 const struct f3_obj_info *info)
 {
 	bool is_dir = S_ISDIR(rec->mode);
 
@@ -111,11 +114,41 @@ static enum fate fate_of(const struct f3_inode_rec *rec, const struct f3_obj_inf
 		return REPLACE;
 	if (!is_dir && strcmp(rec->etag, info->etag) != 0)
 		return REPLACE;
-	if (is_dir && info->have_attr && !!(rec->flags & F3_INO_IMPLICIT) != info->implicit)
+	/* What is not proved any more is asked for when it is wanted. */
+	if (!info->have_attr)
+		return rec->modified_ns && !f3_store_attr_proved(info, rec) ? REFRESH : KEEP;
+	if (!is_dir && f3_store_attr_type(info) != (rec->mode & S_IFMT))
+		return REPLACE;
+	if (is_dir && !!(rec->flags & F3_INO_IMPLICIT) != info->implicit)
 		return REFRESH;
-	if (!(rec->flags & F3_INO_ATTR_DIRTY) && f3_store_attr_differs(info, rec))
+	if (is_dir && !info->implicit && !(rec->flags & F3_INO_MARKER))
+		return REFRESH;
+	if (!(rec->flags & F3_INO_ATTR_DIRTY) &&
+	    (f3_store_attr_differs(info, rec) || (rec->flags & F3_INO_GUESSED)))
+		return REFRESH;
+	if (!is_dir && !v->store->caps.list_has_attr && !f3_store_attr_proved(info, rec))
 		return REFRESH;
 	return KEEP;
+}
+
+/* With the store when it was asked. What a listing says its directory remembers. */
+static void agreed(const struct merge *mg, struct f3_inode *inode)
+{
+	f3_lock(&inode->lock);
+	if (inode->checked_mono_ns < mg->asked_ns)
+		inode->checked_mono_ns = mg->asked_ns;
+	f3_unlock(&inode->lock);
+}
+
+/* One that stays, or is new. */
+static void found_so(const struct merge *mg, const struct one *one, uint64_t ino)
+{
+	struct f3_inode *inode;
+
+	if (!one->m->asked || f3_inode_get(mg->core, ino, &inode))
+		return;
+	agreed(mg, inode);
+	f3_inode_put(mg->core, inode);
 }
 
 static int decide(struct merge *mg, struct one *one)
@@ -150,10 +183,12 @@ static int decide(struct merge *mg, struct one *one)
 	r = record_of(core, found.ino, &rec);
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	one->fate = fate_of(&rec, info);
+	one->fate = fate_of(mg->dir->volume, &rec, info);
 	f3_inode_rec_done(&rec);
-	if (one->fate == KEEP)
+	if (one->fate == KEEP) {
+		found_so(mg, one, found.ino);
 		return 0;
+	}
 	r = f3_inode_get(core, found.ino, &one->old);
 	if (r) {
 		one->fate = KEEP;
@@ -182,7 +217,7 @@ static int fill_record(struct merge *mg, struct one *one, struct f3_batch *b)
 	if (r)
 		return r;
 	f3_meta_new_id(mg->core->meta, &rec->id);
-	r = f3_store_attr_put(v, info, mg->now_ns, rec, b);
+	r = f3_store_attr_put(v, info, &mg->owner, mg->now_ns, rec, b);
 	if (r)
 		return r;
 	rec->nlink = info->is_dir ? 2 : 1;
@@ -196,7 +231,7 @@ static int fill_record(struct merge *mg, struct one *one, struct f3_batch *b)
 	rec->name_len = (uint8_t)len;
 	memcpy(rec->name, one->m->name, len + 1);
 	memcpy(rec->etag, info->etag, sizeof(rec->etag));
-	if (info->is_dir)
+	if (info->is_dir && info->have_attr)
 		rec->flags |= info->implicit ? F3_INO_IMPLICIT : F3_INO_MARKER;
 	if (S_ISREG(rec->mode)) {
 		rec->size = rec->store_size = info->size;
@@ -211,6 +246,14 @@ static int fill_record(struct merge *mg, struct one *one, struct f3_batch *b)
 	return 0;
 }
 
+/* What readdir says of the type. An object that is larger than any link has bytes. */
+static uint8_t type_shown(const struct f3_inode_rec *rec)
+{
+	return (rec->flags & F3_INO_GUESSED) && !S_ISDIR(rec->mode) && rec->size <= F3_SYMLINK_MAX ?
+		       DT_UNKNOWN :
+		       f3_ns_dtype(rec->mode);
+}
+
 static int add(struct merge *mg, struct one *one, struct f3_batch *b)
 {
 	int r = fill_record(mg, one, b);
@@ -219,7 +262,7 @@ static int add(struct merge *mg, struct one *one, struct f3_batch *b)
 		return r;
 	f3_batch_put_inode(b, &one->rec);
 	f3_batch_put_name(b, mg->dir->ino, one->m->name, strlen(one->m->name), one->rec.ino,
-			  f3_ns_dtype(one->rec.mode));
+			  type_shown(&one->rec));
 	return 0;
 }
 
@@ -253,6 +296,7 @@ static void take_back(struct one *one)
 	rec->rdev = one->was.rdev;
 	rec->mtime_ns = one->was.mtime_ns;
 	rec->ctime_ns = one->was.ctime_ns;
+	rec->modified_ns = one->was.modified_ns;
 	f3_unlock(&inode->lock);
 }
 
@@ -276,9 +320,19 @@ static int refresh(struct merge *mg, struct one *one, struct f3_batch *b)
 
 	f3_lock(&inode->lock);
 	remember(one);
-	if (f3_store_attr_differs(info, rec) && !(rec->flags & F3_INO_ATTR_DIRTY)) {
-		r = f3_store_attr_put(inode->volume, info, mg->now_ns, rec, b);
+	if (!info->have_attr) {
+		rec->modified_ns = 0;
+		inode->checked_mono_ns = 0;
+	} else if (rec->flags & F3_INO_GUESSED) {
+		r = f3_store_attr_put(inode->volume, info, &mg->owner, mg->now_ns, rec, b);
+		f3_batch_put_name(b, mg->dir->ino, one->m->name, strlen(one->m->name), inode->ino,
+				  type_shown(rec));
+	} else if (f3_store_attr_differs(info, rec) && !(rec->flags & F3_INO_ATTR_DIRTY)) {
+		one->shown = true;
+		r = f3_store_attr_put(inode->volume, info, &mg->owner, mg->now_ns, rec, b);
 		rec->atime_ns = atime_ns;
+	} else if (!info->is_dir && !inode->volume->store->caps.list_has_attr) {
+		rec->modified_ns = info->modified_ns;
 	}
 	if (info->is_dir && info->have_attr) {
 		rec->flags &= ~(uint32_t)(F3_INO_IMPLICIT | F3_INO_MARKER);
@@ -374,13 +428,16 @@ static void after(struct merge *mg, struct one *one)
 	if (one->fate == ADD || one->fate == REPLACE) {
 		v->used_inodes++;
 		f3_volume_account(v, (int64_t)f3_file_charge(&one->rec));
+		found_so(mg, one, one->rec.ino);
 	}
 	if (one->old_died && one->old->fill)
 		f3_fill_stop(core, one->old);
 	if (inval && core->kernel.inval_entry)
 		core->kernel.inval_entry(core->kernel.arg, mg->dir->ino, one->m->name,
 					 strlen(one->m->name));
-	if (one->fate == REFRESH && core->kernel.inval_inode)
+	if (one->fate == REFRESH && one->m->asked)
+		agreed(mg, one->old);
+	if (one->shown && core->kernel.inval_inode)
 		core->kernel.inval_inode(core->kernel.arg, one->old->ino);
 }
 
@@ -497,6 +554,7 @@ int f3_store_merge(struct f3_core *core, struct f3_inode *dir, struct f3_merge_n
 	mg->core = core;
 	mg->dir = dir;
 	mg->asked_ns = asked_ns;
+	f3_store_attr_owner(dir->volume, &mg->owner);
 	r = f3_inode_key(core, dir->ino, mg->key, sizeof(mg->key));
 	if (!r)
 		r = merge(mg, names, n);

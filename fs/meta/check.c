@@ -451,7 +451,8 @@ static void check_target(struct f3_check *c, const struct name *n)
 	}
 	if (r) /* reported with the inode, or the end of the check */
 		return;
-	if (n->to.d_type != IFTODT(rec.mode)) {
+	if (n->to.d_type != IFTODT(rec.mode) &&
+	    !(n->to.d_type == DT_UNKNOWN && (rec.flags & F3_INO_GUESSED))) {
 		struct f3_batch *b = f3_check_repair(c);
 
 		if (b)

@@ -14,8 +14,12 @@
  * error (u8); backing (u32), backing class (u8); generation, attempt, store size, base limit
  * (u64); etag (u8 length, bytes); parent (u64); name (u8 length, bytes); target (u16 length,
  * bytes).
+ *
+ * Version 2 has the store's time (i64) behind the etag. It is written where there is one only, so
+ * that a program of before goes on with a database that has no such files.
  */
-#define VERSION 1
+#define VERSION 2
+#define VERSION_WITHOUT_TIME 1
 
 static const char *const class_names[] = {
 	[F3_CLASS_NONE] = "none",           [F3_CLASS_MEMORY] = "memory",
@@ -85,7 +89,7 @@ static void put_str8(struct f3_buf *out, const char *bytes, size_t len)
 
 void f3_inode_rec_encode(const struct f3_inode_rec *rec, struct f3_buf *out)
 {
-	f3_buf_put_u8(out, VERSION);
+	f3_buf_put_u8(out, rec->modified_ns ? VERSION : VERSION_WITHOUT_TIME);
 	f3_buf_put_u32(out, rec->mode);
 	f3_buf_put_u32(out, rec->uid);
 	f3_buf_put_u32(out, rec->gid);
@@ -111,6 +115,8 @@ void f3_inode_rec_encode(const struct f3_inode_rec *rec, struct f3_buf *out)
 	f3_buf_put_u64(out, rec->store_size);
 	f3_buf_put_u64(out, rec->base_limit);
 	put_str8(out, rec->etag, strnlen(rec->etag, F3_ETAG_MAX));
+	if (rec->modified_ns)
+		f3_buf_put_i64(out, rec->modified_ns);
 	f3_buf_put_u64(out, rec->parent);
 	put_str8(out, rec->name, rec->name_len);
 	f3_buf_put_str16(out, rec->target, rec->target ? rec->target_len : 0);
@@ -197,6 +203,7 @@ int f3_inode_rec_decode(uint64_t ino, const void *bytes, size_t len, struct f3_i
 	rec.store_size = f3_rd_u64(&rd);
 	rec.base_limit = f3_rd_u64(&rd);
 	get_str8(&rd, rec.etag, F3_ETAG_MAX);
+	rec.modified_ns = version > VERSION_WITHOUT_TIME ? f3_rd_i64(&rd) : 0;
 	rec.parent = f3_rd_u64(&rd);
 	rec.name_len = (uint8_t)get_str8(&rd, rec.name, F3_NAME_MAX);
 	rec.target_len = 0;
@@ -204,6 +211,8 @@ int f3_inode_rec_decode(uint64_t ino, const void *bytes, size_t len, struct f3_i
 
 	if (rec.class_ >= N_CLASSES || rec.class_source > F3_FROM_HINT || rec.state >= N_STATES ||
 	    rec.backing_class >= N_CLASSES)
+		return -EBADMSG;
+	if (version > VERSION_WITHOUT_TIME && !rec.modified_ns)
 		return -EBADMSG;
 	if (rec.size > INT64_MAX || memchr(rec.name, '/', rec.name_len))
 		return -EBADMSG;

@@ -76,6 +76,9 @@ enum f3_inode_flags {		/* stored */
 	F3_INO_IMPLICIT = 1u << 10,	/* directory seen only through keys below it */
 	F3_INO_LOCAL_TREE = 1u << 11,	/* directory of a local class: nothing below is durable */
 	F3_INO_STREAM_OFF = 1u << 12,	/* user.f3.stream=0 set on it */
+	/* Only a listing told of it, which has no attributes: they are defaults, and what is no
+	 * directory may be any type. */
+	F3_INO_GUESSED = 1u << 13,
 };
 
 #define F3_ETAG_MAX 127
@@ -103,6 +106,9 @@ struct f3_inode_rec {
 	uint64_t store_size;		/* size of the object known by etag */
 	uint64_t base_limit;		/* while incomplete: object bytes at and after it are not wanted (truncated since) */
 	char etag[F3_ETAG_MAX + 1];	/* opaque, "" if the store has no such object */
+	/* The store's time of the object when it told the attributes; 0: not known, or it always
+	 * tells them. A listing with the same etag and time proves that they are right. */
+	int64_t modified_ns;
 	/* Where the name is, to find the key: exact for files with one name. 0 for none. */
 	uint64_t parent;
 	uint8_t name_len;

@@ -50,6 +50,16 @@ static void note(struct f3_obj_op *op)
 	op->owner = noted->owner;
 	op->done = noted->done;
 	free(noted);
+	for (size_t i = 0; w.copies && i < op->n_entries; i++) {
+		const struct f3_obj_info *info = &op->entries[i].info;
+		struct f3_obj_info left = { .size = info->is_dir ? 0 : info->size,
+					    .is_dir = info->is_dir,
+					    .modified_ns = info->modified_ns };
+
+		if (!info->is_dir)
+			memcpy(left.etag, info->etag, sizeof(left.etag));
+		op->entries[i].info = left;
+	}
 	if (!op->result && f3_obj_type_mutates(op->type)) {
 		pthread_mutex_lock(&rec->mutex);
 		if (rec->n < DONE_MAX) {
@@ -111,9 +121,16 @@ static void stand_between(void)
 	struct recorder *rec = calloc(1, sizeof(*rec));
 
 	ck_assert_ptr_nonnull(rec);
+	if (w.keyed) {
+		f3_object_close(w.volume->store);
+		f3_object_keyed_ref(w.keyed);
+		w.volume->store = w.keyed;
+	}
 	rec->inner = w.volume->store;
 	rec->base.ops = &recorder_ops;
 	rec->base.caps = rec->inner->caps;
+	if (w.copies)
+		rec->base.caps.rename = rec->base.caps.list_has_attr = false;
 	pthread_mutex_init(&rec->mutex, NULL);
 	recorder = rec;
 	ck_assert_int_eq(f3_object_fault_open(&rec->base, &w.fault), 0);
@@ -205,6 +222,13 @@ void whole_start(const char *class_, unsigned retry_max_ms)
 	whole_open();
 }
 
+void whole_start_keyed(const char *class_, unsigned page)
+{
+	whole_prepare(class_, 20);
+	ck_assert_int_eq(f3_object_keyed_open(page, &w.keyed), 0);
+	whole_open();
+}
+
 static void close_core(void)
 {
 	f3_object_fault_clear(w.fault);
@@ -281,6 +305,8 @@ void whole_clean(void)
 {
 	char memory[PATH_BYTES];
 
+	f3_object_close(w.keyed);
+	w.keyed = NULL;
 	f3_conf_free(w.conf);
 	f3_log_close();
 	snprintf(memory, sizeof(memory), "%s/memory", w.dir);

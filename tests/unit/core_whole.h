@@ -13,6 +13,7 @@
 #include "fs/core/namespace.h"
 #include "fs/core/volume.h"
 #include "tests/fault/object_fault.h"
+#include "tests/fault/object_keyed.h"
 #include "tests/unit/unit.h"
 
 struct whole {
@@ -23,6 +24,8 @@ struct whole {
 	struct f3_core *core;
 	struct f3_volume *volume;	/* "v" */
 	struct f3_object_store *fault;	/* its store */
+	struct f3_object_store *keyed;	/* the one behind, if it is no file:// */
+	bool copies;			/* before whole_open: it cannot rename, nor list attributes */
 	uint64_t root;
 };
 
@@ -37,6 +40,8 @@ void whole_leave(void);
 
 /* class_: of the volume. retry-min is 1 ms, retry-max so many ms, attr-ttl 0. */
 void whole_start(const char *class_, unsigned retry_max_ms);
+/* The same on a store like S3, with so many entries on a page (tests/fault/object_keyed.h). */
+void whole_start_keyed(const char *class_, unsigned page);
 void whole_stop(void);
 /* Stops and starts on the same directories, as a restart does. */
 void whole_restart(void);

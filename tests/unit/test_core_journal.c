@@ -109,6 +109,7 @@ static int walk_entry(void *arg, const char *name, size_t len, uint64_t cookie,
 	struct level *level = arg;
 	char path[64], content[64] = "/";
 	struct f3_inode *inode;
+	uint64_t ino;
 
 	(void)cookie;
 	if (name[0] == '.')
@@ -116,16 +117,17 @@ static int walk_entry(void *arg, const char *name, size_t len, uint64_t cookie,
 	ck_assert_int_lt(snprintf(path, sizeof(path), "%s%s%.*s", level->path,
 				  *level->path ? "/" : "", (int)len, name),
 			 sizeof(path));
+	ino = e->ino ? e->ino : whole_ino(path);
 	if (S_ISDIR(e->st.st_mode)) {
 		add_line(level->to, path, content);
-		walk_dir(e->ino, path, level->to);
+		walk_dir(ino, path, level->to);
 		return 0;
 	}
-	ck_assert_int_eq(f3_inode_get(w.core, e->ino, &inode), 0);
-	if (S_ISLNK(e->st.st_mode)) {
+	ck_assert_int_eq(f3_inode_get(w.core, ino, &inode), 0);
+	if (S_ISLNK(inode->rec.mode)) {
 		snprintf(content, sizeof(content), "%s", inode->rec.target);
 	} else {
-		int fd = f3_backing_open_file(f3_file_store(inode), e->ino, inode->rec.backing,
+		int fd = f3_backing_open_file(f3_file_store(inode), ino, inode->rec.backing,
 					      O_RDONLY);
 		ssize_t n = fd < 0 ? -1 : read(fd, content, sizeof(content) - 1);
 
@@ -396,7 +398,18 @@ struct model {
 };
 
 struct step {
-	enum { S_MKDIR, S_PUT, S_CUT, S_RENAME, S_UNLINK, S_RMDIR, S_LINK, S_SETTLE, S_END } what;
+	enum {
+		S_MKDIR,
+		S_PUT,
+		S_CUT,
+		S_RENAME,
+		S_UNLINK,
+		S_RMDIR,
+		S_LINK,
+		S_SETTLE,
+		S_ARM,
+		S_END
+	} what;
 	const char *a, *b;
 };
 
@@ -426,6 +439,14 @@ static const struct step dirty_steps[] = {
 	{ S_CUT, "d", "sec" },     { S_RENAME, "d", "c" },    { S_MKDIR, "e", NULL },
 	{ S_PUT, "e/x", "third" }, { S_CUT, "e/x", "th" },    { S_RENAME, "e", "n" },
 	{ S_CUT, "n/x", "t" },     { S_UNLINK, "n/x", NULL }, { S_END, NULL, NULL },
+};
+
+/* For a store that renames by copies: many on their way at once. */
+static const struct step moving_steps[] = {
+	{ S_MKDIR, "d", NULL },   { S_PUT, "d/a", "first" }, { S_PUT, "d/c", "" },
+	{ S_LINK, "d/l", "a" },   { S_MKDIR, "d/e", NULL },  { S_PUT, "d/e/f", "deep" },
+	{ S_SETTLE, NULL, NULL }, { S_ARM, NULL, NULL },     { S_RENAME, "d", "n" },
+	{ S_END, NULL, NULL },
 };
 
 static const struct step *steps;
@@ -491,6 +512,7 @@ static void model_step(struct model *m, const struct step *s)
 		model_drop(m, s->a);
 		break;
 	case S_SETTLE:
+	case S_ARM:
 	case S_END:
 		break;
 	}
@@ -517,6 +539,8 @@ static int cut(const char *path, uint64_t size)
 	return r;
 }
 
+static struct f3_object_fault_rule last_request;
+
 static int do_step(const struct step *s)
 {
 	switch (s->what) {
@@ -537,6 +561,8 @@ static int do_step(const struct step *s)
 	case S_SETTLE:
 		whole_settle();
 		break;
+	case S_ARM:
+		return f3_object_fault_add(w.fault, &last_request);
 	case S_END:
 		break;
 	}
@@ -568,16 +594,16 @@ static bool run_until(unsigned nth, bool done)
 	pid = fork();
 	ck_assert_int_ge(pid, 0);
 	if (!pid) {
-		const struct f3_object_fault_rule rule = {
+		pthread_t thread;
+
+		last_request = (struct f3_object_fault_rule){
 			.type = F3_OBJ_FAULT_ANY_TYPE,
 			.nth = nth,
 			.times = UINT_MAX,
 			.action = done ? F3_OBJ_FAULT_HOLD_ANSWER : F3_OBJ_FAULT_HOLD,
 		};
-		pthread_t thread;
-
 		whole_open();
-		if (f3_object_fault_add(w.fault, &rule) ||
+		if ((steps != moving_steps && f3_object_fault_add(w.fault, &last_request)) ||
 		    pthread_create(&thread, NULL, run_steps, NULL))
 			_exit(3);
 		f3_object_fault_wait_held(w.fault, 1);
@@ -625,7 +651,8 @@ static void verify(const char *class_, unsigned nth, bool done)
 START_TEST(any_request_is_the_last)
 {
 	static const char *const classes[] = { "durable", "writeback" };
-	static const struct step *const all[] = { tree_steps, replacing_steps, dirty_steps };
+	static const struct step *const all[] = { tree_steps, replacing_steps, dirty_steps,
+						  moving_steps };
 	bool done = _i & 1, end = false;
 	unsigned nth;
 
@@ -635,6 +662,7 @@ START_TEST(any_request_is_the_last)
 	ck_assert_ptr_ne(progress, MAP_FAILED);
 	for (nth = 1; !end; nth++) {
 		whole_prepare(classes[_i / 2 & 1], 300);
+		w.copies = steps == moving_steps;
 		end = run_until(nth, done);
 		verify(classes[_i / 2 & 1], nth, done);
 		whole_clean();
@@ -833,7 +861,8 @@ static Suite *suite(void)
 	suite_add_tcase(s, t);
 	if (f3_unit_forks()) {
 		tcase_set_timeout(replay, 300);
-		tcase_add_loop_test(replay, any_request_is_the_last, 0, 12);
+		tcase_add_loop_test(replay, any_request_is_the_last, 0, 13);
+		tcase_add_loop_test(replay, any_request_is_the_last, 15, 16);
 		suite_add_tcase(s, replay);
 	}
 	return s;

@@ -210,6 +210,37 @@ START_TEST(inode_comes_back)
 }
 END_TEST
 
+/* One that has a time is of version 2, others stay what an older program can read. */
+START_TEST(time_of_the_store)
+{
+	struct f3_inode_rec rec = example(), back;
+	struct f3_buf with, without;
+
+	f3_buf_init(&with, BUF_MAX);
+	f3_buf_init(&without, BUF_MAX);
+	f3_inode_rec_encode(&rec, &without);
+	rec.modified_ns = 1700000000999999999ll;
+	f3_inode_rec_encode(&rec, &with);
+	ck_assert_uint_eq(without.data[0], 1);
+	ck_assert_uint_eq(with.data[0], 2);
+	ck_assert_uint_eq(with.len, without.len + 8);
+	ck_assert_int_eq(f3_inode_rec_decode(rec.ino, with.data, with.len, &back), 0);
+	ck_assert_int_eq(back.modified_ns, rec.modified_ns);
+	assert_same(&back, &rec);
+	f3_inode_rec_done(&back);
+	ck_assert_int_eq(f3_inode_rec_decode(rec.ino, without.data, without.len, &back), 0);
+	ck_assert_int_eq(back.modified_ns, 0);
+	f3_inode_rec_done(&back);
+	with.data[0] = 1;
+	ck_assert_int_eq(f3_inode_rec_decode(rec.ino, with.data, with.len, &back), -EBADMSG);
+	with.data[0] = 3;
+	ck_assert_int_eq(f3_inode_rec_decode(rec.ino, with.data, with.len, &back),
+			 -EPROTONOSUPPORT);
+	f3_buf_done(&with);
+	f3_buf_done(&without);
+}
+END_TEST
+
 START_TEST(symlink_comes_back_and_copies)
 {
 	struct f3_inode_rec rec = example(), back, copy;
@@ -512,6 +543,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, keys_have_the_documented_form);
 	tcase_add_test(tc, cookies_are_offsets);
 	tcase_add_test(tc, inode_comes_back);
+	tcase_add_test(tc, time_of_the_store);
 	tcase_add_test(tc, symlink_comes_back_and_copies);
 	tcase_add_test(tc, journal_comes_back);
 	tcase_add_loop_test(tc, corpus_is_refused, 0, N_DECODERS);
