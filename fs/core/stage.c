@@ -68,8 +68,29 @@ static int fingerprint(struct f3_inode *inode, struct f3_fingerprint *ret_fp)
 	return 0;
 }
 
-/* Whether the content differs from what was committed last. */
-bool f3_stage_content_dirty(struct f3_inode *inode)
+/*
+ * Attributes alone are a change of the object that must not undo what others did to it. Where the
+ * store does not look at the condition of such a change, a small file is sent anew, as far as it
+ * looks at that of a PUT; of others the attributes stay here until their content is committed.
+ */
+#define AGAIN_MAX_BYTES (16u << 20)
+
+bool f3_stage_attr_alone(const struct f3_volume *v, const struct f3_inode_rec *rec)
+{
+	return S_ISDIR(rec->mode) || !v->store || v->store->caps.set_attr_match;
+}
+
+static bool attr_with_content(const struct f3_inode *inode)
+{
+	const struct f3_inode_rec *rec = &inode->rec;
+
+	if (!(rec->flags & F3_INO_ATTR_DIRTY) || f3_stage_attr_alone(inode->volume, rec) ||
+	    !inode->volume->store->caps.put_match)
+		return false;
+	return !S_ISREG(rec->mode) || (f3_file_complete(inode) && rec->size <= AGAIN_MAX_BYTES);
+}
+
+static bool content_differs(struct f3_inode *inode)
 {
 	struct f3_fingerprint now;
 
@@ -86,13 +107,25 @@ bool f3_stage_content_dirty(struct f3_inode *inode)
 	return fingerprint(inode, &now) || memcmp(&now, &inode->committed, sizeof(now)) != 0;
 }
 
+bool f3_stage_content_again(struct f3_inode *inode)
+{
+	return attr_with_content(inode) && !content_differs(inode);
+}
+
+bool f3_stage_content_dirty(struct f3_inode *inode)
+{
+	return attr_with_content(inode) || content_differs(inode);
+}
+
 bool f3_stage_dirty(struct f3_core *core, struct f3_inode *inode)
 {
 	(void)core;
 	if (!f3_stage_in_store(inode) || inode->dead || !inode->rec.nlink ||
 	    (inode->rec.flags & F3_INO_ORPHAN) || lost(inode))
 		return false;
-	return (inode->rec.flags & F3_INO_ATTR_DIRTY) || f3_stage_content_dirty(inode);
+	return ((inode->rec.flags & F3_INO_ATTR_DIRTY) &&
+		f3_stage_attr_alone(inode->volume, &inode->rec)) ||
+	       f3_stage_content_dirty(inode);
 }
 
 bool f3_stage_same(struct f3_core *core, struct f3_inode *inode, const struct f3_snapshot *snap)

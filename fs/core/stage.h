@@ -44,6 +44,9 @@ bool f3_stage_needed(struct f3_core *core, struct f3_inode *inode);
 bool f3_stage_unchanged(const struct f3_inode *inode);
 /* Is there something the store does not have? Inode lock held. */
 bool f3_stage_dirty(struct f3_core *core, struct f3_inode *inode);
+/* Can changed attributes be told to the store by themselves? If not they stay here until the content
+ * is committed, unless the file is small and complete. Inode lock held, or a record of one's own. */
+bool f3_stage_attr_alone(const struct f3_volume *v, const struct f3_inode_rec *rec);
 /* Brings the volume's count of dirty bytes in line with the inode's. Inode lock held. */
 void f3_stage_account(struct f3_inode *inode);
 

@@ -37,6 +37,7 @@
 struct f3_snapshot {
 	bool regular, complete;
 	bool content;			/* differs from what was committed; else attributes only */
+	bool again;			/* it does not, and goes for the attributes */
 	uint32_t attr_changes;
 	struct f3_fingerprint fp;	/* of complete files */
 	uint64_t generation;
@@ -113,7 +114,10 @@ struct f3_sending {
 struct f3_stage *f3_stage_new(struct f3_core *core, struct f3_inode *inode);
 void f3_stage_free(struct f3_stage *st);
 bool f3_stage_in_store(const struct f3_inode *inode);
+/* Whether the content differs from what was committed last, or is to be sent again: only for its
+ * attributes. */
 bool f3_stage_content_dirty(struct f3_inode *inode);
+bool f3_stage_content_again(struct f3_inode *inode);
 bool f3_stage_same(struct f3_core *core, struct f3_inode *inode, const struct f3_snapshot *snap);
 /* Puts a commit of the file into the journal. There is none, and something to be done. Inode lock
  * held. */

@@ -231,6 +231,7 @@ static int take(struct f3_sending *s)
 	snap->generation = rec->generation;
 	snap->size = S_ISREG(rec->mode) ? rec->size : 0;
 	snap->content = f3_stage_content_dirty(inode);
+	snap->again = f3_stage_content_again(inode);
 	snap->attr_changes = inode->attr_changes;
 	if (snap->regular && snap->complete) {
 		r = f3_backing_stat(f3_file_store(inode), inode->ino, rec->backing, &now);
@@ -287,7 +288,7 @@ static int send_it(struct f3_sending *s)
 
 	if (S_ISDIR(mode))
 		return f3_stage_send_dir(s);
-	if (!s->snap.content)
+	if (!s->snap.content || s->snap.again)
 		return f3_stage_send_attr(s);
 	if (S_ISREG(mode) && s->fd >= 0 && !s->snap.complete)
 		r = f3_stage_edit(s);

@@ -254,30 +254,35 @@ static int attr_void(struct f3_sending *s)
 	return 0;
 }
 
-int f3_stage_send_attr(struct f3_sending *s)
+static int set_attr_once(struct f3_sending *s)
 {
 	struct f3_obj_gen gen;
 	struct f3_obj_op op;
+	int r = f3_stage_next_attempt(s);
+
+	if (r)
+		return r;
+	gen = f3_stage_gen(s);
+	f3_object_op_init(&op, F3_OBJ_SET_ATTR);
+	op.key = s->key;
+	op.attr = &s->attr.attr;
+	op.gen = &gen;
+	r = f3_stage_condition(s, &op, true, false);
+	if (!r)
+		r = f3_stage_change(s, &op);
+	snprintf(s->call->message, sizeof(s->call->message), "%s", op.message);
+	if (!r)
+		memcpy(s->new_etag, op.info.etag, sizeof(s->new_etag));
+	f3_object_op_done(&op);
+	return f3_stage_settle(s, r == -ENOENT ? -ESTALE : r, &gen);
+}
+
+int f3_stage_send_attr(struct f3_sending *s)
+{
 	int r = -EAGAIN;
 
 	for (int tries = 0; r == -EAGAIN && tries < 3; tries++) {
-		r = f3_stage_next_attempt(s);
-		if (r)
-			return r;
-		gen = f3_stage_gen(s);
-		f3_object_op_init(&op, F3_OBJ_SET_ATTR);
-		op.key = s->key;
-		op.attr = &s->attr.attr;
-		op.gen = &gen;
-		r = f3_stage_condition(s, &op, s->st->inode->volume->store->caps.set_attr_match,
-				       false);
-		if (!r)
-			r = f3_stage_change(s, &op);
-		snprintf(s->call->message, sizeof(s->call->message), "%s", op.message);
-		if (!r)
-			memcpy(s->new_etag, op.info.etag, sizeof(s->new_etag));
-		f3_object_op_done(&op);
-		r = f3_stage_settle(s, r == -ENOENT ? -ESTALE : r, &gen);
+		r = s->snap.again ? put_once(s) : set_attr_once(s);
 		if (r == -EAGAIN && !s->etag[0])
 			break;
 	}

@@ -28,6 +28,7 @@
 #include "fs/core/evict.h"
 #include "fs/core/inode.h"
 #include "fs/core/sealer.h"
+#include "fs/core/stage.h"
 #include "fs/core/volume_impl.h"
 
 #define BATCH_NAMES 256u
@@ -64,7 +65,8 @@ static int look_at(void *arg, const struct f3_inode_rec *rec)
 	l->error = -EBUSY;
 	if (S_ISREG(rec->mode) && rec->state == F3_STATE_WRITING)
 		l->why = "is written to";
-	else if (in_store && (rec->flags & (F3_INO_DIRTY | F3_INO_ATTR_DIRTY)))
+	else if (in_store && ((rec->flags & F3_INO_DIRTY) ||
+			      ((rec->flags & F3_INO_ATTR_DIRTY) && f3_stage_attr_alone(l->v, rec))))
 		l->why = "is not in the store as it is here";
 	else if (in_store && (rec->state == F3_STATE_STAGING || rec->state == F3_STATE_FAILED))
 		l->why = "is not in the store";

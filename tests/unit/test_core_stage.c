@@ -155,6 +155,55 @@ START_TEST(attributes_follow)
 }
 END_TEST
 
+/* A store that would copy attributes over whatever is there: they go with the bytes, or stay here. */
+START_TEST(attributes_without_a_fence)
+{
+	bool again = _i == 0;
+	uint64_t ino;
+	struct stat st = { .st_mode = 0600 };
+	struct f3_inode *inode;
+	struct f3_entry e;
+	char path[512];
+
+	w.volume->store->caps.set_attr_match = false;
+	w.volume->store->caps.put_match = again;
+	ck_assert_int_eq(whole_put("a", "x", 1), 0);
+	ck_assert_int_eq(f3_ns_setattr(w.core, whole_ino("a"), &st, F3_SET_MODE, &whole_root, &e),
+			 0);
+	whole_settle();
+	ck_assert_uint_eq(whole_count(F3_OBJ_PUT), again ? 2 : 1);
+	snprintf(path, sizeof(path), "%s/a", w.store_dir);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq((st.st_mode & 07777) == 0600, again);
+	ck_assert_int_eq(!(rec_of("a").flags & F3_INO_ATTR_DIRTY), again);
+	/* Here it is so whatever the store says. */
+	ck_assert_uint_eq(rec_of("a").mode, S_IFREG | 0600);
+	store_is("a", "x", 1);
+	/* With the next bytes at the latest. */
+	inode = whole_open_file("a", O_WRONLY);
+	whole_write(inode, 0, "y", 1);
+	ck_assert_int_eq(whole_flush(inode), 0);
+	whole_close(inode, true);
+	whole_settle();
+	store_is("a", "y", 1);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0600);
+	ck_assert_uint_eq(rec_of("a").flags & F3_INO_ATTR_DIRTY, 0);
+	/* Others have put something there: it is not undone, and what was here is no conflict. */
+	ino = whole_ino("a");
+	store_write("a", "others", 6);
+	st.st_mode = 0640;
+	ck_assert_int_eq(f3_ns_setattr(w.core, ino, &st, F3_SET_MODE, &whole_root, &e), 0);
+	whole_settle();
+	store_is("a", "others", 6);
+	ck_assert_uint_eq(whole_count(F3_OBJ_SET_ATTR), 0);
+	if (again) {
+		ck_assert_uint_ne(whole_ino("a"), ino);
+		ck_assert_int_eq(rec_of("a").size, 6);
+	}
+}
+END_TEST
+
 /* ---- Faults at every request of a small file ---- */
 
 static const struct {
@@ -947,6 +996,7 @@ static Suite *suite(void)
 	tcase_add_test(t, sealed_without_a_flush);
 	tcase_add_test(t, links_and_empty_files);
 	tcase_add_test(t, attributes_follow);
+	tcase_add_loop_test(t, attributes_without_a_fence, 0, 2);
 	tcase_add_loop_test(t, put_survives, 0, N_FAULTS);
 	tcase_add_loop_test(t, put_survives_with_head, 0, N_FAULTS);
 	tcase_add_loop_test(t, names_survive, 0, N_FAULTS);
