@@ -18,6 +18,7 @@
 #include "fs/core/namespace.h"
 #include "fs/core/sealer.h"
 #include "fs/core/stage.h"
+#include "fs/core/stage_sums.h"
 #include "fs/core/store_dir.h"
 
 const char *f3_open_mode_name(enum f3_open_mode m)
@@ -409,6 +410,7 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		r = f3_fill_settle(core, inode);
 		if (r)
 			return r;
+		f3_sums_prepare(core, inode);
 	}
 	for (;;) {
 		f3_lock(&inode->lock);

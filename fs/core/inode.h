@@ -35,6 +35,7 @@ const char *f3_open_mode_name(enum f3_open_mode m);
 
 struct f3_stage;
 struct f3_early;
+struct f3_sums;
 struct f3_fill;
 
 /* What a backing file looked like; equal before and after means nothing was written between. */
@@ -95,6 +96,7 @@ struct f3_inode {
 
 	/* object tier */
 	uint32_t stage_held;		/* names are being changed: no commit begins (stage.h) */
+	struct f3_sums *sums;		/* of the parts of its object (stage_sums.h) */
 	struct f3_early *early;		/* parts that go up while it is written (stage_early.c) */
 	uint64_t attempts;		/* the highest number a request to the store had */
 	uint32_t attr_changes;		/* counts what is to reach the object */

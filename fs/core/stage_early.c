@@ -31,6 +31,7 @@
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
 #include "fs/core/stage_parts.h"
+#include "fs/core/stage_sums.h"
 #include "fs/core/store_op.h"
 
 #define LOOK_NS (100 * F3_NS_PER_MS)
@@ -259,6 +260,8 @@ static int begin(struct f3_early *f)
 	e->since_ns = f3_clock_real_ns();
 	snprintf(e->etag, sizeof(e->etag), "%s", inode->rec.etag);
 	u->attr_changes = inode->attr_changes;
+	memcpy(u->from, inode->rec.etag, sizeof(u->from));
+	u->copies = f3_sums_of(inode, u->from) != NULL;
 	u->mtime_ns = inode->rec.mtime_ns;
 	u->mtime_unsaid = inode->volume->store->caps.attr_is_copy;
 	r = f3_store_attr_take(f->core, inode, &a);
@@ -275,6 +278,7 @@ static int begin(struct f3_early *f)
 	memcpy(u->key, e->key, sizeof(u->key));
 	f3_object_op_init(&op, F3_OBJ_UPLOAD_CREATE);
 	op.key = u->key;
+	op.copies = u->copies;
 	op.attr = &a.attr;
 	op.gen = &u->gen;
 	r = request(f, &op);
@@ -297,6 +301,19 @@ out:
 	free(u);
 	free(e);
 	return r;
+}
+
+/* Where the object has a part like it the store copies it; whether the file still has those bytes the
+ * commit looks. Inode lock held. */
+static void copy_known(const struct f3_inode *inode, struct f3_upload *u, size_t i)
+{
+	struct f3_upload_part *part = &u->parts[i];
+	const struct f3_sums *sums = u->copies ? f3_sums_of(inode, u->from) : NULL;
+
+	if (!f3_sums_has(sums, (uint32_t)i, part->off, part->len))
+		return;
+	part->copy = part->hashed = true;
+	part->hash = sums->hash[i];
 }
 
 /* The next part, if all of it lies behind the writer. 1: not yet. */
@@ -323,7 +340,11 @@ static int add_next(struct f3_early *f, int fd)
 	if (!parts)
 		return -ENOMEM;
 	u->parts = parts;
-	parts[u->n_parts++] = (struct f3_upload_part){ .off = off, .len = len };
+	parts[u->n_parts] = (struct f3_upload_part){ .off = off, .len = len };
+	f3_lock(&f->inode->lock);
+	copy_known(f->inode, u, u->n_parts);
+	f3_unlock(&f->inode->lock);
+	u->n_parts++;
 	return 0;
 }
 
@@ -331,7 +352,7 @@ static int send_parts(struct f3_early *f, int fd)
 {
 	const struct f3_parts_user user = { begin_request, end_request, f };
 	struct f3_parts *pool;
-	int r = f3_parts_new(f->inode->volume, f->upload, fd, "", &user, &pool);
+	int r = f3_parts_new(f->inode->volume, f->upload, fd, &user, &pool);
 
 	if (r)
 		return r;

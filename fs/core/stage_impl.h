@@ -5,6 +5,7 @@
  * stage.c: states and decisions: who waits, what is needed, hold and release.
  * stage_run.c: one entry carried out: snapshot, rounds, result, record.
  * stage_send.c: one PUT, and what a condition that failed or a lost answer means.
+ * stage_sums.c: which parts of a large file still are those of its object.
  * stage_parts.c: parts of an upload, several under way at once.
  * stage_upload.c: uploads in parts, edits by part-copy.
  * stage_early.c: parts that go up while the writer still writes.
@@ -48,11 +49,12 @@ struct f3_snapshot {
 struct f3_upload_part {
 	uint64_t off, len;
 	uint32_t crc32c;
-	bool has_sum;			/* it is the part's */
 	bool sent;
 	bool sending;			/* under way */
 	bool doubtful;			/* sent, but the file may have other bytes by now */
 	bool copy;			/* of the same range of the object that is replaced */
+	bool hashed;			/* that has this hash; else there is only crc32c */
+	uint64_t hash;
 	char etag[F3_OBJ_ETAG_MAX + 1];
 };
 
@@ -64,6 +66,8 @@ struct f3_upload {
 	uint32_t attr_changes;		/* attributes given then */
 	int64_t mtime_ns;
 	bool mtime_unsaid;		/* and not the time, which the store's own is near enough to */
+	bool copies;			/* parts of it may be copies, and the store was told so */
+	char from[F3_ETAG_MAX + 1];	/* of this object */
 	struct f3_upload_part *parts;
 	size_t n_parts;
 };

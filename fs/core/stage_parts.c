@@ -27,7 +27,6 @@ struct f3_parts {
 	struct f3_volume *volume;
 	struct f3_upload *u;
 	int fd;
-	const char *etag;
 	struct f3_parts_user user;
 	unsigned n_busy;
 	pthread_mutex_t mutex;
@@ -35,8 +34,8 @@ struct f3_parts {
 	struct slot slots[F3_STAGE_OPS];
 };
 
-int f3_parts_new(struct f3_volume *v, struct f3_upload *u, int fd, const char *etag,
-		 const struct f3_parts_user *user, struct f3_parts **ret_p)
+int f3_parts_new(struct f3_volume *v, struct f3_upload *u, int fd, const struct f3_parts_user *user,
+		 struct f3_parts **ret_p)
 {
 	struct f3_parts *p = calloc(1, sizeof(*p));
 
@@ -45,7 +44,6 @@ int f3_parts_new(struct f3_volume *v, struct f3_upload *u, int fd, const char *e
 	p->volume = v;
 	p->u = u;
 	p->fd = fd;
-	p->etag = etag;
 	p->user = *user;
 	pthread_mutex_init(&p->mutex, NULL);
 	pthread_cond_init(&p->cond, NULL);
@@ -86,13 +84,14 @@ static int start(struct f3_parts *p, struct slot *slot)
 	op->done = answered;
 	op->key = p->u->key;
 	op->upload = p->u->id;
+	op->copies = p->u->copies;
 	op->part = (uint32_t)slot->part + 1;
 	op->off = part->off;
 	op->len = part->len;
 	if (part->copy) {
 		op->key2 = p->u->key;
 		op->off2 = part->off;
-		op->etag2 = p->etag;
+		op->etag2 = p->u->from;
 	} else {
 		op->fd = p->fd;
 		op->fd_off = part->off;
@@ -119,7 +118,6 @@ static int end(struct f3_parts *p, struct slot *slot)
 	if (!r) {
 		part->sent = true;
 		part->crc32c = slot->op.ret_part.crc32c;
-		part->has_sum = slot->op.ret_part.has_sum;
 		memcpy(part->etag, slot->op.ret_part.etag, sizeof(part->etag));
 	}
 	f3_object_op_done(&slot->op);

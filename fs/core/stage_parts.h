@@ -4,6 +4,7 @@
  *
  * Not thread-safe but for the answers, which come on threads of the store: one thread sends and
  * reaps. An answer that got lost is asked for again: a part that was sent twice is one part.
+ * Parts that are copies are of the object u->from.
  */
 #ifndef F3_CORE_STAGE_PARTS_H
 #define F3_CORE_STAGE_PARTS_H
@@ -20,9 +21,8 @@ struct f3_parts_user {
 	void *arg;
 };
 
-/* Everything given stays the caller's and must stay; u->parts may be moved between calls. etag: of
- * the object that parts are copied from. */
-int f3_parts_new(struct f3_volume *v, struct f3_upload *u, int fd, const char *etag,
+/* Everything given stays the caller's and must stay; u->parts may be moved between calls. */
+int f3_parts_new(struct f3_volume *v, struct f3_upload *u, int fd,
 		 const struct f3_parts_user *user, struct f3_parts **ret_p);
 bool f3_parts_full(const struct f3_parts *p);
 bool f3_parts_idle(const struct f3_parts *p);

@@ -21,6 +21,7 @@
 #include "fs/base/debug.h"
 #include "fs/core/fill.h"
 #include "fs/core/stage_parts.h"
+#include "fs/core/stage_sums.h"
 #include "fs/core/store_op.h"
 
 #define CHECK_BYTES (256u << 10)
@@ -76,7 +77,7 @@ static int put_entry(struct f3_stage *st, const struct f3_journal_entry *e)
 	return r;
 }
 
-static int create(struct f3_sending *s)
+static int create(struct f3_sending *s, bool copies)
 {
 	struct f3_stage *st = s->st;
 	struct f3_journal_entry *e = s->call->e;
@@ -89,11 +90,13 @@ static int create(struct f3_sending *s)
 		return r;
 	}
 	u->gen = f3_stage_gen(s);
+	u->copies = copies;
 	u->attr_changes = s->snap.attr_changes;
 	u->mtime_ns = s->attr.attr.mtime_ns;
 	snprintf(u->key, sizeof(u->key), "%s", s->key);
 	f3_object_op_init(&op, F3_OBJ_UPLOAD_CREATE);
 	op.key = s->key;
+	op.copies = copies;
 	op.attr = &s->attr.attr;
 	op.gen = &u->gen;
 	r = f3_stage_request(st, &op);
@@ -117,9 +120,11 @@ static int create(struct f3_sending *s)
 /* Has the file still the bytes the part was made of? */
 static bool still_right(const struct f3_sending *s, const struct f3_upload_part *part, char *buf)
 {
-	uint64_t done = 0;
+	uint64_t done = 0, hash;
 	uint32_t crc = 0;
 
+	if (part->hashed)
+		return !f3_sums_hash(s->fd, part->off, part->len, &hash) && hash == part->hash;
 	while (done < part->len) {
 		size_t want = part->len - done < CHECK_BYTES ? part->len - done : CHECK_BYTES;
 		ssize_t n = pread(s->fd, buf, want, (off_t)(part->off + done));
@@ -132,6 +137,26 @@ static bool still_right(const struct f3_sending *s, const struct f3_upload_part 
 		done += (uint64_t)n;
 	}
 	return crc == part->crc32c;
+}
+
+/* Parts that are not there, but are the same as in the object that is replaced. */
+static void copy_known(const struct f3_sending *s, struct f3_upload *u)
+{
+	const struct f3_sums *sums;
+
+	f3_lock(&s->st->inode->lock);
+	sums = u->copies ? f3_sums_of(s->st->inode, s->etag) : NULL;
+	f3_unlock(&s->st->inode->lock);
+	for (size_t i = 0; i < u->n_parts; i++) {
+		struct f3_upload_part *part = &u->parts[i];
+		uint64_t hash;
+
+		if (part->sent || !f3_sums_has(sums, (uint32_t)i, part->off, part->len) ||
+		    f3_sums_hash(s->fd, part->off, part->len, &hash) || hash != sums->hash[i])
+			continue;
+		part->copy = part->hashed = true;
+		part->hash = hash;
+	}
 }
 
 /* The parts a file of this size has. What is in the store already is to be looked at again. */
@@ -152,12 +177,15 @@ static int schedule(const struct f3_sending *s, struct f3_upload *u)
 
 		if (len > size - off)
 			len = size - off;
-		if (i < u->n_parts && parts[i].sent && parts[i].len == len)
-			parts[i].doubtful = !parts[i].copy;
+		if (i < u->n_parts && parts[i].sent && parts[i].len == len &&
+		    (!parts[i].copy || !strcmp(u->from, s->etag)))
+			parts[i].doubtful = true;
 		else
 			parts[i] = (struct f3_upload_part){ .off = off, .len = len };
 	}
 	u->n_parts = n;
+	snprintf(u->from, sizeof(u->from), "%s", s->etag);
+	copy_known(s, u);
 	return 0;
 }
 
@@ -184,7 +212,7 @@ static int send_parts(struct f3_sending *s, struct f3_upload *u)
 	const struct f3_parts_user user = { begin_part, end_part, s };
 	char *buf = malloc(CHECK_BYTES);
 	struct f3_parts *pool;
-	int r = buf ? f3_parts_new(s->st->inode->volume, u, s->fd, s->etag, &user, &pool) : -ENOMEM;
+	int r = buf ? f3_parts_new(s->st->inode->volume, u, s->fd, &user, &pool) : -ENOMEM;
 
 	if (r) {
 		free(buf);
@@ -198,7 +226,7 @@ static int send_parts(struct f3_sending *s, struct f3_upload *u)
 			struct f3_upload_part *part = &u->parts[look];
 
 			if (part->doubtful && !still_right(s, part, buf)) {
-				part->sent = false;
+				part->sent = part->copy = part->hashed = false;
 				if (look < i)
 					i = look;
 			}
@@ -226,6 +254,7 @@ static int complete_once(struct f3_sending *s, struct f3_upload *u, struct f3_ob
 	f3_object_op_init(&op, F3_OBJ_UPLOAD_COMPLETE);
 	op.key = s->key;
 	op.upload = u->id;
+	op.copies = u->copies;
 	op.parts = parts;
 	op.n_parts = u->n_parts;
 	op.gen = &u->gen;
@@ -254,7 +283,6 @@ static int complete(struct f3_sending *s, struct f3_upload *u)
 		parts[i].off = u->parts[i].off;
 		parts[i].len = u->parts[i].len;
 		parts[i].crc32c = u->parts[i].crc32c;
-		parts[i].has_sum = u->parts[i].has_sum;
 		memcpy(parts[i].etag, u->parts[i].etag, sizeof(parts[i].etag));
 	}
 	for (int tries = 0; tries < 3; tries++) {
@@ -307,6 +335,29 @@ static int correct_attr(struct f3_sending *s, const struct f3_upload *u)
 	return f3_stage_settle(s, r, &gen);
 }
 
+/* Where the store does not look what it copies parts of: was it the same object all the time? It was, if
+ * it is now. */
+static int check_source(struct f3_sending *s, const struct f3_upload *u)
+{
+	bool any = false, same;
+	struct f3_obj_op op;
+	int r;
+
+	for (size_t i = 0; i < u->n_parts; i++)
+		any |= u->parts[i].copy;
+	if (!any || s->st->inode->volume->store->caps.part_copy_match)
+		return 0;
+	f3_object_op_init(&op, F3_OBJ_HEAD);
+	op.key = s->key;
+	op.want = F3_OBJ_WANT_OBJECT;
+	r = f3_stage_request(s->st, &op);
+	same = !r && !strcmp(op.info.etag, u->from);
+	f3_object_op_done(&op);
+	if (same)
+		return 0;
+	return r && r != -ENOENT ? r : f3_stage_settle(s, -ESTALE, &u->gen);
+}
+
 static int finish(struct f3_sending *s, struct f3_upload *u)
 {
 	struct f3_stage *st = s->st;
@@ -322,7 +373,9 @@ static int finish(struct f3_sending *s, struct f3_upload *u)
 		if (!same)
 			return F3_STAGE_CHANGED;
 	}
-	r = complete(s, u);
+	r = check_source(s, u);
+	if (!r)
+		r = complete(s, u);
 	if (r == -EAGAIN || (r == -ESTALE && s->lost))
 		f3_stage_upload_drop(st);
 	if (r)
@@ -357,6 +410,16 @@ static int take_early(struct f3_sending *s)
 	return r;
 }
 
+static bool knows_parts(const struct f3_sending *s)
+{
+	bool knows;
+
+	f3_lock(&s->st->inode->lock);
+	knows = f3_sums_of(s->st->inode, s->etag) != NULL;
+	f3_unlock(&s->st->inode->lock);
+	return knows;
+}
+
 int f3_stage_upload(struct f3_sending *s)
 {
 	struct f3_stage *st = s->st;
@@ -367,7 +430,7 @@ int f3_stage_upload(struct f3_sending *s)
 	if (st->upload && strcmp(st->upload->key, s->key) != 0)
 		f3_stage_upload_drop(st);
 	if (!st->upload)
-		r = create(s);
+		r = create(s, knows_parts(s));
 	if (!r)
 		r = schedule(s, st->upload);
 	return r ? r : finish(s, st->upload);
@@ -421,12 +484,14 @@ static int need(struct f3_sending *s, const struct f3_plan_part *part)
 	return r > 0 ? 0 : r;
 }
 
-static int take_plan(struct f3_upload *u, const struct f3_plan_part *parts, size_t n)
+static int take_plan(struct f3_upload *u, const char *etag, const struct f3_plan_part *parts,
+		     size_t n)
 {
 	u->parts = calloc(n, sizeof(*u->parts));
 	if (!u->parts)
 		return -ENOMEM;
 	u->n_parts = n;
+	snprintf(u->from, sizeof(u->from), "%s", etag);
 	for (size_t i = 0; i < n; i++) {
 		u->parts[i].off = parts[i].off;
 		u->parts[i].len = parts[i].len;
@@ -454,10 +519,10 @@ int f3_stage_edit(struct f3_sending *s)
 			r = need(s, &parts[i]);
 	if (!r) {
 		f3_stage_upload_drop(st);
-		r = create(s);
+		r = create(s, true);
 	}
 	if (!r)
-		r = take_plan(st->upload, parts, n);
+		r = take_plan(st->upload, s->etag, parts, n);
 	free(parts);
 	if (!r)
 		r = finish(s, st->upload);

@@ -142,7 +142,6 @@ struct f3_obj_part {
 	uint32_t number;	/* from 1 */
 	uint64_t off, len;
 	uint32_t crc32c;
-	bool has_sum;		/* crc32c is the part's: it was sent from here, or the store said so */
 	char etag[F3_OBJ_ETAG_MAX + 1];
 };
 
@@ -166,6 +165,7 @@ struct f3_obj_op {
 	const struct f3_obj_attr *attr;	/* may be NULL */
 	const struct f3_obj_gen *gen;	/* required for PUT COPY SET_ATTR MKDIR UPLOAD_CREATE */
 	const char *upload;
+	bool copies;			/* UPLOAD_*: some of its parts are copies, all ops of it say so */
 	uint32_t part;
 	uint64_t off, off2, len;	/* GET: range; PART: place in the object; PUT: len of the body */
 	/* body of PUT and PART: from `body` (len bytes), else from fd at fd_off; -ENODATA when the
@@ -204,7 +204,8 @@ struct f3_obj_op {
 /* What a store enforces; filled by probe.c at attach by trying, never from a Server header. */
 struct f3_obj_caps {
 	bool put_match, put_absent, complete_match, complete_absent, copy_source_match,
-		copy_target_absent, set_attr_match, delete_match, range_part_copy, list_has_attr, rename;
+		copy_target_absent, set_attr_match, delete_match, range_part_copy, part_copy_match,
+		list_has_attr, rename;
 	bool attr_is_copy;	/* SET_ATTR costs as much as a copy of the object */
 	bool xattrs;		/* keeps attr.xattrs; without it they are dropped silently */
 	uint64_t min_part_bytes, max_part_bytes, max_parts, max_put_bytes;

@@ -515,11 +515,9 @@ static int write_part(struct f3_objfile_job *job, const struct upload *u,
 	if (r < 0)
 		return r;
 	op->crc32c = rec.crc32c;
-	op->ret_part = (struct f3_obj_part){ .number = rec.number,
-					     .off = rec.off,
-					     .len = rec.len,
-					     .crc32c = rec.crc32c,
-					     .has_sum = rec.have_crc };
+	op->ret_part = (struct f3_obj_part){
+		.number = rec.number, .off = rec.off, .len = rec.len, .crc32c = rec.crc32c
+	};
 	format_etag(rec.nonce, op->ret_part.etag);
 	return 0;
 }

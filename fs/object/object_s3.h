@@ -164,7 +164,7 @@ void f3_s3_ask_start(struct f3_s3_ask *a, void (*then)(struct f3_s3_ask *a));
 void f3_s3_ask_cancel(struct f3_s3_ask *a, struct f3_s3 *s);
 /* Sums of the body that is about to be sent, and the headers that say so. Reads it: may block.
  * 0, -ENODATA, -errno. */
-int f3_s3_ask_protect(struct f3_s3_ask *a);
+int f3_s3_ask_protect(struct f3_s3_ask *a, enum f3_s3_checksum with);
 /* An ETag as conditions of this store have it. */
 void f3_s3_etag_text(const struct f3_s3 *s, const char *etag, bool mutates,
 		     char ret_text[F3_OBJ_ETAG_MAX + 3]);
@@ -214,7 +214,7 @@ struct f3_s3_range {
 	uint64_t off, len;
 };
 /* Makes call->a the creation of an upload, once it has its key and headers. */
-void f3_s3_upload_headers(struct f3_s3_ask *a);
+void f3_s3_upload_headers(struct f3_s3_ask *a, bool copies);
 /* Make call->a one request about an upload. 0 or -ENAMETOOLONG. complete: of call->body. */
 int f3_s3_ask_part_copy(struct f3_s3_call *call, const char *key, uint32_t number,
 			const char *upload, const struct f3_s3_range *from);
@@ -226,7 +226,7 @@ int f3_s3_part_copied(const struct f3_s3_ask *a, struct f3_obj_part *ret_part);
 void f3_s3_look_at(struct f3_s3_call *call, const char *key);
 int f3_s3_completed(const struct f3_s3_ask *a, struct f3_obj_info *ret_info);
 /* Body of a completion; heap. -ENOMEM */
-int f3_s3_complete_body(const struct f3_s3 *s, const struct f3_obj_part *parts, size_t n,
+int f3_s3_complete_body(const struct f3_obj_part *parts, size_t n, bool with_sums,
 			char **ret_body);
 /* Text of one element of an answer: "InitiateMultipartUploadResult/UploadId". -EBADMSG: none. */
 int f3_s3_element(const struct f3_buf *text, const char *path, char *out, size_t size);

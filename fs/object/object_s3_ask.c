@@ -136,9 +136,9 @@ static int sum_file(struct f3_s3_ask *a, uint32_t *ret_crc, struct f3_md5 *md5)
 	return r;
 }
 
-int f3_s3_ask_protect(struct f3_s3_ask *a)
+int f3_s3_ask_protect(struct f3_s3_ask *a, enum f3_s3_checksum with)
 {
-	bool with_md5 = a->s->checksum == F3_S3_CHECKSUM_MD5;
+	bool with_md5 = with == F3_S3_CHECKSUM_MD5;
 	char base64[F3_MD5_BASE64];
 	struct f3_md5 md5;
 	uint32_t crc = 0;
@@ -158,7 +158,7 @@ int f3_s3_ask_protect(struct f3_s3_ask *a)
 		f3_md5_end(&md5, base64);
 		f3_s3_headers_add(&a->headers, "content-md5", base64);
 		f3_md5_done(&md5);
-	} else if (a->s->checksum == F3_S3_CHECKSUM_CRC32C) {
+	} else if (with == F3_S3_CHECKSUM_CRC32C) {
 		f3_crc32c_base64(crc, base64);
 		f3_s3_headers_add(&a->headers, "x-amz-checksum-crc32c", base64);
 	}

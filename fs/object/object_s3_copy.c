@@ -145,7 +145,7 @@ static void complete(struct f3_s3_call *call)
 {
 	const struct f3_obj_op *op = call->op;
 	char *body = NULL;
-	int r = f3_s3_complete_body(call->s, call->parts, call->n_parts, &body);
+	int r = f3_s3_complete_body(call->parts, call->n_parts, false, &body);
 
 	call->body = body;
 	if (!r)
@@ -226,7 +226,7 @@ static void copy_in_parts(struct f3_s3_call *call)
 		return;
 	}
 	describe(a, call);
-	f3_s3_upload_headers(a);
+	f3_s3_upload_headers(a, true);
 	f3_s3_ask_start(a, upload_created);
 }
 

@@ -56,8 +56,7 @@ static void put_etag(struct f3_buf *xml, const char *etag)
 	}
 }
 
-int f3_s3_complete_body(const struct f3_s3 *s, const struct f3_obj_part *parts, size_t n,
-			char **ret_body)
+int f3_s3_complete_body(const struct f3_obj_part *parts, size_t n, bool with_sums, char **ret_body)
 {
 	struct f3_buf xml;
 	char sum[F3_CRC32C_BASE64];
@@ -70,7 +69,7 @@ int f3_s3_complete_body(const struct f3_s3 *s, const struct f3_obj_part *parts, 
 			      parts[i].number);
 		put_etag(&xml, parts[i].etag);
 		f3_buf_printf(&xml, "\"</ETag>");
-		if (s->checksum == F3_S3_CHECKSUM_CRC32C && parts[i].has_sum) {
+		if (with_sums) {
 			f3_crc32c_base64(parts[i].crc32c, sum);
 			f3_buf_printf(&xml, "<ChecksumCRC32C>%s</ChecksumCRC32C>", sum);
 		}
@@ -110,10 +109,17 @@ int f3_s3_copy_source(struct f3_s3_ask *a, const char *key, const char *etag)
 
 /* ---- CREATE ---- */
 
-void f3_s3_upload_headers(struct f3_s3_ask *a)
+/* Who is told at the creation of an upload that its parts have sums wants those of all of them in the
+ * end; but not every store says those of copies. */
+static bool has_sums(const struct f3_s3 *s, bool copies)
+{
+	return s->checksum == F3_S3_CHECKSUM_CRC32C && !copies;
+}
+
+void f3_s3_upload_headers(struct f3_s3_ask *a, bool copies)
 {
 	f3_s3_ask_query(a, "uploads", "");
-	if (a->s->checksum == F3_S3_CHECKSUM_CRC32C)
+	if (has_sums(a->s, copies))
 		f3_s3_headers_add(&a->headers, "x-amz-checksum-algorithm", "CRC32C");
 	a->mutates = true;
 	a->has_body = true;
@@ -153,7 +159,7 @@ void f3_s3_upload_create(struct f3_s3_call *call)
 	}
 	f3_s3_new_object(a, op->key);
 	f3_s3_meta_put(&a->headers, op->attr, op->gen);
-	f3_s3_upload_headers(a);
+	f3_s3_upload_headers(a, op->copies);
 	f3_s3_ask_start(a, created);
 }
 
@@ -166,13 +172,12 @@ static void name_part(struct f3_s3_call *call, uint32_t number, const char *uplo
 	f3_s3_ask_query(&call->a, "uploadId", upload);
 }
 
-static void fill_part(struct f3_obj_op *op, uint32_t crc32c, bool has_sum, const char *etag)
+static void fill_part(struct f3_obj_op *op, uint32_t crc32c, const char *etag)
 {
 	op->ret_part.number = op->part;
 	op->ret_part.off = op->off;
 	op->ret_part.len = op->len;
 	op->ret_part.crc32c = crc32c;
-	op->ret_part.has_sum = has_sum;
 	f3_s3_etag(etag, op->ret_part.etag);
 }
 
@@ -183,7 +188,7 @@ static void part_done(struct f3_s3_ask *a)
 
 	op->crc32c = a->sent_crc32c;
 	if (!a->result)
-		fill_part(op, a->sent_crc32c, true, etag ? etag : "");
+		fill_part(op, a->sent_crc32c, etag ? etag : "");
 	/* Without a tag it cannot be named: it is sent again. */
 	if (!a->result && !op->ret_part.etag[0])
 		f3_s3_end(a->call, F3_OBJ_AMBIGUOUS);
@@ -212,15 +217,12 @@ void f3_s3_upload_part(struct f3_s3_call *call)
 
 int f3_s3_part_copied(const struct f3_s3_ask *a, struct f3_obj_part *ret_part)
 {
-	char etag[F3_OBJ_ETAG_MAX + 3], sum[F3_CRC32C_BASE64 + 8];
+	char etag[F3_OBJ_ETAG_MAX + 3];
 	int r = f3_s3_element(&a->text, "CopyPartResult/ETag", etag, sizeof(etag));
 
 	if (r)
 		return r;
 	f3_s3_etag(etag, ret_part->etag);
-	ret_part->has_sum =
-		!f3_s3_element(&a->text, "CopyPartResult/ChecksumCRC32C", sum, sizeof(sum)) &&
-		!f3_crc32c_from_base64(sum, &ret_part->crc32c);
 	return 0;
 }
 
@@ -230,7 +232,7 @@ static void part_copy_done(struct f3_s3_ask *a)
 	int r = a->result;
 
 	if (!r) {
-		fill_part(op, 0, false, "");
+		fill_part(op, 0, "");
 		r = f3_s3_part_copied(a, &op->ret_part);
 		f3_s3_end(a->call, r == -EBADMSG ? F3_OBJ_AMBIGUOUS : r);
 	} else {
@@ -353,7 +355,7 @@ void f3_s3_upload_complete(struct f3_s3_call *call)
 {
 	const struct f3_obj_op *op = call->op;
 	char *body = NULL;
-	int r = f3_s3_complete_body(call->s, op->parts, op->n_parts, &body);
+	int r = f3_s3_complete_body(op->parts, op->n_parts, has_sums(call->s, op->copies), &body);
 
 	call->body = body;
 	if (!r)

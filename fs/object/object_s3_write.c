@@ -35,7 +35,12 @@ static void send_body(struct f3_work *work)
 {
 	struct f3_s3_call *call =
 		(struct f3_s3_call *)((char *)work - offsetof(struct f3_s3_call, work));
-	int r = f3_s3_ask_protect(&call->a);
+	enum f3_s3_checksum with = call->s->checksum;
+	int r;
+
+	if (call->op->copies && with == F3_S3_CHECKSUM_CRC32C)
+		with = F3_S3_CHECKSUM_MD5;
+	r = f3_s3_ask_protect(&call->a, with);
 
 	if (r)
 		f3_s3_end(call, r);

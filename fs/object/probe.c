@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
 #define PROBE_KEY_MAX 96
 #define PROBE_MODE (S_IFREG | 0640)
+#define PROBE_BODY_MAX (16u << 20)
 #define PROBE_MTIME_NS 1234567890123456789ll
 
 enum { A, B, C, D, ABSENT, N_KEYS };
@@ -24,6 +26,7 @@ struct probe {
 	struct f3_obj_gen gen;
 	char upload[F3_OBJ_UPLOAD_MAX + 1];
 	const char *upload_key;
+	bool upload_copies;
 	int fatal; /* first error that says nothing about a capability */
 };
 
@@ -161,8 +164,9 @@ static void upload_abort(struct probe *p)
 	p->upload[0] = 0;
 }
 
-/* An upload with one part: the body, or (body NULL) bytes 2..6 of object `from`. */
-static int upload_begin(struct probe *p, int key, const char *body, int from,
+/* An upload with one part: the body, or (body NULL) bytes 2..6 of object `from`, on condition of its
+ * etag if one is given. */
+static int upload_begin(struct probe *p, int key, const char *body, int from, const char *etag,
 			struct f3_obj_part *ret_part)
 {
 	struct f3_obj_op op;
@@ -171,6 +175,7 @@ static int upload_begin(struct probe *p, int key, const char *body, int from,
 	upload_abort(p);
 	f3_object_op_init(&op, F3_OBJ_UPLOAD_CREATE);
 	op.key = p->key[key];
+	op.copies = p->upload_copies = !body;
 	r = ask(p, &op);
 	if (!r) {
 		memcpy(p->upload, op.ret_upload, sizeof(p->upload));
@@ -182,12 +187,14 @@ static int upload_begin(struct probe *p, int key, const char *body, int from,
 	f3_object_op_init(&op, body ? F3_OBJ_UPLOAD_PART : F3_OBJ_UPLOAD_PART_COPY);
 	op.key = p->key[key];
 	op.upload = p->upload;
+	op.copies = p->upload_copies;
 	op.part = 1;
 	if (body) {
 		op.body = body;
 		op.len = strlen(body);
 	} else {
 		op.key2 = p->key[from];
+		op.etag2 = etag;
 		op.off2 = 2;
 		op.len = 5;
 	}
@@ -206,6 +213,7 @@ static int upload_end(struct probe *p, const struct f3_obj_part *part, enum f3_o
 	f3_object_op_init(&op, F3_OBJ_UPLOAD_COMPLETE);
 	op.key = p->upload_key;
 	op.upload = p->upload;
+	op.copies = p->upload_copies;
 	op.parts = part;
 	op.n_parts = 1;
 	op.cond = cond;
@@ -222,7 +230,7 @@ static bool completes(struct probe *p, int key, enum f3_obj_cond cond, const cha
 {
 	struct f3_obj_part part;
 
-	return !upload_begin(p, key, "upload", 0, &part) &&
+	return !upload_begin(p, key, "upload", 0, NULL, &part) &&
 	       upload_end(p, &part, cond, etag) == want;
 }
 
@@ -314,7 +322,6 @@ static void probe_upload(struct probe *p, const char *stale)
 {
 	struct f3_obj_caps *caps = &p->s->caps;
 	struct f3_obj_info info = { .size = 0 };
-	struct f3_obj_part part;
 
 	head(p, C, &info);
 	caps->complete_match = completes(p, C, F3_OBJ_MATCH, stale, -ESTALE) &&
@@ -323,8 +330,45 @@ static void probe_upload(struct probe *p, const char *stale)
 	del(p, D, NULL);
 	caps->complete_absent = completes(p, A, F3_OBJ_ABSENT, NULL, -EEXIST) &&
 				completes(p, D, F3_OBJ_ABSENT, NULL, 0);
-	caps->range_part_copy = !upload_begin(p, D, NULL, B, &part) &&
-				!upload_end(p, &part, F3_OBJ_ANY, NULL) && !get(p, D, "23456");
+}
+
+/* Bytes 2..6 of object B. */
+static bool copies_part(struct probe *p, const char *etag, const char *want)
+{
+	struct f3_obj_part part;
+	bool does = !upload_begin(p, D, NULL, B, etag, &part) &&
+		    !upload_end(p, &part, F3_OBJ_ANY, NULL) && !get(p, D, want);
+
+	upload_abort(p);
+	return does;
+}
+
+static void probe_part_copy(struct probe *p, const char *stale)
+{
+	struct f3_obj_caps *caps = &p->s->caps;
+	const char *want = "23456";
+	char etag[F3_OBJ_ETAG_MAX + 1];
+	struct f3_obj_part part;
+	char *body;
+
+	put(p, B, "0123456789", F3_OBJ_ANY, NULL, etag);
+	caps->range_part_copy = copies_part(p, NULL, want);
+	/* AWS copies ranges only of what has at least the size of a part. */
+	body = !caps->range_part_copy && caps->min_part_bytes > 1 &&
+			       caps->min_part_bytes <= PROBE_BODY_MAX ?
+		       malloc(caps->min_part_bytes + 2) :
+		       NULL;
+	if (body) {
+		memset(body, 'x', caps->min_part_bytes + 1);
+		body[caps->min_part_bytes + 1] = '\0';
+		want = "xxxxx";
+		put(p, B, body, F3_OBJ_ANY, NULL, etag);
+		free(body);
+		caps->range_part_copy = copies_part(p, NULL, want);
+	}
+	caps->part_copy_match = caps->range_part_copy &&
+				upload_begin(p, D, NULL, B, stale, &part) == -ESTALE &&
+				copies_part(p, etag, want);
 	upload_abort(p);
 }
 
@@ -419,6 +463,7 @@ int f3_object_probe(struct f3_object_store *s, struct f3_err *err)
 		probe_put(&p, etag);
 		probe_copy(&p, etag, stale);
 		probe_upload(&p, stale);
+		probe_part_copy(&p, stale);
 		probe_delete(&p, stale);
 		probe_set_attr(&p, stale);
 		probe_rename(&p);

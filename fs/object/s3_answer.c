@@ -75,6 +75,8 @@ static const struct known {
 	{ "ExistingObjectIsDirectory", F3_S3_ERROR, -EISDIR,
 	  "a directory has the name, and this store keeps only one of them" },
 	{ "MethodNotAllowed", F3_S3_ERROR, -EPERM, "" },
+	{ "InvalidRequest", F3_S3_ERROR, -EINVAL, "" },
+	{ "InvalidArgument", F3_S3_ERROR, -EINVAL, "" },
 	{ "NotImplemented", F3_S3_ERROR, -EOPNOTSUPP, "" },
 	{ "InvalidRange", F3_S3_ERROR, -ERANGE, "" },
 };

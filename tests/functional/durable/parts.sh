@@ -66,6 +66,24 @@ f3_ok cmp data "$F3_STORE/v/big"
 [ "$(requests upload-part-copy)" -gt "${copied:-0}" ] || f3_bad "nothing was copied in the store"
 f3_ok cmp data "$v/big"
 
+# The same in one that is here, which is written natively: what it was is known part by part.
+f3_closed
+f3_info "$v/big" | jq -e '.state == "clean"' >/dev/null || f3_bad "not clean: $(f3_info "$v/big")"
+copied=$(requests upload-part-copy) sent=$(requests upload-part)
+dd if=patch.bin of=data bs=4096 seek=700 conv=notrunc status=none
+dd if=patch.bin of="$v/big" bs=4096 seek=700 conv=notrunc status=none || f3_bad "edit of a complete file"
+f3_ok cmp data "$F3_STORE/v/big"
+f3_eq "parts sent for 4 KiB" $(($(requests upload-part) - ${sent:-0})) 1
+f3_eq "parts copied" $(($(requests upload-part-copy) - copied)) 11
+# And appended to: only its end goes up.
+f3_closed
+sent=$(requests upload-part)
+cat patch.bin >>data
+cat patch.bin >>"$v/big"
+f3_ok cmp data "$v/big"
+f3_ok cmp data "$F3_STORE/v/big"
+[ $(($(requests upload-part) - sent)) -le 2 ] || f3_bad "appending sent $(($(requests upload-part) - sent)) parts"
+
 # Appended to, and cut, without being here.
 f3_closed
 f3_ok ctl evict "$v/big" >/dev/null
