@@ -187,7 +187,10 @@ int f3_store_attr_put(struct f3_volume *v, const struct f3_obj_info *info,
 		rec->mode = type;
 		rec->uid = rec->gid = 0;
 	}
-	rec->mtime_ns = attr->have_mtime ? attr->mtime_ns : info->modified_ns;
+	/* A directory that is only seen through its keys has no time: it is as old as it is known here. */
+	rec->mtime_ns = attr->have_mtime  ? attr->mtime_ns :
+			info->modified_ns ? info->modified_ns :
+					    now_ns;
 	rec->atime_ns = attr->have_atime ? attr->atime_ns : rec->mtime_ns;
 	rec->ctime_ns = now_ns;
 	rec->flags &= ~(uint32_t)F3_INO_GUESSED;

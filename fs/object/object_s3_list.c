@@ -237,6 +237,21 @@ int f3_s3_first_below(const struct f3_s3_ask *a, const char *key, bool *ret_mark
 
 /* ---- LIST ---- */
 
+/* In the order of keys, where a directory's ends with a slash. The answer has the objects of a page
+ * first, and then the directories. */
+static int by_key(const void *a, const void *b, void *names)
+{
+	const struct item *x = a, *y = b;
+	const unsigned char *s = (const unsigned char *)names + x->name;
+	const unsigned char *t = (const unsigned char *)names + y->name;
+
+	while (*s && *s == *t) {
+		s++;
+		t++;
+	}
+	return (*s ? *s : x->is_dir ? '/' : 0) - (*t ? *t : y->is_dir ? '/' : 0);
+}
+
 /* Entries, their names and the cursor in one piece, which is the op's. */
 static int hand_over(struct f3_obj_op *op, const struct page *p)
 {
@@ -249,6 +264,7 @@ static int hand_over(struct f3_obj_op *op, const struct page *p)
 		return -ENOMEM;
 	names = (char *)(entries + p->n);
 	memcpy(names, p->names.data, p->names.len);
+	qsort_r(p->items, p->n, sizeof(*p->items), by_key, names);
 	for (size_t i = 0; i < p->n; i++) {
 		struct f3_obj_info *info = &entries[i].info;
 

@@ -134,6 +134,7 @@ START_TEST(beside)
 	ck_assert(S_ISDIR(stat_of("a-b").st_mode));
 	ck_assert_int_eq(stat_of("a-b.f3-object").st_size, 1);
 	ck_assert_str_eq(names("a"), "below");
+	ck_assert_int_gt(stat_of("a").st_mtime, 1700000000);
 	/* Again, and nothing has become another file. */
 	for (int i = 0; i < 2; i++) {
 		uint64_t a = whole_ino("a"), o = whole_ino("a.f3-object"), b = whole_ino("b");
