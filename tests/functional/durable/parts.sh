@@ -68,7 +68,7 @@ f3_ok cmp data "$v/big"
 
 # The same in one that is here, which is written natively: what it was is known part by part.
 f3_closed
-f3_info "$v/big" | jq -e '.state == "clean"' >/dev/null || f3_bad "not clean: $(f3_info "$v/big")"
+f3_eq "state" "$(f3_info "$v/big" .state)" clean
 copied=$(requests upload-part-copy) sent=$(requests upload-part)
 dd if=patch.bin of=data bs=4096 seek=700 conv=notrunc status=none
 dd if=patch.bin of="$v/big" bs=4096 seek=700 conv=notrunc status=none || f3_bad "edit of a complete file"
