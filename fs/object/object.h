@@ -206,6 +206,7 @@ struct f3_obj_caps {
 	bool put_match, put_absent, complete_match, complete_absent, copy_source_match,
 		copy_target_absent, set_attr_match, delete_match, range_part_copy, list_has_attr, rename;
 	bool attr_is_copy;	/* SET_ATTR costs as much as a copy of the object */
+	bool utf8_keys;		/* keys of other bytes are refused */
 	bool xattrs;		/* keeps attr.xattrs; without it they are dropped silently */
 	uint64_t min_part_bytes, max_part_bytes, max_parts, max_put_bytes;
 };

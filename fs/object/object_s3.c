@@ -564,6 +564,7 @@ int f3_object_s3_open(const struct f3_object_options *opt, struct f3_object_stor
 	s->base.ops = &s3_ops;
 	s->base.read_only = opt->read_only;
 	s->base.caps.xattrs = true;
+	s->base.caps.utf8_keys = true;
 	s->base.caps.attr_is_copy = true;
 	s->base.caps.min_part_bytes = F3_S3_PART_MIN;
 	s->base.caps.max_part_bytes = F3_S3_PUT_MAX;
