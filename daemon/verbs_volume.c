@@ -37,12 +37,15 @@ static json_t *store_json(const struct f3_object_store *store)
 {
 	const struct f3_obj_caps *caps = &store->caps;
 
-	return json_pack("{sb sb sb sb sb sb sb sb sb sb}", "read_only", store->read_only,
-			 "put_match", caps->put_match, "put_absent", caps->put_absent,
-			 "complete_match", caps->complete_match, "delete_match", caps->delete_match,
-			 "copy_source_match", caps->copy_source_match, "part_copy_match",
-			 caps->part_copy_match, "set_attr_match", caps->set_attr_match, "rename",
-			 caps->rename, "xattrs", caps->xattrs);
+	return json_pack("{sb sb sb sb sb sb sb sb sb sb sb sb sb sb sb}", "reached", !store->unmet,
+			 "read_only", store->read_only, "put_match", caps->put_match, "put_absent",
+			 caps->put_absent, "complete_match", caps->complete_match,
+			 "complete_absent", caps->complete_absent, "delete_match",
+			 caps->delete_match, "copy_source_match", caps->copy_source_match,
+			 "copy_target_absent", caps->copy_target_absent, "set_attr_match",
+			 caps->set_attr_match, "range_part_copy", caps->range_part_copy,
+			 "part_copy_match", caps->part_copy_match, "list_has_attr",
+			 caps->list_has_attr, "rename", caps->rename, "xattrs", caps->xattrs);
 }
 
 static void add_one(void *arg, struct f3_volume *v)

@@ -37,6 +37,21 @@ size_t f3_utf8_char(const void *bytes, size_t len)
 	return size;
 }
 
+bool f3_utf8_text(const void *bytes, size_t len)
+{
+	const uint8_t *p = bytes;
+
+	while (len) {
+		size_t n = f3_utf8_char(p, len);
+
+		if (!n)
+			return false;
+		p += n;
+		len -= n;
+	}
+	return true;
+}
+
 static void put_byte(struct f3_buf *out, uint8_t c, bool utf8, enum f3_escape style)
 {
 	if (c == '\n')

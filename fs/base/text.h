@@ -11,6 +11,7 @@
 #ifndef F3_BASE_TEXT_H
 #define F3_BASE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "fs/base/buf.h"
@@ -26,5 +27,7 @@ void f3_text_escape(struct f3_buf *out, const void *bytes, size_t len, enum f3_e
 /* Bytes of the well-formed UTF-8 character at the start of these `len` bytes, 0 if there is
  * none (nor at len 0). Overlong forms and surrogates are not well-formed. */
 size_t f3_utf8_char(const void *bytes, size_t len);
+/* All of them. */
+bool f3_utf8_text(const void *bytes, size_t len);
 
 #endif

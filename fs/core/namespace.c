@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/base/text.h"
 #include "fs/core/authority.h"
 #include "fs/core/escape.h"
 #include "fs/core/evict.h"
@@ -320,6 +321,9 @@ int f3_ns_key(struct f3_core *core, struct f3_inode *dir, const char *name, char
 		r = f3_unescape_name(name, strlen(name), object);
 	if (r)
 		return r;
+	if (dir->volume->store && dir->volume->store->caps.utf8_keys &&
+	    !f3_utf8_text(name, strlen(name)))
+		return -EINVAL;
 	len = strlen(out);
 	n = strlen(object);
 	if (len + n + 2 > size)
@@ -338,6 +342,9 @@ int f3_ns_key_check(struct f3_core *core, struct f3_inode *dir, const char *name
 
 	if (!f3_class_in_store(class_) || !dir->volume->store)
 		return 0;
+	/* The object would be another name's. */
+	if (f3_escape_reserved(name, strlen(name)))
+		return -EINVAL;
 	return f3_ns_key(core, dir, name, key, sizeof(key));
 }
 

@@ -311,7 +311,9 @@ static int store_dir_rename(struct renaming *rn)
 
 	if (rn->to.dir->local_tree)
 		return -EXDEV;
-	r = check_keys_below(rn);
+	r = f3_ns_key_check(rn->core, rn->to.dir, rn->to.name, F3_CLASS_DURABLE);
+	if (!r)
+		r = check_keys_below(rn);
 	if (r)
 		return r;
 	/* What is there must be empty: the store checks it again. */

@@ -20,6 +20,7 @@
 #include "fs/core/namespace.h"
 #include "fs/core/node.h"
 #include "fs/core/settings.h"
+#include "fs/core/store_meet.h"
 
 #define SPACE_CHECK_NS (100 * F3_NS_PER_MS)
 #define PLENTY 64u
@@ -28,6 +29,7 @@ void f3_volume_free(struct f3_volume *v)
 {
 	if (!v)
 		return;
+	f3_store_meet_free(v->meet);
 	f3_object_close(v->store);
 	f3_fill_gate_free(v->fills);
 	f3_journal_gate_free(v->stages);
@@ -181,23 +183,21 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 			 * one in its place would make every file vanish. */
 			.create = fresh,
 			.read_only = v->read_only,
+			.meet_later = true,
 			.id = rec->store_id,
 			.s3 = &s3,
 			.budget = core->budget,
 		};
 
 		r = f3_object_open(&opt, &v->store, err);
+		if (!r)
+			r = f3_store_meet(v, !fresh, err);
 		if (r) {
 			f3_err_prefix(err, "volume %s", v->name);
 			goto out;
 		}
 		if (!rec->store_id[0])
 			snprintf(rec->store_id, sizeof(rec->store_id), "%s", v->store->id);
-		if (v->store->read_only && !v->read_only) {
-			f3_log_warn("volume %s: %s may not be written; the volume is read-only",
-				    v->name, v->url);
-			v->read_only = true;
-		}
 	}
 	r = f3_batch_new(core->meta, &b);
 	if (r)

@@ -29,12 +29,13 @@ struct f3_volume {
 	struct f3_placement placement;
 	_Atomic uint64_t quota_bytes, quota_inodes;	/* 0: none */
 	_Atomic uint64_t attr_ttl_ns;
-	bool read_only;
+	_Atomic bool read_only;
 	bool by_command;
 	struct f3_backing_store *disk;
 	struct f3_backing_store *memory;
 	struct f3_stock *disk_stock, *memory_stock;
-	struct f3_object_store *store;	/* NULL without url, or while it cannot be reached at start */
+	struct f3_object_store *store;	/* NULL without url */
+	struct f3_store_meet *meet;	/* it could not be reached at start; see store_meet.h */
 	struct f3_fill_gate *fills;
 	struct f3_journal_gate *stages;
 	_Atomic uint64_t used_bytes;	/* charged: see f3_volume_charge */

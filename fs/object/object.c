@@ -105,6 +105,12 @@ static int check_key(struct f3_obj_op *op, const char *key, bool may_be_root, bo
 	return 0;
 }
 
+/* What asks a store that is being met. */
+static bool is_probe(const char *key)
+{
+	return key && !strncmp(key, F3_OBJ_AREA_PROBE "/", sizeof(F3_OBJ_AREA_PROBE));
+}
+
 static int check_op(const struct f3_object_store *s, struct f3_obj_op *op)
 {
 	const struct type *t;
@@ -114,6 +120,8 @@ static int check_op(const struct f3_object_store *s, struct f3_obj_op *op)
 	if ((unsigned)op->type >= F3_OBJ_TYPES)
 		return refuse(op, -EINVAL, "no such operation");
 	t = &types[op->type];
+	if (s->unmet && !is_probe(op->key))
+		return refuse(op, -ENOTCONN, "the store has not been reached since the start");
 	r = check_key(op, op->key, t->may_be_root, t->may_be_root || op->type == F3_OBJ_RMDIR);
 	if (!r && t->needs_key2)
 		r = check_key(op, op->key2, false, false);

@@ -201,12 +201,14 @@ struct f3_obj_op {
 	void *heap;			/* what results point to; freed by f3_object_op_done */
 };
 
-/* What a store enforces; filled by probe.c at attach by trying, never from a Server header. */
+/* What a store enforces; filled by probe.c when it is met, by trying, never from a Server header. Until
+ * then it enforces nothing; what it does may become known while it is used. */
 struct f3_obj_caps {
-	bool put_match, put_absent, complete_match, complete_absent, copy_source_match,
+	_Atomic bool put_match, put_absent, complete_match, complete_absent, copy_source_match,
 		copy_target_absent, set_attr_match, delete_match, range_part_copy, part_copy_match,
 		list_has_attr, rename;
 	bool attr_is_copy;	/* SET_ATTR costs as much as a copy of the object */
+	bool utf8_keys;		/* keys of other bytes are refused */
 	bool xattrs;		/* keeps attr.xattrs; without it they are dropped silently */
 	uint64_t min_part_bytes, max_part_bytes, max_parts, max_put_bytes;
 };
@@ -223,13 +225,21 @@ struct f3_object_ops {
 	void (*cancel)(struct f3_object_store *s, struct f3_obj_op *op);
 	/* -EIO and so on if the store is not there now (bucket or directory gone). Blocks. */
 	int (*ping)(struct f3_object_store *s, struct f3_err *err);
+	/* The first talk with a store at the other end of a network: is it there, may it be written,
+	 * how does it want to be spoken to? Waits for it until then (0: as for any request). Blocks.
+	 * NULL: known when it is open. */
+	int (*meet)(struct f3_object_store *s, uint64_t deadline_mono_ns, struct f3_err *err);
+	/* What is under way ends soon, and nothing more is done but close. NULL: nothing ever takes
+	 * long. */
+	void (*shut)(struct f3_object_store *s);
 	void (*close)(struct f3_object_store *s);	/* waits for what is under way */
 };
 
 struct f3_object_store {
 	const struct f3_object_ops *ops;
 	struct f3_obj_caps caps;
-	bool read_only;			/* told so, or there is no right to write there: -EROFS */
+	_Atomic bool unmet;		/* see f3_object_meet */
+	_Atomic bool read_only;		/* told so, or there is no right to write there: -EROFS */
 	char id[F3_ID_TEXT_BYTES];	/* the same again after it was away; "": it has none */
 };
 
@@ -263,15 +273,26 @@ struct f3_object_options {
 	unsigned threads;		/* of backends that need them; 0: their default */
 	bool create;			/* make the directory / prefix if missing */
 	bool read_only;			/* nothing is written there, not by probing either */
+	bool meet_later;		/* a store behind a network is not talked to yet */
 	const char *id;			/* must be its id, else -ESTALE; NULL or "": any */
 	const struct f3_s3_options *s3;	/* of s3://; NULL: the defaults */
 	struct f3_budget *budget;	/* its own buffers are taken from; NULL: from none */
 };
 
-/* Opens by scheme and probes. err names the URL (without secrets) and what to do; when 0 is
- * returned and err->text is not empty it is a warning (read_only). */
+/* Opens by scheme and, unless meet_later is set, meets. err names the URL (without secrets) and what to
+ * do; when 0 is returned and err->text is not empty it is a warning (read_only). */
 int f3_object_open(const struct f3_object_options *opt, struct f3_object_store **ret_s,
 		   struct f3_err *err);
+/*
+ * Finds out whether it is there and what it does, which takes dozens of requests. Before that every
+ * operation is -ENOTCONN. 0 at once if it was met before; else the errors of f3_object_open, and
+ * it may be tried again. deadline_mono_ns: for its first answer; 0: as for any request. Blocks; one
+ * caller at a time.
+ */
+int f3_object_meet(struct f3_object_store *s, uint64_t deadline_mono_ns, struct f3_err *err);
+/* What is under way ends soon, operations from now on are refused. Before f3_object_close where
+ * somebody may be in f3_object_meet. */
+void f3_object_shut(struct f3_object_store *s);
 void f3_object_close(struct f3_object_store *s);
 
 /*

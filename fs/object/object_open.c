@@ -48,13 +48,36 @@ int f3_object_open(const struct f3_object_options *opt, struct f3_object_store *
 	r = scheme->open(opt, &s, err);
 	if (r < 0)
 		return r;
-	r = f3_object_probe(s, err);
+	s->unmet = true;
+	if (!opt->meet_later || !s->ops->meet)
+		r = f3_object_meet(s, 0, err);
 	if (r < 0) {
 		f3_object_close(s);
 		return r;
 	}
 	*ret_s = s;
 	return 0;
+}
+
+int f3_object_meet(struct f3_object_store *s, uint64_t deadline_mono_ns, struct f3_err *err)
+{
+	int r = 0;
+
+	if (!s->unmet)
+		return 0;
+	if (s->ops->meet)
+		r = s->ops->meet(s, deadline_mono_ns, err);
+	if (!r)
+		r = f3_object_probe(s, err);
+	if (!r)
+		s->unmet = false;
+	return r;
+}
+
+void f3_object_shut(struct f3_object_store *s)
+{
+	if (s && s->ops->shut)
+		s->ops->shut(s);
 }
 
 void f3_object_close(struct f3_object_store *s)

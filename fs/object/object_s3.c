@@ -16,6 +16,7 @@
 
 #define PARALLEL_DEFAULT 64u
 #define THREADS 4
+#define PROBE_TRIES 4
 #define QUEUED_MAX 65536
 #define REGION_DEFAULT "us-east-1"
 /* Of the memory for buffers a store's connections take at most this much. */
@@ -39,6 +40,15 @@ void f3_s3_call_put(struct f3_s3_call *call)
 		call_free(call);
 }
 
+static void one_less(struct f3_s3 *s)
+{
+	f3_lock(&s->lock);
+	s->n_calls--;
+	if (!s->n_calls)
+		pthread_cond_broadcast(&s->idle);
+	f3_unlock(&s->lock);
+}
+
 void f3_s3_end(struct f3_s3_call *call, int result)
 {
 	struct f3_s3 *s = call->s;
@@ -53,11 +63,7 @@ void f3_s3_end(struct f3_s3_call *call, int result)
 		snprintf(op->message, sizeof(op->message), "%s %.120s: %s",
 			 f3_obj_type_name(op->type), op->key, f3_errno_name(result));
 	op->done(op);
-	f3_lock(&s->lock);
-	s->n_calls--;
-	if (!s->n_calls)
-		pthread_cond_broadcast(&s->idle);
-	f3_unlock(&s->lock);
+	one_less(s);
 	f3_s3_call_put(call);
 }
 
@@ -200,10 +206,11 @@ static int ask_alone(struct f3_s3_call *call)
 	return call->a.result;
 }
 
-/* A call for it, of no operation that anybody waits for. */
+/* A call for it, of no operation that anybody waits for. NULL: no memory, or it is being closed. */
 static struct f3_s3_call *call_alone(struct f3_s3 *s, struct f3_obj_op *op)
 {
 	struct f3_s3_call *call = calloc(1, sizeof(*call));
+	bool closing;
 
 	if (!call)
 		return NULL;
@@ -211,20 +218,56 @@ static struct f3_s3_call *call_alone(struct f3_s3 *s, struct f3_obj_op *op)
 	call->s = s;
 	call->op = op;
 	call->refs = 1;
+	f3_lock(&s->lock);
+	closing = s->closing;
+	if (!closing) {
+		TAILQ_INSERT_TAIL(&s->calls, call, of_store);
+		s->n_calls++;
+	}
+	f3_unlock(&s->lock);
+	if (closing) {
+		free(call);
+		return NULL;
+	}
 	return call;
+}
+
+static void end_alone(struct f3_s3_call *call)
+{
+	struct f3_s3 *s = call->s;
+
+	f3_lock(&s->lock);
+	TAILQ_REMOVE(&s->calls, call, of_store);
+	f3_unlock(&s->lock);
+	f3_s3_call_put(call);
+	one_less(s);
+}
+
+/* The region a store says it is in, where it was asked by the name of another one. */
+static bool other_region(const struct f3_s3_ask *a, char ret_region[F3_S3_REGION_MAX + 1])
+{
+	const char *region = f3_s3_headers_get(&a->answer, "x-amz-bucket-region");
+
+	if (region)
+		snprintf(ret_region, F3_S3_REGION_MAX + 1, "%s", region);
+	else if (f3_s3_element(&a->text, "Error/Region", ret_region, F3_S3_REGION_MAX + 1))
+		return false;
+	return *ret_region && strcmp(ret_region, a->s->place.region) != 0;
 }
 
 /* A listing of one key: is the bucket there, and may it be read? Where it is in another region than
  * was said, that one is taken; only before anything else is asked. */
-static int look_at_bucket(struct f3_s3 *s, bool opening, struct f3_err *err)
+static int look_at_bucket(struct f3_s3 *s, bool opening, uint64_t deadline_mono_ns,
+			  struct f3_err *err)
 {
 	struct f3_obj_op op;
 	struct f3_s3_call *call = call_alone(s, &op);
-	const char *region;
+	char region[F3_S3_REGION_MAX + 1];
 	int r;
 
 	if (!call)
 		return f3_err_set(err, -ENOMEM, "out of memory");
+	op.deadline_mono_ns = deadline_mono_ns;
 	for (int tries = 0;; tries++) {
 		struct f3_s3_ask *a = &call->a;
 
@@ -234,22 +277,24 @@ static int look_at_bucket(struct f3_s3 *s, bool opening, struct f3_err *err)
 		f3_s3_ask_query(a, "max-keys", "1");
 		f3_s3_ask_query(a, "prefix", s->place.prefix);
 		r = ask_alone(call);
-		region = f3_s3_headers_get(&a->answer, "x-amz-bucket-region");
-		if (!r || !opening || tries || !region || !strcmp(region, s->place.region))
+		if (!r || !opening || tries || !other_region(a, region))
 			break;
 		if (f3_s3_place_parse(s->url, s->endpoint, region, s->style, &s->place, err))
 			break;
 	}
 	if (r)
-		f3_err_set(err, r == F3_OBJ_AMBIGUOUS ? -EIO : r, "s3://%s at %s: %s",
-			   s->place.bucket, s->place.base, call->a.message);
-	f3_s3_call_put(call);
-	return r;
+		f3_err_set(err, r == F3_OBJ_AMBIGUOUS ? -EIO : r, "s3://%s at %s: %s%s",
+			   s->place.bucket, s->place.base, call->a.message,
+			   strcmp(call->a.code, "AccessDenied") ?
+				   "" :
+				   "; F3 has to list the bucket (s3:ListBucket)");
+	end_alone(call);
+	return r == F3_OBJ_AMBIGUOUS ? -EIO : r;
 }
 
 static int s3_ping(struct f3_object_store *base, struct f3_err *err)
 {
-	return look_at_bucket((struct f3_s3 *)base, false, err);
+	return look_at_bucket((struct f3_s3 *)base, false, 0, err);
 }
 
 /* ---- Closing ---- */
@@ -274,7 +319,7 @@ static void s3_free(struct f3_s3 *s)
 	free(s);
 }
 
-static void s3_close(struct f3_object_store *base)
+static void s3_shut(struct f3_object_store *base)
 {
 	struct f3_s3 *s = (struct f3_s3 *)base;
 	struct f3_s3_call *call;
@@ -292,19 +337,20 @@ static void s3_close(struct f3_object_store *base)
 		cancel_call(call);
 		f3_lock(&s->lock);
 	}
+	f3_unlock(&s->lock);
+}
+
+static void s3_close(struct f3_object_store *base)
+{
+	struct f3_s3 *s = (struct f3_s3 *)base;
+
+	s3_shut(base);
+	f3_lock(&s->lock);
 	while (s->n_calls)
 		f3_cond_wait(&s->idle, &s->lock, 0);
 	f3_unlock(&s->lock);
 	s3_free(s);
 }
-
-static const struct f3_object_ops s3_ops = {
-	.scheme = "s3",
-	.submit = s3_submit,
-	.cancel = s3_cancel,
-	.ping = s3_ping,
-	.close = s3_close,
-};
 
 /* ---- What the store does with what it is sent ---- */
 
@@ -319,7 +365,7 @@ static int random_key(char ret_key[64])
 }
 
 /* Puts a few bytes with a header that says something about them. The status; 0: no answer. */
-static unsigned put_with(struct f3_s3 *s, const char *key, const char *name, const char *value,
+static unsigned put_once(struct f3_s3 *s, const char *key, const char *name, const char *value,
 			 int *ret_result)
 {
 	struct f3_obj_op op;
@@ -335,7 +381,7 @@ static unsigned put_with(struct f3_s3 *s, const char *key, const char *name, con
 	a->mutates = true;
 	*ret_result = f3_s3_ask_key(a, key, false);
 	if (*ret_result) {
-		f3_s3_call_put(call);
+		end_alone(call);
 		return 0;
 	}
 	f3_s3_headers_add(&a->headers, "content-type", "text/plain");
@@ -354,7 +400,27 @@ static unsigned put_with(struct f3_s3 *s, const char *key, const char *name, con
 
 		f3_s3_etag(etag ? etag : "", s->probe_etag);
 	}
-	f3_s3_call_put(call);
+	end_alone(call);
+	return status;
+}
+
+/* An answer that says nothing about the question. */
+static bool says_nothing(unsigned status)
+{
+	return !status || status == 408 || status == 429 || (status >= 500 && status != 501);
+}
+
+/* The same, and again where the answer says nothing: it is no harm to put them twice. */
+static unsigned put_with(struct f3_s3 *s, const char *key, const char *name, const char *value,
+			 int *ret_result)
+{
+	unsigned status = 0;
+
+	for (int tries = 0; tries < PROBE_TRIES; tries++) {
+		status = put_once(s, key, name, value, ret_result);
+		if (!says_nothing(status))
+			break;
+	}
 	return status;
 }
 
@@ -368,18 +434,33 @@ static void remove_probe(struct f3_s3 *s, const char *key)
 	f3_object_op_done(&op);
 }
 
-/* Wrong sums: who checks them refuses. */
-static void find_checksum(struct f3_s3 *s, const char *key)
+/* Wrong sums: who checks them refuses. -EIO: it says neither. */
+static int find_checksum(struct f3_s3 *s, const char *key)
 {
+	static const struct {
+		enum f3_s3_checksum kind;
+		const char *name, *wrong;
+	} kinds[] = {
+		{ F3_S3_CHECKSUM_CRC32C, "x-amz-checksum-crc32c", "AAAAAA==" },
+		{ F3_S3_CHECKSUM_MD5, "content-md5", "AAAAAAAAAAAAAAAAAAAAAA==" },
+	};
 	int r;
 
-	if (s->checksum != F3_S3_CHECKSUM_AUTO)
-		return;
+	if (s->wanted_checksum != F3_S3_CHECKSUM_AUTO)
+		return 0;
 	s->checksum = F3_S3_CHECKSUM_NONE;
-	if (put_with(s, key, "x-amz-checksum-crc32c", "AAAAAA==", &r) / 100 == 4)
-		s->checksum = F3_S3_CHECKSUM_CRC32C;
-	else if (put_with(s, key, "content-md5", "AAAAAAAAAAAAAAAAAAAAAA==", &r) / 100 == 4)
-		s->checksum = F3_S3_CHECKSUM_MD5;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		unsigned status = put_with(s, key, kinds[i].name, kinds[i].wrong, &r);
+
+		/* Some servers' way to refuse what they do not expect is 500. */
+		if (says_nothing(status) && status != 500)
+			return -EIO;
+		if (status / 100 == 4) {
+			s->checksum = kinds[i].kind;
+			break;
+		}
+	}
+	return 0;
 }
 
 /* Some want an ETag in a condition without its quotation marks. */
@@ -416,7 +497,7 @@ static int copy_if(struct f3_s3 *s, const char *key, const char *etag)
 		r = f3_s3_copy_source(a, key, etag);
 	if (!r)
 		r = ask_alone(call);
-	f3_s3_call_put(call);
+	end_alone(call);
 	if (!r)
 		remove_probe(s, to);
 	return r;
@@ -455,14 +536,37 @@ static int look_at_writing(struct f3_s3 *s, struct f3_err *err)
 		return f3_err_set(err, r == F3_OBJ_AMBIGUOUS ? -EIO : r,
 				  "s3://%s cannot be written: %s", s->place.bucket,
 				  f3_errno_name(r));
-	find_checksum(s, key);
-	find_dialect(s, key);
-	find_copy_dialect(s, key);
+	r = find_checksum(s, key);
+	if (!r) {
+		find_dialect(s, key);
+		find_copy_dialect(s, key);
+	} else {
+		f3_err_set(err, r, "s3://%s: no clear answer to what it does with sums",
+			   s->place.bucket);
+	}
 	remove_probe(s, key);
-	return 0;
+	return r;
+}
+
+static int s3_meet(struct f3_object_store *base, uint64_t deadline_mono_ns, struct f3_err *err)
+{
+	struct f3_s3 *s = (struct f3_s3 *)base;
+	int r = look_at_bucket(s, true, deadline_mono_ns, err);
+
+	return r || base->read_only ? r : look_at_writing(s, err);
 }
 
 /* ---- Opening ---- */
+
+static const struct f3_object_ops s3_ops = {
+	.scheme = "s3",
+	.submit = s3_submit,
+	.cancel = s3_cancel,
+	.ping = s3_ping,
+	.meet = s3_meet,
+	.shut = s3_shut,
+	.close = s3_close,
+};
 
 static int copy_text(char **ret_copy, const char *text)
 {
@@ -489,7 +593,7 @@ static int take_options(struct f3_s3 *s, const struct f3_object_options *opt)
 	int r = copy_text(&s->url, opt->url);
 
 	s->style = o->style;
-	s->checksum = o->checksum;
+	s->checksum = s->wanted_checksum = o->checksum;
 	s->timeout_ns = o->timeout_ns;
 	s->max_parallel = o->max_parallel ? o->max_parallel : PARALLEL_DEFAULT;
 	s->anonymous = o->anonymous;
@@ -564,6 +668,7 @@ int f3_object_s3_open(const struct f3_object_options *opt, struct f3_object_stor
 	s->base.ops = &s3_ops;
 	s->base.read_only = opt->read_only;
 	s->base.caps.xattrs = true;
+	s->base.caps.utf8_keys = true;
 	s->base.caps.attr_is_copy = true;
 	s->base.caps.min_part_bytes = F3_S3_PART_MIN;
 	s->base.caps.max_part_bytes = F3_S3_PUT_MAX;
@@ -580,10 +685,6 @@ int f3_object_s3_open(const struct f3_object_options *opt, struct f3_object_stor
 		r = find_keys(s, region && *region ? region : NULL, found, err);
 	if (!r)
 		r = f3_s3_place_parse(opt->url, s->endpoint, found, s->style, &s->place, err);
-	if (!r)
-		r = look_at_bucket(s, true, err);
-	if (!r && !opt->read_only)
-		r = look_at_writing(s, err);
 	if (r) {
 		s3_free(s);
 		return r;

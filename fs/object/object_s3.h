@@ -130,7 +130,7 @@ struct f3_s3 {
 	enum f3_s3_style style;
 	unsigned max_parallel;
 	bool anonymous;
-	enum f3_s3_checksum checksum;
+	enum f3_s3_checksum checksum, wanted_checksum;
 	uint64_t timeout_ns, hedge_ns;
 	struct f3_http *http;
 	struct f3_workq *q;
@@ -143,7 +143,7 @@ struct f3_s3 {
 	unsigned n_calls;
 	bool closing;
 	_Atomic int64_t skew_s;		/* the store's clock minus ours */
-	_Atomic uint64_t down_since_ns;	/* nothing has come through since; 0: it has */
+	_Atomic uint64_t down_since_ns;	/* nothing was done or refused since; 0: it was */
 	char probe_etag[F3_OBJ_ETAG_MAX + 1];	/* while it is being opened */
 	bool unquoted;			/* conditions of mutations want the ETag without quotes */
 	enum f3_s3_copy_cond copy_cond;

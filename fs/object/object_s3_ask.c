@@ -18,7 +18,8 @@
 
 /* How long what failed is asked again for, before who asked is told. */
 #define RETRY_NS (15 * F3_NS_PER_SEC)
-/* The same while nothing gets through to the server at all: then nobody should wait for each file. */
+/* The same while the server is not reached, or answers nothing but that it cannot: then nobody should
+ * wait for each file. */
 #define DOWN_NS (5 * F3_NS_PER_SEC)
 #define BACKOFF_BASE_NS (50 * F3_NS_PER_MS)
 #define BACKOFF_MAX_NS (5 * F3_NS_PER_SEC)
@@ -203,13 +204,15 @@ static void again(struct f3_s3_ask *a, int error)
 	uint64_t now = f3_clock_mono_ns(), down = a->s->down_since_ns, at;
 	uint64_t wait = f3_backoff_next_ns(&a->backoff);
 	uint64_t deadline = a->since_mono_ns + RETRY_NS;
+	/* One that was never reached may as well be no server at all. */
+	uint64_t patience = a->s->base.unmet ? 0 : DOWN_NS;
 
 	if (wait < a->retry_after_ns)
 		wait = a->retry_after_ns;
 	if (call->op->deadline_mono_ns && call->op->deadline_mono_ns < deadline)
 		deadline = call->op->deadline_mono_ns;
 	at = now + wait;
-	if (a->once || at > deadline || (down && now - down > DOWN_NS) || a->s->closing) {
+	if (a->once || at > deadline || (down && now - down >= patience) || a->s->closing) {
 		end(a, error);
 		return;
 	}
@@ -269,6 +272,14 @@ static void take_retry_after(struct f3_s3_ask *a)
 		a->retry_after_ns = (s < RETRY_AFTER_MAX_S ? s : RETRY_AFTER_MAX_S) * F3_NS_PER_SEC;
 }
 
+/* Nobody has come through since. */
+static void note_down(struct f3_s3 *s)
+{
+	uint64_t up = 0;
+
+	atomic_compare_exchange_strong(&s->down_since_ns, &up, f3_clock_mono_ns());
+}
+
 static void judge(struct f3_s3_ask *a)
 {
 	char message[120] = "";
@@ -285,11 +296,16 @@ static void judge(struct f3_s3_ask *a)
 		snprintf(a->code, sizeof(a->code), "InternalError");
 	verdict = f3_s3_verdict(a->status, a->code, a->cond, &error);
 	if (verdict == F3_S3_DONE) {
+		a->s->down_since_ns = 0;
 		end(a, 0);
 		return;
 	}
 	explain(a, message);
 	take_retry_after(a);
+	if (verdict == F3_S3_AGAIN || verdict == F3_S3_UNKNOWN)
+		note_down(a->s);
+	else
+		a->s->down_since_ns = 0;
 	/* Answers to HEAD have no body that would say so. */
 	if (!*a->code && (a->status == 400 || a->status == 401 || a->status == 403))
 		verdict = clock_differs(a, &skew_s)     ? F3_S3_CLOCK :
@@ -358,8 +374,8 @@ static void failed(struct f3_s3_ask *a, int r)
 	default:
 		break;
 	}
-	if (!a->http.status && !a->s->down_since_ns)
-		a->s->down_since_ns = f3_clock_mono_ns();
+	if (!a->http.status)
+		note_down(a->s);
 	if (a->mutates && a->http.sent)
 		end(a, F3_OBJ_AMBIGUOUS);
 	else
@@ -377,7 +393,6 @@ static void answered(struct f3_http_req *req)
 		failed(a, req->result);
 		return;
 	}
-	a->s->down_since_ns = 0;
 	judge(a);
 }
 

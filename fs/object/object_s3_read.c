@@ -188,8 +188,10 @@ static void both_known(struct f3_s3_call *call)
 		return;
 	}
 	/* No object; and no directory, or nobody may say so. */
-	if (asked_dir && dir)
+	if (asked_dir && call->b.result)
 		f3_s3_end_as(call, &call->b);
+	else if (asked_dir && dir)
+		f3_s3_end(call, dir);
 	else
 		f3_s3_end_as(call, asked_object ? &call->a : &call->b);
 }

@@ -66,19 +66,6 @@ static bool next_record(struct f3_rd *rd, struct record *ret_rec)
 	return !rd->error && ret_rec->name_len;
 }
 
-static bool is_utf8(const char *text, size_t len)
-{
-	while (len) {
-		size_t n = f3_utf8_char(text, len);
-
-		if (!n)
-			return false;
-		text += n;
-		len -= n;
-	}
-	return true;
-}
-
 /* {"user.a":"base64", ...} percent-encoded. False: a name is not UTF-8. */
 static bool xattrs_as_json(const struct f3_obj_attr *attr, struct f3_buf *out)
 {
@@ -91,7 +78,7 @@ static bool xattrs_as_json(const struct f3_obj_attr *attr, struct f3_buf *out)
 	f3_rd_init(&rd, attr->xattrs, attr->xattrs_len);
 	f3_buf_put(&json, "{", 1);
 	while (next_record(&rd, &rec)) {
-		fits &= is_utf8(rec.name, rec.name_len);
+		fits &= f3_utf8_text(rec.name, rec.name_len);
 		if (!first)
 			f3_buf_put(&json, ",", 1);
 		first = false;

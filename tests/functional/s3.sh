@@ -31,6 +31,24 @@ f3_s3_start()
 	f3_s3 mb || f3_fail "no bucket $S3_BUCKET"
 }
 
+# f3_s3_each FUNCTION KIND...: calls FUNCTION KIND for each of these servers that can run here, each time
+# with directories and a daemon of its own. Skips if none can. After suites.sh.
+f3_s3_each()
+{
+	local function=$1 kind why any=no
+	shift
+	for kind; do
+		why=$("$F3_SRCDIR/tests/s3/server" why "$kind")
+		if [ -n "$why" ]; then
+			echo "not on $kind: $why"
+			continue
+		fi
+		any=yes
+		f3_apart "$kind" "$function" "$kind"
+	done
+	[ $any = yes ] || f3_skip "needs one of these S3 servers: $*"
+}
+
 # The foreign client, straight to the server: f3_s3 put KEY FILE, f3_s3 ls ... (tests/s3/s3.py -h)
 f3_s3()
 {
