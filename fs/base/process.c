@@ -3,13 +3,17 @@
 
 #include "fs/base/process.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* The value of a line of /proc/PID/status: 65,536 groups of ten digits do not fit in any buffer
  * worth having, so the line is read as it comes. NULL if there is none; the caller frees it. */
@@ -68,6 +72,53 @@ bool f3_process_can(pid_t pid, int capability)
 
 	free(line);
 	return set >> capability & 1 && in_our_namespace(pid);
+}
+
+#define HELD_MAX 64 /* descriptors that are looked at */
+
+static bool writes_to(pid_t pid, const char *fd, uint64_t ino)
+{
+	unsigned long long number = 0;
+	char path[64], line[128];
+	unsigned flags = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%.10s", (int)pid, fd);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	while (fgets(line, sizeof(line), file)) {
+		(void)sscanf(line, "flags: %o", &flags);
+		(void)sscanf(line, "ino: %llu", &number);
+	}
+	fclose(file);
+	return number == ino && (flags & O_ACCMODE) != O_RDONLY;
+}
+
+bool f3_process_holds(pid_t pid, const char *name, uint64_t ino)
+{
+	char path[64], target[PATH_MAX];
+	const struct dirent *d;
+	bool holds = false;
+	unsigned n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	while (!holds && n++ < HELD_MAX && (d = readdir(dir))) {
+		ssize_t len = readlinkat(dirfd(dir), d->d_name, target, sizeof(target) - 1);
+		const char *last;
+
+		if (len <= 0)
+			continue;
+		target[len] = '\0';
+		last = strrchr(target, '/');
+		holds = last && !strcmp(last + 1, name) && writes_to(pid, d->d_name, ino);
+	}
+	closedir(dir);
+	return holds;
 }
 
 /* Whatever signal ends a process, each of its threads is given SIGKILL for that; but for those that

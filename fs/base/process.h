@@ -10,6 +10,7 @@
 #define F3_BASE_PROCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* One of its supplementary groups; the effective one is in the request. */
@@ -17,6 +18,10 @@ bool f3_process_in_group(pid_t pid, gid_t gid);
 /* A capability (CAP_... of linux/capability.h) is in its effective set, and counts here: its user
  * namespace is the daemon's. */
 bool f3_process_can(pid_t pid, int capability);
+/* Another of its descriptors is open for writing on the file of this name (its last component) and
+ * inode number. By /proc alone: nothing of the file is touched. False where that cannot be seen, or
+ * not quickly. */
+bool f3_process_holds(pid_t pid, const char *name, uint64_t ino);
 /* Killed: what it is answered reaches nobody. */
 bool f3_process_dies(pid_t pid);
 

@@ -142,6 +142,8 @@ void f3_file_seen(struct f3_inode *inode, const struct stat *st);
 void f3_file_catch_up(struct f3_core *core, struct f3_inode *inode, const struct stat *st);
 /* Does the backing file hold every byte? Inode lock held. */
 bool f3_file_complete(const struct f3_inode *inode);
+/* Has it a name (which is given), and no bytes? Inode lock not held. */
+bool f3_file_empty(struct f3_inode *inode, char ret_name[F3_NAME_MAX + 1]);
 static inline struct f3_backing_store *f3_file_store(const struct f3_inode *inode)
 {
 	return f3_volume_backing(inode->volume, (enum f3_class)inode->rec.backing_class);

@@ -125,6 +125,21 @@ static int fits_quota(struct f3_volume *v, uint64_t growth)
 	return r;
 }
 
+bool f3_file_empty(struct f3_inode *inode, char ret_name[F3_NAME_MAX + 1])
+{
+	const struct f3_inode_rec *rec = &inode->rec;
+	struct stat st;
+	bool empty;
+
+	f3_lock(&inode->lock);
+	memcpy(ret_name, rec->name, sizeof(rec->name));
+	empty = S_ISREG(rec->mode) && rec->nlink && rec->name_len && !f3_fill_incomplete(inode) &&
+		!f3_backing_stat(f3_file_store(inode), inode->ino, rec->backing, &st) &&
+		!st.st_size;
+	f3_unlock(&inode->lock);
+	return empty;
+}
+
 int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size,
 		     const struct f3_caller *who)
 {

@@ -3,7 +3,7 @@
  * fill: makes ranges of a file present, from the object store into its sparse backing file.
  *
  * A reader waits only for its own range. Concurrent readers of one range cause one transfer.
- * Sequential reading runs ahead by a window that doubles up to fill-size x 8; small objects come
+ * Sequential reading runs ahead by a window that doubles up to fill-size x 16; small objects come
  * whole. Every range read is conditional on the ETag the file was opened with: an object replaced
  * meanwhile gives -ESTALE to the waiters, never a mixture.
  *

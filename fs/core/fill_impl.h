@@ -29,7 +29,8 @@
 
 #define F3_FILL_ALIGN (64u << 10) /* what a read elsewhere brings at least */
 #define F3_FILL_STEP (128u << 10) /* the same while reading goes on */
-#define F3_FILL_WINDOWS 8 /* reading runs ahead up to so many fill-size */
+#define F3_FILL_WINDOWS 16 /* reading runs ahead up to so many fill-size */
+#define F3_FILL_SPARES 8
 #define F3_FILL_SAVE_BYTES (64ull << 20) /* the database learns of so many at a time */
 #define F3_FILL_KEYS_MAX 4096 /* separate ranges in the database before they are joined */
 
@@ -110,6 +111,8 @@ struct f3_fill_gate {
 	struct f3_lock lock; /* F3_RANK_TRANSFER */
 	struct f3_transfer_list demand, ahead;
 	unsigned running;
+	void *spare[F3_FILL_SPARES]; /* buffers of fill_bytes, while transfers are under way */
+	unsigned n_spare;
 	struct f3_timer again; /* the queue of work was full */
 };
 

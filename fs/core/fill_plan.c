@@ -122,8 +122,8 @@ static void ask_ahead(struct f3_core *core, struct f3_inode *inode)
 	end = fill->window < limit - fill->seq_end ? fill->seq_end + fill->window : limit;
 	if (!next_wanted(inode, fill->seq_end, end, &from, &to))
 		return;
-	/* Half a window is still on its way: wait until a good piece can be asked for. */
-	if (from - fill->seq_end > fill->window / 2 && end < limit)
+	/* Most of a window is still on its way: wait until a good piece can be asked for. */
+	if (from - fill->seq_end > fill->window - fill->window / 4 && end < limit)
 		return;
 	while (piece > fill->window / 2 && piece > F3_FILL_STEP)
 		piece /= 2;

@@ -82,6 +82,8 @@ void f3_fill_gate_free(struct f3_fill_gate *gate)
 	if (!gate)
 		return;
 	f3_timer_cancel(&gate->again);
+	while (gate->n_spare)
+		free(gate->spare[--gate->n_spare]);
 	f3_lock_done(&gate->lock);
 	free(gate);
 }
@@ -119,12 +121,50 @@ static bool gate_take_out(struct f3_transfer *t)
 static void gate_leave(struct f3_transfer *t)
 {
 	struct f3_fill_gate *gate = gate_of(t);
+	void *spare[F3_FILL_SPARES];
+	unsigned n = 0;
 
 	f3_lock(&gate->lock);
 	if (t->holds_slot)
 		gate->running--;
 	t->holds_slot = false;
+	while (!gate->running && gate->n_spare)
+		spare[n++] = gate->spare[--gate->n_spare];
 	f3_unlock(&gate->lock);
+	while (n)
+		free(spare[--n]);
+}
+
+/* Memory that was given back to the kernel comes back page by page, each of them zeroed: while reading
+ * goes on the next transfer takes the buffer of the last one. A small part of the share of buffers may lie
+ * ready, and nothing once nobody reads. */
+static void *buffer_new(struct f3_transfer *t)
+{
+	struct f3_fill_gate *gate = gate_of(t);
+	void *buf = NULL;
+
+	f3_lock(&gate->lock);
+	if (t->len == t->core->opt.fill_bytes && gate->n_spare)
+		buf = gate->spare[--gate->n_spare];
+	f3_unlock(&gate->lock);
+	return buf ? buf : malloc(t->len);
+}
+
+static void buffer_free(struct f3_transfer *t)
+{
+	struct f3_fill_gate *gate = gate_of(t);
+	uint64_t share = f3_budget_share(t->core->budget, F3_ACCT_BUFFERS);
+	void *buf = t->buf;
+
+	f3_lock(&gate->lock);
+	if (buf && t->buf_bytes == t->core->opt.fill_bytes && gate->running > 1 &&
+	    gate->n_spare < F3_FILL_SPARES && (gate->n_spare + 1) * t->buf_bytes <= share / 4) {
+		gate->spare[gate->n_spare++] = buf;
+		buf = NULL;
+	}
+	f3_unlock(&gate->lock);
+	free(buf);
+	t->buf = NULL;
 }
 
 void f3_transfer_promote(struct f3_transfer *t)
@@ -209,8 +249,7 @@ int f3_transfer_new(struct f3_core *core, struct f3_inode *inode, uint64_t off, 
 
 static void drop_buffer(struct f3_transfer *t)
 {
-	free(t->buf);
-	t->buf = NULL;
+	buffer_free(t);
 	if (t->buf_bytes)
 		f3_budget_give(t->core->budget, F3_ACCT_BUFFERS, t->buf_bytes);
 	t->buf_bytes = 0;
@@ -440,7 +479,7 @@ static void ask(struct f3_work *work)
 	struct f3_obj_op *op = &t->asked->op;
 
 	t->buf_bytes = t->len;
-	t->buf = malloc(t->len);
+	t->buf = buffer_new(t);
 	if (!t->buf) {
 		failed(t, -ENOMEM);
 		return;

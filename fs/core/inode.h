@@ -107,6 +107,8 @@ struct f3_inode {
 	_Atomic uint64_t names_epoch;	/* counts committed changes of its names (ns.h) */
 	uint64_t gone_mono_ns;		/* a name of it was last removed in the store by us */
 	uint64_t listed_mono_ns;	/* all names agreed with the store then */
+	uint64_t missed_mono_ns;	/* when names that are not known were first asked for lately */
+	uint32_t missed;		/* and how many since */
 	uint64_t ahead_cookie;		/* whoever walks it is expected to ask for that name next */
 	uint32_t ahead_names;		/* so many were asked about at once the last time */
 	uint32_t inherit_epoch;		/* `inherited` was worked out under this epoch of the core */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/text.h"
 #include "fs/core/authority.h"
 #include "fs/core/escape.h"
@@ -403,16 +404,37 @@ static int named_inode(struct f3_core *core, uint64_t dir, const char *name, siz
 	}
 }
 
+#define MISSES_MANY 3
+#define NAMES_FEW 2000
+
+/* Programs that make many files ask for each name before. In a small directory one listing answers all of
+ * them for a while. */
+static bool worth_listing(struct f3_inode *dir)
+{
+	uint64_t now = f3_clock_mono_ns();
+	bool worth;
+
+	f3_lock(&dir->lock);
+	if (now - dir->missed_mono_ns > dir->volume->attr_ttl_ns) {
+		dir->missed_mono_ns = now;
+		dir->missed = 0;
+	}
+	worth = ++dir->missed >= MISSES_MANY && dir->listed_mono_ns && dir->rec.size <= NAMES_FEW;
+	f3_unlock(&dir->lock);
+	return worth;
+}
+
 /* A name of a directory in the store that is not known, or known for too long. */
 static int lookup_store(struct f3_core *core, struct f3_inode *dir, const char *name, size_t len,
 			const struct f3_caller *who)
 {
 	struct f3_inode *child;
 	int r = named_inode(core, dir->ino, name, len, &child);
-	bool fresh;
+	bool fresh, list = false;
 
 	if (r == -ENOENT) {
 		fresh = f3_store_dir_fresh(core, dir);
+		list = !fresh && who->may_block && worth_listing(dir);
 	} else if (!r) {
 		fresh = f3_store_inode_fresh(core, child);
 		f3_inode_put(core, child);
@@ -423,7 +445,7 @@ static int lookup_store(struct f3_core *core, struct f3_inode *dir, const char *
 		return 0;
 	if (!who->may_block)
 		return -F3_EWAIT;
-	return f3_store_dir_lookup(core, dir, name, len);
+	return list ? f3_store_dir_list(core, dir) : f3_store_dir_lookup(core, dir, name, len);
 }
 
 int f3_ns_lookup(struct f3_core *core, uint64_t parent, const char *name,

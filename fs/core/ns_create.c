@@ -267,6 +267,12 @@ static int make_object(struct making *mk, const struct f3_caller *who, struct f3
 			f3_ns_unmake(mk->core, mk->dir, inode);
 	}
 	free(e);
+	/* There was nothing of that name, hence nothing below it. */
+	if (!r && store && is_dir) {
+		f3_lock(&inode->lock);
+		inode->listed_mono_ns = f3_clock_mono_ns();
+		f3_unlock(&inode->lock);
+	}
 	if (!r)
 		f3_ns_fill_entry(mk->core, mk->dir, inode, ret_e);
 	f3_inode_put(mk->core, inode);

@@ -14,6 +14,8 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/debug.h"
+#include "fs/base/process.h"
+#include "fs/core/file.h"
 #include "fs/core/stage.h"
 #include "fs/core/traffic.h"
 #include "fs/fuse/impl.h"
@@ -176,6 +178,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 
 static int do_flush(struct f3_call *call)
 {
+	char name[F3_NAME_MAX + 1];
 	struct f3_open *open;
 
 	if (call->file)
@@ -184,6 +187,13 @@ static int do_flush(struct f3_call *call)
 	/* A child that closes what its parent opened has nothing to commit: the parent goes on. */
 	if (!open || !open->inode || !open->writer ||
 	    f3_process_of(call->who.pid) != open->opener) {
+		fuse_reply_err(call->req, 0);
+		return 0;
+	}
+	/* A shell that redirects closes the file before the first byte, and keeps a duplicate: an empty
+	 * object that nobody wants, in the place of the one that was there. */
+	if (f3_file_empty(open->inode, name) &&
+	    f3_process_holds(open->opener, name, open->inode->ino)) {
 		fuse_reply_err(call->req, 0);
 		return 0;
 	}

@@ -12,6 +12,6 @@ f3_volume v -
 f3_start
 f3_posix "$F3_MNT/v" --passthrough
 # What is skipped above for the flags of the mount, which whoever is root may change.
-f3_ok mount -o remount,suid,dev "$F3_MNT"
+f3_ok mount -i -o remount,suid,dev "$F3_MNT"
 f3_posix "$F3_MNT/v" --passthrough -k devices -k suid_exec
 f3_eq "skipped for the mount's flags" "$(grep -c 'skipped: mounted' posix.out)" 0
