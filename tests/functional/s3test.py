@@ -3,6 +3,7 @@
 
 The script is fed to f3_python after f3_s3_start and f3_start, with F3_RUN exported.
 """
+import json
 import os
 import subprocess
 import sys
@@ -44,3 +45,12 @@ def meta(key):
     """What an object says of itself in its metadata."""
     return {k[len("x-amz-meta-"):]: v for k, v in (head(key) or {}).items()
             if k.startswith("x-amz-meta-")}
+
+
+def passed(since=0):
+    """What passed the proxy of f3_s3_proxy, from the request of that number on; none is under way."""
+    tmp = os.environ["F3_TEST_TMP"]
+    subprocess.run([os.environ["F3_SRCDIR"] + "/tests/s3/proxy.py", "ctl", tmp + "/proxy.sock",
+                    "idle"], check=True, capture_output=True)
+    with open(tmp + "/proxy.log", encoding="utf-8") as f:
+        return [json.loads(line) for line in f][since:]
