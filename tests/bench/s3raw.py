@@ -4,7 +4,8 @@
 One curl process with eight transfers at a time over connections that it keeps, the URLs signed
 beforehand (the curl of Debian 12 signs without x-amz-content-sha256, which Ceph and others refuse), so
 nothing is hashed while it runs. What is read goes to /dev/null, what is written comes from the page
-cache.
+cache. "raw to files" puts what it reads into files beside the caches of the others: what a cache on
+disk costs at least.
 """
 
 import datetime
@@ -12,6 +13,7 @@ import hashlib
 import hmac
 import http.client
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -83,8 +85,8 @@ def curl(transfers, parallel=PARALLEL, write_out=""):
     return seconds, done.stdout.decode()
 
 
-def get(url, first=None, last=None):
-    return (['url = "%s"' % url, 'output = "/dev/null"'] +
+def get(url, first=None, last=None, output="/dev/null"):
+    return (['url = "%s"' % url, 'output = "%s"' % output] +
             ([] if first is None else ['range = "%d-%d"' % (first, last)]))
 
 
@@ -93,11 +95,19 @@ def put(url, path, headers_to="/dev/null"):
             'dump-header = "%s"' % headers_to]
 
 
-def read(client, key, size):
-    """Seconds for all of an object in eight ranges."""
+def read(client, key, size, into=None):
+    """Seconds for all of an object in eight ranges; into: a directory for a file of each."""
     url = presign(client, "GET", key)
     step = -(-size // PARALLEL)
-    return curl([get(url, at, min(at + step, size) - 1) for at in range(0, size, step)])[0]
+    if into:
+        os.mkdir(into)
+    try:
+        return curl([get(url, at, min(at + step, size) - 1,
+                         os.path.join(into, str(at)) if into else "/dev/null")
+                     for at in range(0, size, step)])[0]
+    finally:
+        if into:
+            shutil.rmtree(into)
 
 
 def write(client, key, parts, scratch):

@@ -130,11 +130,12 @@ class Read:
     ids = ("read-cold", "read-warm")
 
     def targets(self, bench):
-        return ["raw", "native", "f3"] + bench.rivals
+        return ["raw", "raw to files", "native", "f3"] + bench.rivals
 
     def run(self, bench, target, _number):
-        if target == "raw":
-            return {"read-cold": bench.size / s3raw.read(bench.client, "big", bench.size)}
+        if target in ("raw", "raw to files"):
+            into = os.path.join(bench.scratch, "ranges") if target != "raw" else None
+            return {"read-cold": bench.size / s3raw.read(bench.client, "big", bench.size, into)}
         path = bench.native
         found = {}
         if target != "native":
