@@ -47,6 +47,15 @@ def meta(key):
             if k.startswith("x-amz-meta-")}
 
 
+# A tree of some objects, and what files there are below a directory.
+FILES = {f"{d}/{i}" for d in ("a", "a/b", "c") for i in range(9)}
+
+
+def tree_of(top):
+    return {os.path.relpath(os.path.join(path, f), top)
+            for path, _, files in os.walk(top) for f in files}
+
+
 def passed(since=0):
     """What passed the proxy of f3_s3_proxy, from the request of that number on; none is under way."""
     tmp = os.environ["F3_TEST_TMP"]
