@@ -33,6 +33,38 @@ int f3_ns_name_check(const char *name, size_t *ret_len)
 	return 0;
 }
 
+void f3_ns_dir_mark(struct f3_core *core, struct f3_inode *dir)
+{
+	struct f3_batch *b;
+
+	if (f3_batch_new(core->meta, &b))
+		return;
+	f3_lock(&dir->lock);
+	if (!dir->dead) {
+		f3_stage_attr_mark(dir, b);
+		f3_batch_put_inode(b, &dir->rec);
+		(void)f3_batch_commit(b);
+	}
+	f3_unlock(&dir->lock);
+	f3_batch_free(b);
+	f3_stage_attr_changed(core, dir);
+}
+
+/* A directory that is there only for what others put below it outlasts that from its first change here
+ * on, as directories do. */
+static void mark_implicit(struct f3_core *core, struct f3_inode *dir)
+{
+	bool implicit;
+
+	if (!f3_ns_dir_in_store(dir))
+		return;
+	f3_lock(&dir->lock);
+	implicit = (dir->rec.flags & (F3_INO_IMPLICIT | F3_INO_ATTR_DIRTY)) == F3_INO_IMPLICIT;
+	f3_unlock(&dir->lock);
+	if (implicit)
+		f3_ns_dir_mark(core, dir);
+}
+
 int f3_ns_dir_get(struct f3_core *core, uint64_t ino, struct f3_inode **ret_dir)
 {
 	struct f3_inode *dir;
@@ -50,6 +82,7 @@ int f3_ns_dir_get(struct f3_core *core, uint64_t ino, struct f3_inode **ret_dir)
 		f3_inode_put(core, dir);
 		return r;
 	}
+	mark_implicit(core, dir);
 	*ret_dir = dir;
 	return 0;
 }

@@ -10,8 +10,11 @@
 #include "fs/core/volume.h"
 
 /* A directory that names can be changed in: referenced, alive, of a volume that this node
- * orders. -EPERM for the root of the mount (its names are volumes). */
+ * orders; one that has no marker in the store gets one. -EPERM for the root of the mount (its names are
+ * volumes). */
 int f3_ns_dir_get(struct f3_core *core, uint64_t ino, struct f3_inode **ret_dir);
+/* It is to have a marker that says what it is; soon. */
+void f3_ns_dir_mark(struct f3_core *core, struct f3_inode *dir);
 /* -ENAMETOOLONG, -EINVAL for an empty name. */
 int f3_ns_name_check(const char *name, size_t *ret_len);
 /* Names of this directory are cached from an object store. */

@@ -176,25 +176,6 @@ static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *
 	return r;
 }
 
-/* The marker went and then a name appeared in the directory: it stays, and has a marker. */
-static void marker_again(struct f3_core *core, struct f3_inode *dir, struct f3_inode *child)
-{
-	struct f3_batch *b;
-
-	(void)dir;
-	if (f3_batch_new(core->meta, &b))
-		return;
-	f3_lock(&child->lock);
-	if (!child->dead) {
-		f3_stage_attr_mark(child, b);
-		f3_batch_put_inode(b, &child->rec);
-		(void)f3_batch_commit(b);
-	}
-	f3_unlock(&child->lock);
-	f3_batch_free(b);
-	f3_stage_attr_changed(core, child);
-}
-
 static int drop_entry(struct f3_core *core, uint64_t seq)
 {
 	struct f3_batch *b;
@@ -273,8 +254,9 @@ static int remove_child(struct f3_core *core, struct f3_inode *dir, const char *
 		r = remove_local(core, dir, name, len, child, epoch, who, &told);
 	held = told.held;
 	f3_ns_told_done(core, &told, r);
+	/* The marker went and then a name appeared in the directory: it stays, and has a marker. */
 	if (r == -ENOTEMPTY && held)
-		marker_again(core, dir, child);
+		f3_ns_dir_mark(core, child);
 	if (last)
 		f3_stage_release(core, child);
 	return r;

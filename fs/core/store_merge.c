@@ -64,7 +64,7 @@ bool f3_store_knows_better(struct f3_core *core, struct f3_inode *inode, const c
 	f3_lock(&inode->lock);
 	better = inode->checked_mono_ns > asked_ns;
 	if (S_ISDIR(rec->mode))
-		better |= rec->flags & F3_INO_LOCAL_TREE;
+		better |= (rec->flags & (F3_INO_LOCAL_TREE | F3_INO_ATTR_DIRTY)) || inode->stage;
 	else
 		better |= !f3_class_in_store((enum f3_class)rec->class_) || inode->stage ||
 			  inode->stage_held || (rec->flags & F3_INO_DIRTY) ||

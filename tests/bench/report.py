@@ -9,6 +9,7 @@ import statistics
 import xml.sax.saxutils
 
 REACHED, BELOW, UNJUDGED, MISSING = "REACHED", "BELOW", "", "no figure"
+NO_CELL = {"median": None, "to": {}}
 
 
 def ratio(samples, base):
@@ -60,29 +61,52 @@ def judge_idle(figures, floor):
     return REACHED if ok else BELOW
 
 
+def judge_count(figures, floor):
+    if not figures:
+        return MISSING
+    ok = (all(figures[k] >= n for k, n in floor.get("least", {}).items()) and
+          all(figures[k] <= n for k, n in floor.get("most", {}).items()))
+    return REACHED if ok else BELOW
+
+
+def count_text(figures):
+    """In short what was counted."""
+    if not figures:
+        return "no figure"
+    if "in_flight" in figures:
+        return "%d in flight, %d requests for %d reads, %.2f of the object" % (
+            figures["in_flight"], figures["requests"], figures["reads"],
+            figures["downloaded_share"])
+    if "parts_uploaded" in figures:
+        return "%d parts uploaded (%.0f MiB), %.0f MiB downloaded, %.2f s" % (
+            figures["parts_uploaded"], figures["uploaded_bytes"] / 2**20,
+            figures["downloaded_bytes"] / 2**20, figures["seconds"])
+    return "at most %.0f MiB resident, %.1f s" % (figures["peak_mib"], figures["seconds"])
+
+
 def speed(value, unit):
     if value is None:
         return "-"
     if unit == "bytes/s":
         return "%.2f GB/s" % (value / 1e9)
     if unit == "1/s":
-        return "%.2f s" % (1 / value)
+        return "%.2f s" % (1 / value) if value < 20 else "%.2f ms" % (1e3 / value)
     if value >= 1e6:
         return "%.2f M/s" % (value / 1e6)
     return "%.1f k/s" % (value / 1e3)
 
 
-def table(rows, targets, idle):
-    """Plain text: speed, then in brackets the ratio to native and to passthrough_hp."""
+def table(rows, targets, idle, counts=()):
+    """Plain text: speed, then in brackets the ratio to native, passthrough_hp, raw."""
     lines = ["%-36s" % "work" + "".join("%-30s" % t for t in targets)]
     lines.append("-" * len(lines[0]))
     verdicts = []
     for row in rows:
         line = "%-36s" % row["title"]
         for t in targets:
-            cell = row["targets"][t]
+            cell = row["targets"].get(t, NO_CELL)
             ratios = ["%s %.2f" % (short, cell["to"][base])
-                      for base, short in (("native", "n"), ("passthrough_hp", "hp"))
+                      for base, short in (("native", "n"), ("passthrough_hp", "hp"), ("raw", "raw"))
                       if cell["to"].get(base) is not None]
             text = speed(cell["median"], row["unit"])
             line += "%-30s" % (text + (" (%s)" % ", ".join(ratios) if ratios else ""))
@@ -102,7 +126,12 @@ def table(rows, targets, idle):
             "" if figures["settled"] else ", never settled"))
         if figures["verdict"] != REACHED:
             below.append("idle daemon on " + name)
-    judged = len(verdicts) + len(idle)
+    for c in counts:
+        lines.append("%-10s %-36s %-14s %s" % (
+            c["verdict"], c["title"], c["target"], count_text(c["figures"])))
+        if c["verdict"] and c["verdict"] != REACHED:
+            below.append("%s on %s" % (c["title"], c["target"]))
+    judged = len(verdicts) + len(idle) + sum(bool(c["verdict"]) for c in counts)
     lines += ["", "%d of %d floors reached%s" % (
         judged - len(below), judged, "; missed: " + ", ".join(below) if below else "")]
     return "\n".join(lines) + "\n"
@@ -138,6 +167,27 @@ def markdown(rows, targets, idle, kernel, cpus):
                 figures["resident_mib"])]
     lines += ["", "Shares of native speed, medians of interleaved runs; Linux %s, %d CPUs." % (
         kernel, cpus)]
+    return "\n".join(lines) + "\n"
+
+
+def markdown_s3(rows, targets, counts):
+    """For the README: speeds, as a share of raw in brackets; bold where a floor is missed."""
+    lines = ["| work | " + " | ".join(targets) + " | floor |", "|---" * (len(targets) + 2) + "|"]
+    for row in rows:
+        line, floors = [row["title"]], {}
+        for t in targets:
+            cell = row["targets"].get(t, NO_CELL)
+            share = cell["to"].get("raw")
+            text = speed(cell["median"], row["unit"]) + (
+                " (%.2f)" % share if share is not None else "")
+            line.append("**%s**" % text if cell.get("verdict") in (BELOW, MISSING) else text)
+            floors.update(cell.get("floors", {}))
+        line.append(", ".join("%.2f x %s" % (floor, base) for base, floor in floors.items()))
+        lines.append("| " + " | ".join(line) + " |")
+    lines += ["", "| counted | by | figures | |", "|---|---|---|---|"]
+    for c in counts:
+        lines.append("| %s | %s | %s | %s |" % (
+            c["title"], c["target"], count_text(c["figures"]), c["verdict"].lower()))
     return "\n".join(lines) + "\n"
 
 

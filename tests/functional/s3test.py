@@ -3,6 +3,7 @@
 
 The script is fed to f3_python after f3_s3_start and f3_start, with F3_RUN exported.
 """
+import json
 import os
 import subprocess
 import sys
@@ -44,3 +45,21 @@ def meta(key):
     """What an object says of itself in its metadata."""
     return {k[len("x-amz-meta-"):]: v for k, v in (head(key) or {}).items()
             if k.startswith("x-amz-meta-")}
+
+
+# A tree of some objects, and what files there are below a directory.
+FILES = {f"{d}/{i}" for d in ("a", "a/b", "c") for i in range(9)}
+
+
+def tree_of(top):
+    return {os.path.relpath(os.path.join(path, f), top)
+            for path, _, files in os.walk(top) for f in files}
+
+
+def passed(since=0):
+    """What passed the proxy of f3_s3_proxy, from the request of that number on; none is under way."""
+    tmp = os.environ["F3_TEST_TMP"]
+    subprocess.run([os.environ["F3_SRCDIR"] + "/tests/s3/proxy.py", "ctl", tmp + "/proxy.sock",
+                    "idle"], check=True, capture_output=True)
+    with open(tmp + "/proxy.log", encoding="utf-8") as f:
+        return [json.loads(line) for line in f][since:]

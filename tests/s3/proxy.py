@@ -40,7 +40,8 @@ RequestTimeTooSkewed, PreconditionFailed, ConditionalRequestConflict, NoSuchUplo
 
 The log has one JSON line for a request, written before the last byte of its answer is sent: n,
 method, path, query, range, status (0: none), sent and got (bytes of the bodies), start and end
-(seconds of the monotonic clock), in_flight (with itself, at its start), rules (that acted).
+(seconds of the monotonic clock), in_flight (with itself, at its start), rules (that acted), amz
+(copy-source, storage-class and server-side-encryption of its headers, where they are there).
 """
 import argparse
 import asyncio
@@ -62,6 +63,9 @@ ERRORS = {
 }
 WORDS = {"method", "path", "skip", "times", "drop", "delay_ms", "hold", "reset", "answer", "twice",
          "replace", "hold_answer", "set", "length", "corrupt", "truncate", "stall"}
+
+LOGGED = ("copy-source", "storage-class", "server-side-encryption",
+          "server-side-encryption-aws-kms-key-id")
 
 
 class Gone(Exception):
@@ -222,7 +226,8 @@ class Exchange:
         self.rules = []
         self.entry = {"n": 0, "method": method, "path": path, "query": query,
                       "range": head.get("range"), "status": 0, "sent": 0, "got": 0,
-                      "start": time.monotonic(), "end": 0, "in_flight": 0, "rules": []}
+                      "start": time.monotonic(), "end": 0, "in_flight": 0, "rules": [],
+                      "amz": {n: head.get("x-amz-" + n) for n in LOGGED if head.get("x-amz-" + n)}}
         self.logged = False
 
     def word(self, name):
