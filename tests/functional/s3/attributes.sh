@@ -72,6 +72,7 @@ def says(key):
     return {k: got.get(k) for k in theirs if k != "x-amz-meta-mode"}
 before = says("a/dir/theirs")
 check(f"the server keeps it: {before}", before["x-amz-meta-color"] == "red")
+until(60, "what others made shows", lambda: os.path.exists(f"{v}/dir/theirs"))
 os.chmod(f"{v}/dir/theirs", 0o600)
 sync()
 eq("after chmod", says("a/dir/theirs"), before)
