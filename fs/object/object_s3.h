@@ -92,11 +92,12 @@ struct f3_s3_ask {
 	struct f3_s3_headers signed_;
 	struct f3_buf url;
 	char access_key[F3_CRED_KEY_MAX + 1];	/* of the keys used; "": none were */
-	bool keys_end;			/* these are valid for a time only */
 	struct f3_backoff backoff;
 	struct f3_timer timer;
 	struct f3_work work;
 	unsigned tries, key_tries;
+	uint32_t used_keys, refused_keys;	/* sums of those used, and of those that were refused; 0: none */
+	int refused_as;			/* what it ends with if there are no others */
 	uint64_t since_mono_ns, retry_after_ns;
 	const char *lines[F3_S3_HEADERS_MAX];
 };

@@ -290,6 +290,16 @@ static void take_retry_after(struct f3_s3_ask *a)
 		a->retry_after_ns = (s < RETRY_AFTER_MAX_S ? s : RETRY_AFTER_MAX_S) * F3_NS_PER_SEC;
 }
 
+/* Tells keys apart; never 0. */
+static uint32_t sum_keys(const struct f3_credentials *keys)
+{
+	uint32_t sum = f3_crc32c(0, keys->access_key, strlen(keys->access_key));
+
+	sum = f3_crc32c(sum, keys->secret_key, strlen(keys->secret_key));
+	sum = f3_crc32c(sum, keys->token, strlen(keys->token));
+	return sum ? sum : 1;
+}
+
 /* Nobody has come through since. */
 static void note_down(struct f3_s3 *s)
 {
@@ -344,10 +354,10 @@ static void judge(struct f3_s3_ask *a)
 	else
 		a->s->down_since_ns = 0;
 	/* Answers to HEAD have no body that would say so. */
-	if (!*a->code && (a->status == 400 || a->status == 401 || a->status == 403))
-		verdict = clock_differs(a, &skew_s) ? F3_S3_CLOCK :
-			  a->keys_end               ? F3_S3_KEYS :
-						      verdict;
+	if (!*a->code && (a->status == 400 || a->status == 401 || a->status == 403)) {
+		verdict = clock_differs(a, &skew_s) ? F3_S3_CLOCK : F3_S3_KEYS;
+		error = -EACCES;
+	}
 	switch (verdict) {
 	case F3_S3_DONE:
 	case F3_S3_ERROR:
@@ -372,10 +382,12 @@ static void judge(struct f3_s3_ask *a)
 		}
 		break;
 	case F3_S3_KEYS:
+		a->refused_keys = a->used_keys;
+		a->refused_as = error ? error : -EACCES;
 		if (a->access_key[0] && a->key_tries++ < KEY_TRIES)
 			look_for_other_keys(a);
 		else
-			end(a, error ? error : -EACCES);
+			end(a, a->refused_as);
 		break;
 	}
 }
@@ -553,7 +565,12 @@ static void send_now(struct f3_s3_ask *a, const struct f3_credentials *keys)
 	int r = a->headers.error ? a->headers.error : make_url(a);
 
 	memcpy(a->access_key, keys->access_key, sizeof(a->access_key));
-	a->keys_end = keys->expires_s != 0;
+	a->used_keys = sum_keys(keys);
+	/* There are no others: what was said of these is in the message. */
+	if (a->refused_keys == a->used_keys) {
+		end(a, a->refused_as);
+		return;
+	}
 	if (!r)
 		r = sign(a, keys);
 	if (r) {

@@ -193,8 +193,9 @@ static void both_known(struct f3_s3_call *call)
 		}
 	}
 	if (asked_object && call->a.result != -ENOENT) {
+		/* An answer to HEAD has no text that says why. */
 		if (call->a.result)
-			f3_s3_end_as(call, &call->a);
+			f3_s3_end_as(call, asked_dir && call->b.result ? &call->b : &call->a);
 		else
 			f3_s3_end(call, object_info(call, &call->a));
 		return;

@@ -210,7 +210,7 @@ const char *f3_s3_advice(unsigned status, const char *code)
 
 	if (k)
 		return k->advice;
-	if (status == 401 || status == 403)
+	if (status == 400 || status == 401 || status == 403)
 		return "the store does not allow it: look at the keys, the policy of the bucket, and "
 		       "the clock";
 	return "";

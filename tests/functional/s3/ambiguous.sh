@@ -97,7 +97,7 @@ for name in "${names[@]}"; do
 done | sort >wanted
 f3_s3 ls --long | awk '$3 !~ /^(\.f3\/|big-)/ { gsub(/"/, "", $2); print $3, $2 }' | sort >found
 diff wanted found || f3_bad "in the store"
-f3_eq "here" "$(cd "$F3_MNT/d" && find . -name 'again-*' -printf '%P\n' | wc -l) $(ls "$F3_MNT/d" | wc -l)" "11 15"
+f3_eq "here" "$(find "$F3_MNT/d" -name 'again-*' -printf . | wc -c) $(find "$F3_MNT/d" -mindepth 1 -printf . | wc -c)" "11 15"
 python3 -c 'import sys; sys.stdout.buffer.write(bytes(range(256)) * 280000)' >big
 for name in lost lost200 before lost500; do
 	f3_ok cmp big <(f3_s3 get "big-$name")
