@@ -56,7 +56,7 @@ struct f3_http_req {
 	/* what is asked; valid until done */
 	const char *method;		/* "GET"; HEAD's answer has no body */
 	const char *url;		/* encoded: sent as it is */
-	/* "Name: value", no empty value, no CR or LF; not Content-Length, Transfer-Encoding or
+	/* "Name: value", or "Name;" for an empty value; no CR or LF; not Content-Length, Transfer-Encoding or
 	 * Expect, which are the engine's; at most F3_HTTP_HEADERS_MAX (else -EINVAL). */
 	const char *const *headers;
 	size_t n_headers;

@@ -24,12 +24,12 @@ static bool is_token(const char *s, size_t len)
 static bool header_ok(const char *header)
 {
 	static const char *const ours[] = { "Content-Length", "Transfer-Encoding", "Expect" };
-	size_t name = strcspn(header, ":");
+	size_t name = strcspn(header, ":;");
 
 	if (!header[name] || !is_token(header, name) || strpbrk(header, "\r\n"))
 		return false;
-	/* To curl a header without a value says that it is not to be sent. */
-	if (!header[name + 1 + strspn(header + name + 1, " \t")])
+	/* To curl a header without a value says that it is not to be sent, unless a ';' ends it. */
+	if ((header[name] == ';') != !header[name + 1 + strspn(header + name + 1, " \t")])
 		return false;
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		if (name == strlen(ours[i]) && !strncasecmp(header, ours[i], name))

@@ -36,12 +36,12 @@ static void call_free(struct f3_s3_call *call)
 
 void f3_s3_call_put(struct f3_s3_call *call)
 {
-	if (--call->refs == 0)
-		call_free(call);
-}
+	struct f3_s3 *s = call->s;
 
-static void one_less(struct f3_s3 *s)
-{
+	if (--call->refs)
+		return;
+	call_free(call);
+	/* Who closes the store waits for this: until here it was looked into. */
 	f3_lock(&s->lock);
 	s->n_calls--;
 	if (!s->n_calls)
@@ -63,7 +63,6 @@ void f3_s3_end(struct f3_s3_call *call, int result)
 		snprintf(op->message, sizeof(op->message), "%s %.120s: %s",
 			 f3_obj_type_name(op->type), op->key, f3_errno_name(result));
 	op->done(op);
-	one_less(s);
 	f3_s3_call_put(call);
 }
 
@@ -240,7 +239,6 @@ static void end_alone(struct f3_s3_call *call)
 	TAILQ_REMOVE(&s->calls, call, of_store);
 	f3_unlock(&s->lock);
 	f3_s3_call_put(call);
-	one_less(s);
 }
 
 /* The region a store says it is in, where it was asked by the name of another one. */
@@ -272,7 +270,7 @@ static int look_at_bucket(struct f3_s3 *s, bool opening, uint64_t deadline_mono_
 		struct f3_s3_ask *a = &call->a;
 
 		f3_s3_ask_init(a, call, "GET");
-		(void)f3_s3_place_path(&s->place, NULL, false, a->path);
+		f3_s3_ask_bucket(a);
 		f3_s3_ask_query(a, "list-type", "2");
 		f3_s3_ask_query(a, "max-keys", "1");
 		f3_s3_ask_query(a, "prefix", s->place.prefix);

@@ -21,7 +21,8 @@
  * What may be asked again: whatever changes nothing; and a mutation of which it is certain that it
  * was not done (never sent, or refused with a code that says so). All others end AMBIGUOUS.
  *
- * Lock: s->lock guards the list of calls and each ask's state. Nothing is called with it held.
+ * Lock: s->lock guards the list of calls and each ask's state. Nothing is called with it held but
+ * what hands a request to the engine or a timer, or takes it back: these call nobody in turn.
  */
 #ifndef F3_OBJECT_OBJECT_S3_H
 #define F3_OBJECT_OBJECT_S3_H
@@ -50,6 +51,9 @@ struct f3_s3_call;
 enum f3_s3_ask_state { F3_S3_IDLE, F3_S3_PREPARING, F3_S3_SENT, F3_S3_RESTING };
 
 struct f3_s3_ask {
+	/* Under the lock: whoever cancels looks at them at any time. */
+	enum f3_s3_ask_state state;
+	bool ready;			/* init was called */
 	struct f3_s3 *s;
 	struct f3_s3_call *call;
 	/* the request */
@@ -60,7 +64,9 @@ struct f3_s3_ask {
 	struct f3_s3_headers headers;	/* without those that signing adds */
 	bool mutates;
 	enum f3_obj_cond cond;
+	bool of_bucket;			/* that there is no such thing says nothing about keys */
 	bool once;			/* what is refused is not asked again */
+	bool anyway;			/* also of a call that was cancelled: it clears up */
 	bool wide;			/* `then` has much to do: on a thread of the store */
 	bool has_body;
 	const void *body;
@@ -77,20 +83,21 @@ struct f3_s3_ask {
 	char code[F3_S3_CODE_MAX + 1];
 	char message[200];
 	struct f3_s3_headers answer;
+	bool cut;			/* what others noted was more than `answer` has room for */
 	struct f3_buf text;
 	uint64_t received;
 	uint32_t sent_crc32c;
 	/* its own */
-	enum f3_s3_ask_state state;
-	bool ready;			/* init was called */
 	struct f3_http_req http;
 	struct f3_s3_headers signed_;
 	struct f3_buf url;
-	struct f3_credentials *keys;	/* those used */
+	char access_key[F3_CRED_KEY_MAX + 1];	/* of the keys used; "": none were */
 	struct f3_backoff backoff;
 	struct f3_timer timer;
 	struct f3_work work;
 	unsigned tries, key_tries;
+	uint32_t used_keys, refused_keys;	/* sums of those used, and of those that were refused; 0: none */
+	int refused_as;			/* what it ends with if there are no others */
 	uint64_t since_mono_ns, retry_after_ns;
 	const char *lines[F3_S3_HEADERS_MAX];
 };
@@ -114,6 +121,7 @@ struct f3_s3_call {
 	char upload[F3_OBJ_UPLOAD_MAX + 1];
 	struct f3_obj_part *parts;
 	size_t n_parts, part;
+	uint64_t part_bytes;
 	const char *copy_key;		/* target of a copy */
 	int failed;			/* what is answered once the parts are dropped */
 };
@@ -140,7 +148,7 @@ struct f3_s3 {
 	struct f3_lock lock;		/* F3_RANK_LOCAL */
 	pthread_cond_t idle;
 	struct f3_s3_calls calls;
-	unsigned n_calls;
+	unsigned n_calls;		/* that are not freed yet, also of operations that have ended */
 	bool closing;
 	_Atomic int64_t skew_s;		/* the store's clock minus ours */
 	_Atomic uint64_t down_since_ns;	/* nothing was done or refused since; 0: it was */
@@ -153,6 +161,8 @@ struct f3_s3 {
 /* First init, then the fields, then start; reset to use it for another request of the same call. */
 void f3_s3_ask_init(struct f3_s3_ask *a, struct f3_s3_call *call, const char *method);
 void f3_s3_ask_done(struct f3_s3_ask *a);
+/* Path of the bucket itself. */
+void f3_s3_ask_bucket(struct f3_s3_ask *a);
 /* Path of a key of the volume. 0 or -ENAMETOOLONG. */
 int f3_s3_ask_key(struct f3_s3_ask *a, const char *key, bool marker);
 /* value must stay until the end. */

@@ -25,11 +25,16 @@
 #define BACKOFF_MAX_NS (5 * F3_NS_PER_SEC)
 #define RETRY_AFTER_MAX_S 60
 #define KEY_TRIES 2
+/* For clearing up, which is done whatever became of what is cleared up, and is no duty. */
+#define ANYWAY_NS (5 * F3_NS_PER_SEC)
 /* AWS refuses what is 15 minutes off; and less may be a slow request. */
 #define SKEW_S 240
 /* Bodies in memory up to this are signed; larger ones are protected by their sum, which is. */
 #define SIGNED_BODY_MAX (64u << 10)
 #define SUM_BYTES (256u << 10)
+/* Of an answer's headers what others have noted with an object takes at most this much. */
+#define FOREIGN_MAX (F3_S3_HEADERS_MAX - 24)
+#define FOREIGN_BYTES (F3_S3_HEADERS_BYTES / 2)
 
 static void prepare(struct f3_s3_ask *a);
 static void prepare_slowly(struct f3_work *work);
@@ -41,13 +46,16 @@ static void set_ready(struct f3_s3_ask *a, bool ready)
 {
 	f3_lock(&a->s->lock);
 	a->ready = ready;
+	a->state = F3_S3_IDLE;
 	f3_unlock(&a->s->lock);
 }
 
 void f3_s3_ask_init(struct f3_s3_ask *a, struct f3_s3_call *call, const char *method)
 {
+	const size_t unlocked = offsetof(struct f3_s3_ask, s);
+
 	f3_s3_ask_done(a);
-	memset(a, 0, sizeof(*a));
+	memset((char *)a + unlocked, 0, sizeof(*a) - unlocked);
 	a->s = call->s;
 	a->call = call;
 	a->method = method;
@@ -73,8 +81,12 @@ void f3_s3_ask_done(struct f3_s3_ask *a)
 	f3_s3_headers_done(&a->signed_);
 	f3_buf_done(&a->text);
 	f3_buf_done(&a->url);
-	f3_credentials_wipe(a->keys);
-	free(a->keys);
+}
+
+void f3_s3_ask_bucket(struct f3_s3_ask *a)
+{
+	(void)f3_s3_place_path(&a->s->place, NULL, false, a->path);
+	a->of_bucket = true;
 }
 
 int f3_s3_ask_key(struct f3_s3_ask *a, const char *key, bool marker)
@@ -206,23 +218,29 @@ static void again(struct f3_s3_ask *a, int error)
 	uint64_t deadline = a->since_mono_ns + RETRY_NS;
 	/* One that was never reached may as well be no server at all. */
 	uint64_t patience = a->s->base.unmet ? 0 : DOWN_NS;
+	int r;
 
 	if (wait < a->retry_after_ns)
 		wait = a->retry_after_ns;
 	if (call->op->deadline_mono_ns && call->op->deadline_mono_ns < deadline)
 		deadline = call->op->deadline_mono_ns;
 	at = now + wait;
-	if (a->once || at > deadline || (down && now - down >= patience) || a->s->closing) {
+	if (a->once || a->anyway || at > deadline || (down && now - down >= patience) ||
+	    a->s->closing) {
 		end(a, error);
 		return;
 	}
-	set_state(a, F3_S3_RESTING);
-	call->refs++;
-	if (f3_timer_arm(&a->timer, at))
-		end(a, error);
-	else if (call->cancelled && f3_timer_cancel(&a->timer))
-		end(a, -ECANCELED); /* who cancelled before it was armed did not find it */
-	f3_s3_call_put(call);
+	/* Whoever cancels has said so before it takes the lock. */
+	f3_lock(&a->s->lock);
+	if (call->cancelled)
+		r = -ECANCELED;
+	else
+		r = f3_timer_arm(&a->timer, at) ? error : 0;
+	if (!r)
+		a->state = F3_S3_RESTING;
+	f3_unlock(&a->s->lock);
+	if (r)
+		end(a, r);
 }
 
 static void rested(struct f3_work *work)
@@ -272,12 +290,35 @@ static void take_retry_after(struct f3_s3_ask *a)
 		a->retry_after_ns = (s < RETRY_AFTER_MAX_S ? s : RETRY_AFTER_MAX_S) * F3_NS_PER_SEC;
 }
 
+/* Tells keys apart; never 0. */
+static uint32_t sum_keys(const struct f3_credentials *keys)
+{
+	uint32_t sum = f3_crc32c(0, keys->access_key, strlen(keys->access_key));
+
+	sum = f3_crc32c(sum, keys->secret_key, strlen(keys->secret_key));
+	sum = f3_crc32c(sum, keys->token, strlen(keys->token));
+	return sum ? sum : 1;
+}
+
 /* Nobody has come through since. */
 static void note_down(struct f3_s3 *s)
 {
 	uint64_t up = 0;
 
 	atomic_compare_exchange_strong(&s->down_since_ns, &up, f3_clock_mono_ns());
+}
+
+/* Those that were refused are still the chain's, or were replaced meanwhile. */
+static void look_for_other_keys(struct f3_s3_ask *a)
+{
+	struct f3_credentials keys;
+
+	if (!f3_cred_try(a->s->chain, &keys)) {
+		if (!strcmp(keys.access_key, a->access_key))
+			f3_cred_refused(a->s->chain, &keys);
+		f3_credentials_wipe(&keys);
+	}
+	prepare(a);
 }
 
 static void judge(struct f3_s3_ask *a)
@@ -295,6 +336,12 @@ static void judge(struct f3_s3_ask *a)
 	if (a->status < 300 && is_error && !*a->code)
 		snprintf(a->code, sizeof(a->code), "InternalError");
 	verdict = f3_s3_verdict(a->status, a->code, a->cond, &error);
+	/* Nothing may vanish because of a bucket that is not there, or of a word from somebody else
+	 * on the way. */
+	if (error == -ENOENT && a->of_bucket)
+		error = -ENOTCONN;
+	else if (error == -ENOENT && a->text.len && !is_error)
+		error = -EIO;
 	if (verdict == F3_S3_DONE) {
 		a->s->down_since_ns = 0;
 		end(a, 0);
@@ -307,10 +354,10 @@ static void judge(struct f3_s3_ask *a)
 	else
 		a->s->down_since_ns = 0;
 	/* Answers to HEAD have no body that would say so. */
-	if (!*a->code && (a->status == 400 || a->status == 401 || a->status == 403))
-		verdict = clock_differs(a, &skew_s)     ? F3_S3_CLOCK :
-			  a->keys && a->keys->expires_s ? F3_S3_KEYS :
-							  verdict;
+	if (!*a->code && (a->status == 400 || a->status == 401 || a->status == 403)) {
+		verdict = clock_differs(a, &skew_s) ? F3_S3_CLOCK : F3_S3_KEYS;
+		error = -EACCES;
+	}
 	switch (verdict) {
 	case F3_S3_DONE:
 	case F3_S3_ERROR:
@@ -335,12 +382,12 @@ static void judge(struct f3_s3_ask *a)
 		}
 		break;
 	case F3_S3_KEYS:
-		if (a->keys)
-			f3_cred_refused(a->s->chain, a->keys);
-		if (a->keys && a->key_tries++ < KEY_TRIES)
-			prepare(a);
+		a->refused_keys = a->used_keys;
+		a->refused_as = error ? error : -EACCES;
+		if (a->access_key[0] && a->key_tries++ < KEY_TRIES)
+			look_for_other_keys(a);
 		else
-			end(a, error ? error : -EACCES);
+			end(a, a->refused_as);
 		break;
 	}
 }
@@ -359,8 +406,10 @@ static void failed(struct f3_s3_ask *a, int r)
 	case -EBADMSG: /* the file was changed between summing up and sending */
 		end(a, -EAGAIN);
 		return;
+	case -ENOMEM: /* maybe for the answer */
+		end(a, a->mutates && a->http.sent ? F3_OBJ_AMBIGUOUS : r);
+		return;
 	case -ENODATA:
-	case -ENOMEM:
 	case -EINVAL:
 	case -EAGAIN:
 		end(a, r);
@@ -402,7 +451,12 @@ static void take_header(struct f3_http_req *req, const char *name, const char *v
 {
 	struct f3_s3_ask *a = req->owner;
 
-	f3_s3_headers_add(&a->answer, name, value);
+	/* What others noted leaves room for what is looked at. */
+	if (!strncmp(name, "x-amz-meta-", 11) && !f3_s3_meta_ours(name) &&
+	    (a->answer.n >= FOREIGN_MAX || a->answer.buf.len + strlen(value) > FOREIGN_BYTES))
+		a->cut = true;
+	else
+		f3_s3_headers_add(&a->answer, name, value);
 }
 
 static int make_url(struct f3_s3_ask *a)
@@ -432,9 +486,8 @@ static bool is_signed(const char *name)
 	       !strcmp(name, "content-type");
 }
 
-static int sign(struct f3_s3_ask *a)
+static int sign(struct f3_s3_ask *a, const struct f3_credentials *keys)
 {
-	const struct f3_credentials *keys = a->keys;
 	struct f3_sigv4_header headers[F3_S3_HEADERS_MAX];
 	struct f3_s3_headers *all = &a->signed_;
 	char auth[F3_SIGV4_AUTH_MAX], date[F3_SIGV4_DATE], hash[F3_SIGV4_HEX];
@@ -489,16 +542,37 @@ static int sign(struct f3_s3_ask *a)
 	return r ? r : all->error;
 }
 
-static void send_now(struct f3_s3_ask *a)
+/* Hands it to the engine, unless somebody has cancelled; who does so from now on finds it there. */
+static int submit(struct f3_s3_ask *a)
 {
-	struct f3_s3_call *call = a->call;
+	int r = 0;
+
+	f3_lock(&a->s->lock);
+	if (a->call->cancelled && !a->anyway) {
+		r = -ECANCELED;
+	} else {
+		a->state = F3_S3_SENT;
+		f3_http_submit(a->s->http, &a->http);
+	}
+	f3_unlock(&a->s->lock);
+	return r;
+}
+
+/* The keys are not needed any longer than this. */
+static void send_now(struct f3_s3_ask *a, const struct f3_credentials *keys)
+{
 	struct f3_http_req *req = &a->http;
 	int r = a->headers.error ? a->headers.error : make_url(a);
 
+	memcpy(a->access_key, keys->access_key, sizeof(a->access_key));
+	a->used_keys = sum_keys(keys);
+	/* There are no others: what was said of these is in the message. */
+	if (a->refused_keys == a->used_keys) {
+		end(a, a->refused_as);
+		return;
+	}
 	if (!r)
-		r = sign(a);
-	if (!r && call->cancelled)
-		r = -ECANCELED;
+		r = sign(a, keys);
 	if (r) {
 		snprintf(a->message, sizeof(a->message), "%s %.60s: the request cannot be made: %s",
 			 a->method, place_of(a), f3_errno_name(r));
@@ -511,6 +585,7 @@ static void send_now(struct f3_s3_ask *a)
 		a->lines[i - 1] = f3_s3_headers_line(&a->signed_, i);
 	f3_s3_headers_reset(&a->answer);
 	f3_buf_reset(&a->text);
+	a->cut = false;
 	a->tries++;
 	a->retry_after_ns = 0;
 	req->method = a->method;
@@ -530,31 +605,22 @@ static void send_now(struct f3_s3_ask *a)
 	req->header = take_header;
 	req->done = answered;
 	req->owner = a;
-	req->deadline_mono_ns = call->op->deadline_mono_ns;
-	set_state(a, F3_S3_SENT);
-	call->refs++;
-	f3_http_submit(a->s->http, req);
-	/* Who cancelled before it was submitted did not find it. */
-	if (call->cancelled)
-		f3_http_cancel(a->s->http, req);
-	f3_s3_call_put(call);
+	req->deadline_mono_ns =
+		a->anyway ? f3_clock_mono_ns() + ANYWAY_NS : a->call->op->deadline_mono_ns;
+	r = submit(a);
+	if (r)
+		end(a, r);
 }
 
 /* Keys at hand: at once; else on a thread that may wait for them. */
 static void prepare(struct f3_s3_ask *a)
 {
-	int r;
+	struct f3_credentials keys;
 
 	set_state(a, F3_S3_PREPARING);
-	if (!a->keys)
-		a->keys = malloc(sizeof(*a->keys));
-	if (!a->keys) {
-		end(a, -ENOMEM);
-		return;
-	}
-	r = f3_cred_try(a->s->chain, a->keys);
-	if (!r) {
-		send_now(a);
+	if (!f3_cred_try(a->s->chain, &keys)) {
+		send_now(a, &keys);
+		f3_credentials_wipe(&keys);
 		return;
 	}
 	a->work.fn = prepare_slowly;
@@ -568,13 +634,14 @@ static void prepare_slowly(struct f3_work *work)
 {
 	struct f3_s3_ask *a = (struct f3_s3_ask *)((char *)work - offsetof(struct f3_s3_ask, work));
 	struct f3_err err = F3_ERR_INIT;
-	int r = f3_cred_get(a->s->chain, a->keys, &err);
+	struct f3_credentials keys;
+	int r = f3_cred_get(a->s->chain, &keys, &err);
 
 	if (!r) {
-		send_now(a);
+		send_now(a, &keys);
+		f3_credentials_wipe(&keys);
 		return;
 	}
-	f3_credentials_wipe(a->keys);
 	snprintf(a->message, sizeof(a->message), "credentials: %.180s", err.text);
 	end(a, r == -ENOKEY || r == -EKEYEXPIRED ? -EACCES : r);
 }
@@ -591,9 +658,9 @@ void f3_s3_ask_cancel(struct f3_s3_ask *a, struct f3_s3 *s)
 	bool rested_no_more = false;
 
 	f3_lock(&s->lock);
-	if (a->ready && a->state == F3_S3_SENT)
+	if (a->ready && a->state == F3_S3_SENT && !a->anyway)
 		f3_http_cancel(s->http, &a->http);
-	else if (a->ready && a->state == F3_S3_RESTING)
+	else if (a->ready && a->state == F3_S3_RESTING && !a->anyway)
 		rested_no_more = f3_timer_cancel(&a->timer);
 	f3_unlock(&s->lock);
 	if (rested_no_more)

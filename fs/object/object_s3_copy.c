@@ -21,7 +21,7 @@
 #include "fs/object/s3_meta.h"
 
 #define COPY_SINGLE_MAX (512ull << 20)
-#define COPY_PART_BYTES (256ull << 20)
+#define COPY_PART_BYTES (256ull << 20) /* more, where there would be too many parts */
 
 /* What belongs to an object besides its bytes and our attributes. */
 static const char *const kept[] = { "content-type",        "content-encoding",
@@ -114,6 +114,7 @@ static void drop(struct f3_s3_call *call, const struct f3_s3_ask *a, int r)
 	call->failed = r;
 	f3_s3_ask_init(b, call, "DELETE");
 	b->mutates = true;
+	b->anyway = true;
 	(void)f3_s3_ask_key(b, call->copy_key, false);
 	f3_s3_ask_query(b, "uploadId", call->upload);
 	f3_s3_ask_start(b, dropped);
@@ -184,10 +185,10 @@ static void next_part(struct f3_s3_call *call)
 		return;
 	}
 	part->number = (uint32_t)call->part + 1;
-	part->off = call->part * COPY_PART_BYTES;
-	part->len = call->source.size - part->off < COPY_PART_BYTES ?
+	part->off = call->part * call->part_bytes;
+	part->len = call->source.size - part->off < call->part_bytes ?
 			    call->source.size - part->off :
-			    COPY_PART_BYTES;
+			    call->part_bytes;
 	r = f3_s3_ask_part_copy(
 		call, call->copy_key, part->number, call->upload,
 		&(struct f3_s3_range){ call->op->key, call->source.etag, part->off, part->len });
@@ -217,7 +218,16 @@ static void copy_in_parts(struct f3_s3_call *call)
 	struct f3_s3_ask *a = &call->a;
 	int r;
 
-	call->n_parts = (call->source.size + COPY_PART_BYTES - 1) / COPY_PART_BYTES;
+	call->part_bytes = COPY_PART_BYTES;
+	while (call->part_bytes < F3_S3_PUT_MAX &&
+	       call->source.size / call->part_bytes >= F3_S3_PARTS_MAX)
+		call->part_bytes *= 2;
+	call->n_parts =
+		call->source.size / call->part_bytes + (call->source.size % call->part_bytes != 0);
+	if (call->n_parts > F3_S3_PARTS_MAX || call->part_bytes > F3_S3_PUT_MAX) {
+		f3_s3_end(call, -EFBIG);
+		return;
+	}
 	call->parts = calloc(call->n_parts, sizeof(*call->parts));
 	f3_s3_ask_init(a, call, "POST");
 	r = f3_s3_ask_key(a, call->copy_key, false);
@@ -241,8 +251,11 @@ static void source_known(struct f3_s3_ask *b)
 
 	if (!r)
 		r = f3_s3_meta_get(&b->answer, &call->source, &call->source_heap);
-	if (!r && (b->answer.error || !length ||
-		   sscanf(length, "%" SCNu64 "%c", &call->source.size, &end) != 1))
+	/* What the object says besides must go with it, all of it. */
+	if (!r && (b->cut || b->answer.error))
+		r = -EOVERFLOW;
+	if (!r && (!length || sscanf(length, "%" SCNu64 "%c", &call->source.size, &end) != 1 ||
+		   call->source.size > INT64_MAX))
 		r = -EIO;
 	if (r) {
 		if (b->result)
@@ -264,6 +277,11 @@ void f3_s3_copy(struct f3_s3_call *call)
 	const char *etag = onto_itself ? (op->cond == F3_OBJ_MATCH ? op->etag : NULL) : op->etag2;
 	int r;
 
+	/* The root of a whole bucket has no key: see f3_s3_mkdir. */
+	if (!*op->key && !call->s->place.prefix[0]) {
+		f3_s3_end(call, 0);
+		return;
+	}
 	call->copy_key = onto_itself ? op->key : op->key2;
 	f3_s3_ask_init(&call->b, call, "HEAD");
 	r = f3_s3_ask_key(&call->b, op->key, false);

@@ -3,6 +3,7 @@
 
 #include "fs/object/object_s3.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ struct page {
 	const char *prefix; /* of the keys that belong to it */
 	size_t prefix_len;
 	bool root; /* of the volume: F3's own is hidden */
+	bool is_page; /* and not some other text, which would be an empty one */
 	bool url; /* keys are percent-encoded */
 	struct item *items;
 	size_t n, cap;
@@ -68,6 +70,8 @@ static size_t decode(bool url, const char *text, size_t len, char *out)
 
 static int add_item(struct page *p, const char *name, size_t len, bool is_dir)
 {
+	if (p->n == F3_OBJ_LIST_MAX)
+		return -EBADMSG;
 	if (p->n == p->cap) {
 		size_t cap = p->cap ? p->cap * 2 : 64;
 		struct item *items = reallocarray(p->items, cap, sizeof(*items));
@@ -122,8 +126,11 @@ static int on_text(void *arg, const char *path, const char *text, size_t len)
 	struct page *p = arg;
 	char end;
 
-	if (strncmp(path, "ListBucketResult/", 17) != 0)
+	if (strncmp(path, "ListBucketResult/", 17) != 0) {
+		p->is_page |= !strcmp(path, "ListBucketResult");
 		return 0;
+	}
+	p->is_page = true;
 	path += 17;
 	if (!strcmp(path, "Contents/Key") || !strcmp(path, "CommonPrefixes/Prefix")) {
 		memcpy(p->key, text, len + 1);
@@ -179,7 +186,7 @@ static int read_page(struct page *p, const struct f3_buf *xml)
 
 	if (!r)
 		r = f3_xml_parse(xml->data, xml->len, &events);
-	if (!r && p->truncated && !p->next[0])
+	if (!r && (!p->is_page || (p->truncated && !p->next[0])))
 		r = -EBADMSG;
 	return r;
 }
@@ -210,7 +217,7 @@ int f3_s3_ask_below(struct f3_s3_ask *a, struct f3_s3_call *call, const char *ke
 	r = f3_s3_place_key(&call->s->place, key, true, call->prefix);
 	if (r)
 		return r;
-	(void)f3_s3_place_path(&call->s->place, NULL, false, a->path);
+	f3_s3_ask_bucket(a);
 	f3_s3_ask_query(a, "list-type", "2");
 	f3_s3_ask_query(a, "max-keys", "2");
 	f3_s3_ask_query(a, "encoding-type", "url");
@@ -302,6 +309,9 @@ static void listed(struct f3_s3_ask *a)
 	}
 	page_init(p, call->prefix, !*call->op->key);
 	r = read_page(p, &a->text);
+	/* It would never end. */
+	if (!r && p->truncated && call->op->after && !strcmp(call->op->after, p->next))
+		r = -EBADMSG;
 	if (!r)
 		r = hand_over(call->op, p);
 	if (r == -EBADMSG || r == -EMSGSIZE) {
@@ -326,7 +336,7 @@ void f3_s3_list(struct f3_s3_call *call)
 		f3_s3_end(call, r);
 		return;
 	}
-	(void)f3_s3_place_path(&call->s->place, NULL, false, a->path);
+	f3_s3_ask_bucket(a);
 	f3_s3_ask_query(a, "list-type", "2");
 	f3_s3_ask_query(a, "delimiter", "/");
 	f3_s3_ask_query(a, "encoding-type", "url");
@@ -341,7 +351,9 @@ void f3_s3_list(struct f3_s3_call *call)
 
 struct uploads {
 	struct f3_s3_call *call;
-	bool url, truncated;
+	bool url, truncated; /* url: keys are percent-encoded */
+	bool said; /* that they are, or are not */
+	bool is_page; /* and not some other text */
 	struct f3_obj_upload *v;
 	size_t n, cap;
 	struct f3_obj_upload one;
@@ -355,8 +367,11 @@ static int take_upload_text(void *arg, const char *path, const char *text, size_
 	const char *prefix = u->call->s->place.prefix;
 	char key[F3_XML_TEXT_MAX + 1];
 
-	if (strncmp(path, "ListMultipartUploadsResult/", 27) != 0)
+	if (strncmp(path, "ListMultipartUploadsResult/", 27) != 0) {
+		u->is_page |= !strcmp(path, "ListMultipartUploadsResult");
 		return 0;
+	}
+	u->is_page = true;
 	path += 27;
 	if (!strcmp(path, "Upload/Key")) {
 		size_t n = decode(u->url, text, len, key), cut = strlen(prefix);
@@ -374,7 +389,7 @@ static int take_upload_text(void *arg, const char *path, const char *text, size_
 	} else if (!strcmp(path, "IsTruncated")) {
 		u->truncated = !strcmp(text, "true");
 	} else if (!strcmp(path, "NextKeyMarker")) {
-		decode(u->url, text, len, u->key_marker);
+		decode(u->said && u->url, text, len, u->key_marker);
 	} else if (!strcmp(path, "NextUploadIdMarker")) {
 		if (len > F3_OBJ_UPLOAD_MAX)
 			return -EBADMSG;
@@ -390,6 +405,8 @@ static int end_upload(void *arg, const char *path)
 	if (strcmp(path, "ListMultipartUploadsResult/Upload") != 0)
 		return 0;
 	if (u->ours && u->one.upload[0]) {
+		if (u->n == F3_OBJ_LIST_MAX)
+			return -EBADMSG;
 		if (u->n == u->cap) {
 			size_t cap = u->cap ? u->cap * 2 : 16;
 			struct f3_obj_upload *v = reallocarray(u->v, cap, sizeof(*v));
@@ -406,11 +423,31 @@ static int end_upload(void *arg, const char *path)
 	return 0;
 }
 
+/* Could it be what came of percent-encoding? A '+' could not: a server that writes a space so says
+ * that it encodes. */
+static bool looks_encoded(const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '%' && hex(text[1]) >= 0 && hex(text[2]) >= 0)
+			text += 2;
+		else if (!isalnum((unsigned char)*text) && !strchr("-._~/!*'()", *text))
+			return false;
+	}
+	return true;
+}
+
+/* Ceph encodes the keys, as it was asked to, without saying so; its markers it does not. */
 static int find_upload_encoding(void *arg, const char *path, const char *text, size_t len)
 {
+	struct uploads *u = arg;
+
 	(void)len;
-	if (!strcmp(path, "ListMultipartUploadsResult/EncodingType"))
-		*(bool *)arg = !strcmp(text, "url");
+	if (!strcmp(path, "ListMultipartUploadsResult/EncodingType")) {
+		u->said = true;
+		u->url = !strcmp(text, "url");
+	} else if (!strcmp(path, "ListMultipartUploadsResult/Upload/Key") && !u->said) {
+		u->url &= looks_encoded(text);
+	}
 	return 0;
 }
 
@@ -431,7 +468,7 @@ static int hand_over_uploads(struct f3_obj_op *op, struct uploads *u)
 	if (!u->truncated)
 		return 0;
 	n = snprintf(heap + bytes, F3_OBJ_CURSOR_MAX + 1, "%s\n%s", u->key_marker, u->id_marker);
-	if (n < 2 || n > F3_OBJ_CURSOR_MAX)
+	if (n < 2 || n > F3_OBJ_CURSOR_MAX || (op->after && !strcmp(op->after, heap + bytes)))
 		return -EBADMSG;
 	op->ret_next = heap + bytes;
 	return 0;
@@ -444,19 +481,24 @@ static void uploads_listed(struct f3_s3_ask *a)
 	int r = u ? a->result : -ENOMEM;
 
 	if (!r) {
-		const struct f3_xml_events first = { .text = find_upload_encoding, .arg = &u->url };
+		const struct f3_xml_events first = { .text = find_upload_encoding, .arg = u };
 		const struct f3_xml_events events = { .text = take_upload_text,
 						      .end = end_upload,
 						      .arg = u };
 
 		u->call = call;
+		u->url = true;
 		r = f3_xml_parse(a->text.data, a->text.len, &first);
 		if (!r)
 			r = f3_xml_parse(a->text.data, a->text.len, &events);
 		if (!r)
-			r = hand_over_uploads(call->op, u);
-		if (r == -EBADMSG)
+			r = u->is_page ? hand_over_uploads(call->op, u) : -EBADMSG;
+		if (r == -EBADMSG) {
+			snprintf(call->op->message, sizeof(call->op->message),
+				 "uploads below %.100s: the answer is no (whole) list of uploads",
+				 call->prefix);
 			r = -EIO;
+		}
 		f3_s3_end(call, r);
 	} else {
 		f3_s3_end_as(call, a);
@@ -491,7 +533,7 @@ void f3_s3_upload_list(struct f3_s3_call *call)
 		f3_s3_end(call, r);
 		return;
 	}
-	(void)f3_s3_place_path(&call->s->place, NULL, false, a->path);
+	f3_s3_ask_bucket(a);
 	f3_s3_ask_query(a, "uploads", "");
 	f3_s3_ask_query(a, "encoding-type", "url");
 	f3_s3_ask_query(a, "prefix", call->prefix);

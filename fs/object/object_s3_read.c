@@ -22,7 +22,7 @@ static bool content_range(const char *text, uint64_t *ret_from, uint64_t *ret_to
 	return text &&
 	       sscanf(text, "bytes %" SCNu64 "-%" SCNu64 "/%" SCNu64 "%c", ret_from, ret_to,
 		      ret_size, &end) == 3 &&
-	       *ret_from <= *ret_to && *ret_to < *ret_size;
+	       *ret_from <= *ret_to && *ret_to < *ret_size && *ret_size <= INT64_MAX;
 }
 
 static int take_info(struct f3_s3_call *call, const struct f3_s3_ask *a)
@@ -42,8 +42,11 @@ static void got(struct f3_s3_ask *a)
 		/* It ends before the range begins. */
 		text = f3_s3_headers_get(&a->answer, "content-range");
 		if (text && sscanf(text, "bytes */%" SCNu64, &size) == 1)
-			op->info.size = size;
-		f3_s3_end(call, 0);
+			r = size <= op->off ? 0 : -EIO;
+		else
+			r = 0;
+		op->info.size = r ? 0 : size;
+		f3_s3_end(call, r);
 		return;
 	}
 	if (r) {
@@ -53,7 +56,8 @@ static void got(struct f3_s3_ask *a)
 	if (a->status == 206) {
 		text = f3_s3_headers_get(&a->answer, "content-range");
 		if (!content_range(text, &from, &to, &size) || from != op->off ||
-		    to - from + 1 != a->received)
+		    to - from + 1 != a->received ||
+		    (a->received < op->len && to + 1 != size)) /* short, and not at its end */
 			r = -EIO;
 	} else if (op->off) {
 		r = -EIO; /* the whole object, where a range was asked for */
@@ -68,7 +72,7 @@ static void got(struct f3_s3_ask *a)
 	}
 	r = take_info(call, a);
 	op->info.size = size;
-	op->moved = a->received;
+	op->moved = op->len ? a->received : 0;
 	f3_s3_end(call, r);
 }
 
@@ -155,11 +159,19 @@ static void implicit_dir(struct f3_s3_call *call)
 	f3_s3_end(call, 0);
 }
 
+/* A key that ends with a slash is the marker of another directory. */
+static bool may_be_object(const struct f3_obj_op *op)
+{
+	size_t len = strlen(op->key);
+
+	return op->want != F3_OBJ_WANT_DIR && len && op->key[len - 1] != '/';
+}
+
 /* Both answers are there, or those that were asked for. */
 static void both_known(struct f3_s3_call *call)
 {
 	const struct f3_obj_op *op = call->op;
-	bool asked_object = op->want != F3_OBJ_WANT_DIR && *op->key;
+	bool asked_object = may_be_object(op);
 	bool asked_dir = op->want != F3_OBJ_WANT_OBJECT;
 	bool marker = false, below = false;
 	int dir = -ENOENT;
@@ -181,8 +193,9 @@ static void both_known(struct f3_s3_call *call)
 		}
 	}
 	if (asked_object && call->a.result != -ENOENT) {
+		/* An answer to HEAD has no text that says why. */
 		if (call->a.result)
-			f3_s3_end_as(call, &call->a);
+			f3_s3_end_as(call, asked_dir && call->b.result ? &call->b : &call->a);
 		else
 			f3_s3_end(call, object_info(call, &call->a));
 		return;
@@ -190,10 +203,12 @@ static void both_known(struct f3_s3_call *call)
 	/* No object; and no directory, or nobody may say so. */
 	if (asked_dir && call->b.result)
 		f3_s3_end_as(call, &call->b);
-	else if (asked_dir && dir)
+	else if (dir && dir != -ENOENT)
 		f3_s3_end(call, dir);
+	else if (asked_object)
+		f3_s3_end_as(call, &call->a);
 	else
-		f3_s3_end_as(call, asked_object ? &call->a : &call->b);
+		f3_s3_end(call, -ENOENT);
 }
 
 static void one_known(struct f3_s3_ask *a)
@@ -228,7 +243,7 @@ static void object_known(struct f3_s3_ask *a)
 void f3_s3_head(struct f3_s3_call *call)
 {
 	const struct f3_obj_op *op = call->op;
-	bool object = op->want != F3_OBJ_WANT_DIR && *op->key;
+	bool object = may_be_object(op);
 	bool dir = op->want != F3_OBJ_WANT_OBJECT;
 	int r = 0;
 
@@ -239,6 +254,10 @@ void f3_s3_head(struct f3_s3_call *call)
 			f3_s3_end(call, r);
 			return;
 		}
+	}
+	if (!object && !dir) {
+		f3_s3_end(call, -ENOENT);
+		return;
 	}
 	if (!dir) {
 		f3_s3_ask_start(&call->a, object_known);

@@ -18,6 +18,8 @@ static const struct known {
 } known[] = {
 	{ "NoSuchKey", F3_S3_ERROR, -ENOENT, "" },
 	{ "NoSuchUpload", F3_S3_ERROR, -ENOENT, "" },
+	{ "NoSuchVersion", F3_S3_ERROR, -ENOENT, "" },
+	{ "NotFound", F3_S3_ERROR, -ENOENT, "" },
 	{ "NoSuchBucket", F3_S3_ERROR, -ENOTCONN,
 	  "the bucket is not there (any more): make it again, or correct the volume's url" },
 	{ "ExpiredToken", F3_S3_KEYS, -EACCES,
@@ -27,6 +29,7 @@ static const struct known {
 	{ "TokenRefreshRequired", F3_S3_KEYS, -EACCES, "the session token has to be renewed" },
 	{ "InvalidToken", F3_S3_KEYS, -EACCES, "the session token is wrong" },
 	{ "InvalidAccessKeyId", F3_S3_KEYS, -EACCES, "the store does not know the access key" },
+	{ "XAdminUserNotFound", F3_S3_KEYS, -EACCES, "the store does not know the access key" },
 	{ "SignatureDoesNotMatch", F3_S3_KEYS, -EACCES,
 	  "the secret key is wrong, or a proxy changes the request" },
 	{ "AccessDenied", F3_S3_ERROR, -EACCES,
@@ -137,6 +140,7 @@ static enum f3_s3_verdict by_status(unsigned status, int *ret_errno)
 enum f3_s3_verdict f3_s3_verdict(unsigned status, const char *code, enum f3_obj_cond cond,
 				 int *ret_errno)
 {
+	enum f3_s3_verdict verdict;
 	const struct known *k;
 
 	*ret_errno = 0;
@@ -149,7 +153,11 @@ enum f3_s3_verdict f3_s3_verdict(unsigned status, const char *code, enum f3_obj_
 	k = *code ? find(code) : NULL;
 	if (!k) {
 		/* An error in the body of a good answer is one of the server's own. */
-		return by_status(status >= 200 && status < 300 ? 500 : status, ret_errno);
+		verdict = by_status(status >= 200 && status < 300 ? 500 : status, ret_errno);
+		/* Something is not there, but who says that it is the object? */
+		if (*ret_errno == -ENOENT && *code)
+			*ret_errno = -EIO;
+		return verdict;
 	}
 	*ret_errno = k->error;
 	return k->verdict;
@@ -202,7 +210,7 @@ const char *f3_s3_advice(unsigned status, const char *code)
 
 	if (k)
 		return k->advice;
-	if (status == 401 || status == 403)
+	if (status == 400 || status == 401 || status == 403)
 		return "the store does not allow it: look at the keys, the policy of the bucket, and "
 		       "the clock";
 	return "";

@@ -45,7 +45,8 @@ void f3_s3_headers_add(struct f3_s3_headers *h, const char *name, const char *va
 	f3_buf_put(&h->buf, name, name_len + 1);
 	h->at[h->n].line = (uint32_t)h->buf.len;
 	f3_buf_put(&h->buf, name, name_len);
-	f3_buf_put(&h->buf, ": ", 2);
+	/* As long in either case. */
+	f3_buf_put(&h->buf, *value ? ": " : ";", 2);
 	f3_buf_put(&h->buf, value, strlen(value) + 1);
 	if (h->buf.error)
 		h->error = h->error ? h->error : h->buf.error == -ENOMEM ? -ENOMEM : -E2BIG;

@@ -32,7 +32,8 @@ void f3_s3_headers_addf(struct f3_s3_headers *h, const char *name, const char *f
 	__attribute__((format(printf, 3, 4)));
 /* Valid until the next add. */
 const char *f3_s3_headers_name(const struct f3_s3_headers *h, unsigned i);
-const char *f3_s3_headers_line(const struct f3_s3_headers *h, unsigned i);	/* "name: value" */
+/* "name: value", and "name;" where the value is empty, as the engine wants it */
+const char *f3_s3_headers_line(const struct f3_s3_headers *h, unsigned i);
 const char *f3_s3_headers_value(const struct f3_s3_headers *h, unsigned i);
 /* NULL: there is none. */
 const char *f3_s3_headers_get(const struct f3_s3_headers *h, const char *name);

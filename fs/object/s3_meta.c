@@ -347,6 +347,10 @@ void f3_s3_etag(const char *text, char ret_etag[F3_OBJ_ETAG_MAX + 1])
 		text++;
 		len -= 2;
 	}
+	/* It goes into headers again. */
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+			len = 0;
 	if (len > F3_OBJ_ETAG_MAX)
 		len = F3_OBJ_ETAG_MAX;
 	memcpy(ret_etag, text, len);

@@ -26,7 +26,8 @@ void f3_s3_meta_put(struct f3_s3_headers *h, const struct f3_obj_attr *attr,
 int f3_s3_meta_get(const struct f3_s3_headers *h, struct f3_obj_info *info, void **ret_heap);
 /* Is it one of those above, made anew by f3_s3_meta_put? Others are kept over a copy. */
 bool f3_s3_meta_ours(const char *name);
-/* An ETag without its quotation marks: headers have them, listings of some servers not. */
+/* An ETag without its quotation marks: headers have them, listings of some servers not. "" for one
+ * with control characters in it. */
 void f3_s3_etag(const char *text, char ret_etag[F3_OBJ_ETAG_MAX + 1]);
 /* "Wed, 21 Oct 2015 07:28:00 GMT" and "2015-10-21T07:28:00.000Z"; 0 if it is neither. */
 int64_t f3_s3_time_ns(const char *text);
