@@ -141,6 +141,14 @@ def many_names(f, _):
         put(f"{f.dir}/n{i}")
 
 
+def of_others(f, _):
+    """A directory that others made: of one that was made here all names are known."""
+    theirs = f"{os.environ['F3_STORE']}/{f.volume}/{os.path.basename(f.dir)}.theirs"
+    os.mkdir(theirs)
+    f.theirs = f"{f.dir}.theirs"
+    until(30, f"{theirs} shows", lambda: os.path.isdir(f.theirs))
+
+
 def has_xattr(f, _):
     os.setxattr(f.path, "user.x", b"1")
 
@@ -198,6 +206,8 @@ def stored(f, _):
 
 CALLS = {
     "lookup": (None, lambda f: os.path.lexists(f.dir) and os.stat(f.dir + "/not there")),
+    "lookup in theirs": (of_others, lambda f: os.stat(f"{f.theirs}/not there")),
+    "readdir of theirs": (of_others, lambda f: os.listdir(f.theirs)),
     "create": (None, create),
     "create many": (None, create_many),
     "mkdir": (None, lambda f: os.mkdir(f.other)),
@@ -325,9 +335,9 @@ for volume in ("d", "w"):
             case(volume, call, f"object.{op}.lost", action, "ok")
 
 # What looks at the store first.
-case("d", "readdir", "object.list", "EIOx1", "EIO")
+case("d", "readdir of theirs", "object.list", "EIOx1", "EIO")
 for error in ("EIO", AMBIGUOUS, "ETIMEDOUT"):
-    case("d", "lookup", "object.head", f"{error}x1", "EIO", again=("ENOENT",))
+    case("d", "lookup in theirs", "object.head", f"{error}x1", "EIO", again=("ENOENT",))
 
 
 # ---- Running it -------------------------------------------------------------------------------

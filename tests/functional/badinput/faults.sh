@@ -9,6 +9,7 @@
 # shellcheck source=tests/functional/suites.sh
 . "$F3_SRCDIR/tests/functional/suites.sh"
 f3_requires root fuse debug jq python3
+export F3_STORE
 f3_set retry-min=20ms retry-max=200ms restart=no
 f3_volume l -
 f3_volume d "file://$F3_STORE/d" default-class=durable
