@@ -524,14 +524,6 @@ const struct f3_conf_opt f3_conf_table[] = {
 	},
 	{
 		.section = "volume",
-		.key = "hedge-after",
-		.type = F3_CONF_DURATION,
-		.dflt = "0",
-		.arg = "TIME",
-		.help = "s3: a read without an answer after this time is asked for a second time; 0: never",
-	},
-	{
-		.section = "volume",
 		.key = "default-class",
 		.type = F3_CONF_ENUM,
 		.choices = CLASSES,

@@ -263,7 +263,6 @@ struct f3_s3_options {
 	bool anonymous;			/* requests are not signed */
 	unsigned max_parallel;		/* requests under way; 0: 64 */
 	uint64_t timeout_ns;		/* without a byte; 0: 30 s */
-	uint64_t hedge_ns;		/* a read without an answer is asked for again after; 0: not */
 };
 
 struct f3_budget;

@@ -139,7 +139,7 @@ struct f3_s3 {
 	unsigned max_parallel;
 	bool anonymous;
 	enum f3_s3_checksum checksum, wanted_checksum;
-	uint64_t timeout_ns, hedge_ns;
+	uint64_t timeout_ns;
 	struct f3_http *http;
 	struct f3_workq *q;
 	struct f3_cred_chain *chain;

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # test: timeout=300
 #
-# Killed before and after a request that changes the store, and where its answer was lost besides: the next
-# start has each object once, with the right bytes, and leaves no upload behind.
+# Killed before and after a request that changes the store: the next start has each object once, with
+# the right bytes, and leaves no upload behind.
 . "$F3_SRCDIR/tests/functional/lib.sh"
 . "$F3_SRCDIR/tests/functional/s3.sh"
 . "$F3_SRCDIR/tests/functional/suites.sh"
