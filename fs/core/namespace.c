@@ -478,7 +478,13 @@ static int lookup_store(struct f3_core *core, struct f3_inode *dir, const char *
 		return 0;
 	if (!who->may_block)
 		return -F3_EWAIT;
-	return list ? f3_store_dir_list(core, dir) : f3_store_dir_lookup(core, dir, name, len);
+	/* One that the store did not answer, or that left names out, says nothing of this one. */
+	if (list) {
+		r = f3_store_dir_list(core, dir);
+		if (r || f3_store_dir_fresh(core, dir))
+			return r;
+	}
+	return f3_store_dir_lookup(core, dir, name, len);
 }
 
 int f3_ns_lookup(struct f3_core *core, uint64_t parent, const char *name,
