@@ -135,7 +135,8 @@ const struct f3ctl_verb f3ctl_verbs[] = {
 		.name = "gc",
 		.help = "find what nothing speaks of any more",
 		.more = "Backing files of unfinished operations of earlier runs, and uploads that were begun "
-			"and left, older than gc-upload-age.",
+			"and left: in an s3:// store those that this node's journal tells of, in a file:// "
+			"store those older than gc-upload-age.",
 		.options = f3ctl_gc_options,
 		.run = f3ctl_gc,
 	},

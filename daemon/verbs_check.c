@@ -14,6 +14,7 @@
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
 #include "fs/core/file.h"
+#include "fs/core/leftover.h"
 #include "fs/core/namespace.h"
 #include "fs/core/volume.h"
 #include "fs/meta/check.h"
@@ -239,7 +240,7 @@ static int is_upload(void *arg, const struct f3_journal_entry *e)
 {
 	struct journal_has *has = arg;
 
-	has->found = !strcmp(e->upload, has->upload);
+	has->found = e->type != F3_JOURNAL_UPLOAD && !strcmp(e->upload, has->upload);
 	return has->found;
 }
 
@@ -288,18 +289,28 @@ static int abort_upload(struct gc *gc, const struct f3_obj_upload *u)
 	return r;
 }
 
-/* An upload of ours that nobody will finish: no journal entry names it, no file is staged there,
- * and it is old enough. */
-static void see_upload(struct gc *gc, const struct f3_obj_upload *u)
+/* Where only F3 makes uploads: no journal entry names it, no file is staged there, and it is old enough
+ * not to be another node's. */
+static bool is_old(struct gc *gc, const struct f3_obj_upload *u, int64_t age_ns)
 {
 	struct f3_core *core = gc->v->core;
 	struct journal_has has = { .upload = u->upload };
+
+	return f3_meta_each_journal(core->meta, is_upload, &has) >= 0 && !has.found &&
+	       age_ns >= gc->upload_age_ns && !being_staged(core, gc->volume, u->key);
+}
+
+/* An upload of ours that nobody will finish. Elsewhere than where only F3 makes them the journal must
+ * know of it; what lies below .f3/ was made to find out what the store can do. */
+static void see_upload(struct gc *gc, const struct f3_obj_upload *u)
+{
 	int64_t age_ns = f3_clock_real_ns() - u->since_ns;
 	json_t *item;
-	int r = f3_meta_each_journal(core->meta, is_upload, &has);
+	int r;
 
-	if (r < 0 || has.found || age_ns < gc->upload_age_ns ||
-	    being_staged(core, gc->volume, u->key))
+	if (gc->volume->store->caps.own_uploads || !strncmp(u->key, ".f3/", 4) ?
+		    !is_old(gc, u, age_ns) :
+		    !f3_leftover_is(gc->volume, u))
 		return;
 	gc->uploads++;
 	r = gc->delete_ ? abort_upload(gc, u) : 0;
@@ -358,6 +369,8 @@ static void gc_volume(void *arg, struct f3_volume *v)
 			if (r >= 0 && send_noted(gc))
 				r = -EPIPE;
 		} while (r == 1);
+		if (!r && gc->delete_)
+			f3_leftover_sweep(v);
 	}
 	if (r)
 		gc->error = f3_err_set(&gc->v->err, r, "volume %s: %s", v->name, strerror(-r));

@@ -217,8 +217,10 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.type = F3_CONF_DURATION,
 		.dflt = "1d",
 		.arg = "TIME",
-		.help = "age from which f3ctl gc aborts an upload that nobody will finish",
-		.more = "Younger ones may belong to another node that writes to the same store.",
+		.help = "age from which f3ctl gc aborts an upload to file:// that nobody will finish",
+		.more = "Younger ones may belong to another node that writes to the same store. Of those in "
+			"an s3:// store only this node's own are aborted, of any age: others may be "
+			"anybody's.",
 		.change = F3_CHANGE_LIVE,
 	},
 

@@ -91,6 +91,7 @@ struct f3_journal_gate {
 	uint64_t bytes;			/* of memory its tasks take */
 	_Atomic bool full;		/* no new ones where that can be avoided */
 	uint64_t failing_since_ns;	/* the store does not work since then; 0: it does */
+	struct f3_work leftovers;	/* see leftover.h */
 };
 
 #define F3_RES_BUCKETS 16384u
@@ -105,6 +106,7 @@ struct f3_journal_run {
 	struct f3_timer timer;
 	uint64_t bytes;			/* of all gates */
 	unsigned parallel;
+	uint64_t first_seq;		/* entries before it are of earlier runs */
 	bool going, stopping;
 };
 

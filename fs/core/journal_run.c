@@ -15,6 +15,7 @@
 #include "fs/base/metric.h"
 #include "fs/core/fill.h"
 #include "fs/core/lack.h"
+#include "fs/core/leftover.h"
 #include "fs/core/ns.h"
 #include "fs/core/stage_impl.h"
 #include "fs/core/store_op.h"
@@ -592,6 +593,10 @@ static int load_one(void *arg, const struct f3_journal_entry *e)
 	struct f3_journal_task *t;
 	int r;
 
+	if (e->type == F3_JOURNAL_UPLOAD) {
+		f3_volume_put(v);
+		return 0; /* no task: f3_leftover_go */
+	}
 	if (!v)
 		return 0; /* kept for the volume's return; fsck knows what to do with it */
 	f3_lock(&load->core->journal->lock);
@@ -614,7 +619,10 @@ static int load_one(void *arg, const struct f3_journal_entry *e)
 int f3_journal_load(struct f3_core *core, struct f3_err *err)
 {
 	struct load load = { .core = core };
-	int r = f3_meta_each_journal(core->meta, load_one, &load);
+	int r;
+
+	core->journal->first_seq = f3_leftover_now(core);
+	r = f3_meta_each_journal(core->meta, load_one, &load);
 
 	if (r)
 		return f3_err_set(err, r, "the journal of the last run cannot be read: %s",
@@ -624,6 +632,12 @@ int f3_journal_load(struct f3_core *core, struct f3_err *err)
 			    " changes of the last run are still to be told to object stores",
 			    load.n);
 	return 0;
+}
+
+static void sweep_volume(void *arg, struct f3_volume *v)
+{
+	(void)arg;
+	f3_leftover_go(v);
 }
 
 void f3_journal_go(struct f3_core *core)
@@ -645,6 +659,7 @@ void f3_journal_go(struct f3_core *core)
 		run_gate(gate);
 	}
 	unlock_and_tell(j, &over);
+	f3_volume_each(core, sweep_volume, NULL);
 }
 
 void f3_journal_stop(struct f3_core *core)

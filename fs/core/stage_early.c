@@ -30,6 +30,7 @@
 #include "fs/base/log.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
+#include "fs/core/leftover.h"
 #include "fs/core/stage_parts.h"
 #include "fs/core/stage_sums.h"
 #include "fs/core/store_op.h"
@@ -225,7 +226,7 @@ static int request(struct f3_early *f, struct f3_obj_op *op)
 	return end_request(f, op, 0);
 }
 
-static int put_record(struct f3_early *f, const struct f3_journal_entry *e)
+static int put_record(struct f3_early *f, const struct f3_journal_entry *e, uint64_t begun)
 {
 	struct f3_batch *b;
 	int r = f3_batch_new(f->core->meta, &b);
@@ -233,6 +234,7 @@ static int put_record(struct f3_early *f, const struct f3_journal_entry *e)
 	if (r)
 		return r;
 	f3_batch_put_journal(b, e);
+	f3_batch_del_journal(b, begun);
 	r = f3_batch_commit(b);
 	f3_batch_free(b);
 	return r;
@@ -245,6 +247,7 @@ static int begin(struct f3_early *f)
 	struct f3_journal_entry *e = calloc(1, sizeof(*e));
 	struct f3_store_attr a;
 	struct f3_obj_op op;
+	uint64_t begun;
 	int r = u && e ? f3_inode_key(f->core, inode->ino, e->key, sizeof(e->key)) : -ENOMEM;
 
 	if (r)
@@ -276,6 +279,11 @@ static int begin(struct f3_early *f)
 				      .generation = e->generation,
 				      .attempt = e->attempt };
 	memcpy(u->key, e->key, sizeof(u->key));
+	r = f3_leftover_begin(inode->volume, u->key, &begun);
+	if (r) {
+		f3_store_attr_done(&a);
+		goto out;
+	}
 	f3_object_op_init(&op, F3_OBJ_UPLOAD_CREATE);
 	op.key = u->key;
 	op.copies = u->copies;
@@ -288,9 +296,11 @@ static int begin(struct f3_early *f)
 	if (!r) {
 		memcpy(e->upload, u->id, sizeof(e->upload));
 		e->seq = f3_meta_new_seq(f->core->meta);
-		r = put_record(f, e);
+		r = put_record(f, e, begun);
 		if (r)
-			f3_upload_abort(inode->volume, u->key, u->id);
+			f3_leftover_abort(inode->volume, u->key, u->id);
+	} else if (r != F3_OBJ_AMBIGUOUS) {
+		f3_leftover_end(inode->volume, begun);
 	}
 	if (!r) {
 		f->seq = e->seq;
@@ -465,7 +475,7 @@ void f3_early_drop(struct f3_inode *inode)
 
 	if (!u)
 		return;
-	f3_upload_abort(inode->volume, u->key, u->id);
+	f3_leftover_abort(inode->volume, u->key, u->id);
 	f3_upload_free(u);
 	if (f3_batch_new(core->meta, &b))
 		return; /* the next start does it */

@@ -170,7 +170,6 @@ void f3_stage_upload_drop(struct f3_stage *st);
 /* The same for one an earlier run left. */
 void f3_stage_upload_abort(struct f3_journal_call *call);
 void f3_upload_free(struct f3_upload *u);
-void f3_upload_abort(struct f3_volume *v, const char *key, const char *id);
 
 /* stage_early.c */
 /* Ends early upload and hands over what it has sent, with the number of its journal record, which

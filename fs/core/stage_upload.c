@@ -20,6 +20,7 @@
 #include "fs/base/crc32c.h"
 #include "fs/base/debug.h"
 #include "fs/core/fill.h"
+#include "fs/core/leftover.h"
 #include "fs/core/stage_parts.h"
 #include "fs/core/stage_sums.h"
 #include "fs/core/store_op.h"
@@ -36,35 +37,24 @@ void f3_upload_free(struct f3_upload *u)
 	free(u);
 }
 
-void f3_upload_abort(struct f3_volume *v, const char *key, const char *id)
-{
-	struct f3_obj_op op;
-
-	f3_object_op_init(&op, F3_OBJ_UPLOAD_ABORT);
-	op.key = key;
-	op.upload = id;
-	/* What stays is found and removed by gc. */
-	(void)f3_store_run(v, &op);
-	f3_object_op_done(&op);
-}
-
 void f3_stage_upload_drop(struct f3_stage *st)
 {
 	struct f3_upload *u = st->upload;
 
 	st->upload = NULL;
 	if (u)
-		f3_upload_abort(st->inode->volume, u->key, u->id);
+		f3_leftover_abort(st->inode->volume, u->key, u->id);
 	f3_upload_free(u);
 }
 
 void f3_stage_upload_abort(struct f3_journal_call *call)
 {
-	f3_upload_abort(call->volume, call->e->key, call->e->upload);
+	f3_leftover_abort(call->volume, call->e->key, call->e->upload);
 	call->e->upload[0] = '\0';
 }
 
-static int put_entry(struct f3_stage *st, const struct f3_journal_entry *e)
+/* It names the upload now, which nobody else has to end any more. */
+static int put_entry(struct f3_stage *st, const struct f3_journal_entry *e, uint64_t begun)
 {
 	struct f3_batch *b;
 	int r = f3_batch_new(st->core->meta, &b);
@@ -72,6 +62,7 @@ static int put_entry(struct f3_stage *st, const struct f3_journal_entry *e)
 	if (r)
 		return r;
 	f3_batch_put_journal(b, e);
+	f3_batch_del_journal(b, begun);
 	r = f3_batch_commit(b);
 	f3_batch_free(b);
 	return r;
@@ -83,8 +74,11 @@ static int create(struct f3_sending *s, bool copies)
 	struct f3_journal_entry *e = s->call->e;
 	struct f3_upload *u = calloc(1, sizeof(*u));
 	struct f3_obj_op op;
+	uint64_t begun;
 	int r = u ? f3_stage_next_attempt(s) : -ENOMEM;
 
+	if (!r)
+		r = f3_leftover_begin(st->inode->volume, s->key, &begun);
 	if (r) {
 		free(u);
 		return r;
@@ -104,12 +98,15 @@ static int create(struct f3_sending *s, bool copies)
 	snprintf(u->id, sizeof(u->id), "%s", op.ret_upload);
 	f3_object_op_done(&op);
 	if (!r) {
+		snprintf(e->key, sizeof(e->key), "%s", u->key);
 		snprintf(e->upload, sizeof(e->upload), "%s", u->id);
-		r = put_entry(st, e);
+		r = put_entry(st, e, begun);
+		if (r)
+			f3_leftover_abort(st->inode->volume, u->key, u->id);
+	} else if (r != F3_OBJ_AMBIGUOUS) {
+		f3_leftover_end(st->inode->volume, begun);
 	}
 	if (r) {
-		if (u->id[0])
-			f3_upload_abort(st->inode->volume, u->key, u->id);
 		free(u);
 		return r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
 	}
@@ -433,7 +430,14 @@ int f3_stage_upload(struct f3_sending *s)
 		r = create(s, knows_parts(s));
 	if (!r)
 		r = schedule(s, st->upload);
-	return r ? r : finish(s, st->upload);
+	if (!r)
+		r = finish(s, st->upload);
+	/* Somebody has ended it, or what parts were to be copied from is no more. */
+	if (r == -ENOENT && st->upload) {
+		r = st->upload->copies ? f3_stage_settle(s, -ESTALE, &st->upload->gen) : -EAGAIN;
+		f3_stage_upload_drop(st);
+	}
+	return r;
 }
 
 /* ---- Edits: what was not touched is copied inside the store ---- */

@@ -97,7 +97,7 @@ static void see_open(void *arg, struct f3_inode *inode)
 
 static int is_of_volume(void *arg, const struct f3_journal_entry *e)
 {
-	return e->volume == ((struct look *)arg)->v->id;
+	return e->volume == ((struct look *)arg)->v->id && e->type != F3_JOURNAL_UPLOAD;
 }
 
 /* 0, -EBUSY or -ENOTEMPTY with the reason. */
@@ -371,6 +371,16 @@ static int delete_content(struct deletion *d)
 	return r;
 }
 
+/* Uploads that could not be ended: nobody can any more. */
+static int drop_leftover(void *arg, const struct f3_journal_entry *e)
+{
+	struct deletion *d = arg;
+
+	if (e->volume == d->v->id)
+		f3_batch_del_journal(d->b, e->seq);
+	return 0;
+}
+
 /* The name at the top of the mount, the root directory and the volume's record. */
 static int delete_volume(struct deletion *d)
 {
@@ -385,6 +395,7 @@ static int delete_volume(struct deletion *d)
 	f3_batch_del_name(d->b, F3_INO_ROOT, v->name, strlen(v->name));
 	f3_batch_del_inode(d->b, v->root_ino);
 	f3_batch_del_volume(d->b, v->id);
+	(void)f3_meta_each_journal(d->core->meta, drop_leftover, d);
 	f3_lock(&root->lock);
 	root->rec.nlink--;
 	root->rec.size--;

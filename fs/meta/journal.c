@@ -16,6 +16,7 @@ static const char *const type_names[] = {
 	[F3_JOURNAL_RMDIR] = "rmdir",
 	[F3_JOURNAL_ATTR] = "attr",
 	[F3_JOURNAL_RENAME_DIR] = "rename-dir",
+	[F3_JOURNAL_UPLOAD] = "upload",
 };
 
 #define N_TYPES (sizeof(type_names) / sizeof(type_names[0]))

@@ -29,6 +29,7 @@ enum f3_journal_type {			/* stored */
 	F3_JOURNAL_RMDIR = 5,		/* marker `key` */
 	F3_JOURNAL_ATTR = 6,		/* attributes of `ino` */
 	F3_JOURNAL_RENAME_DIR = 7,	/* every key below key/ -> key2/ */
+	F3_JOURNAL_UPLOAD = 8,		/* an upload of `key` that nobody will finish: leftover.h */
 };
 
 enum f3_journal_flags {			/* stored */

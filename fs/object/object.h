@@ -209,6 +209,7 @@ struct f3_obj_caps {
 		list_has_attr, rename;
 	bool attr_is_copy;	/* SET_ATTR costs as much as a copy of the object */
 	bool utf8_keys;		/* keys of other bytes are refused */
+	bool own_uploads;	/* nobody but F3 makes what UPLOAD_LIST shows */
 	bool xattrs;		/* keeps attr.xattrs; without it they are dropped silently */
 	uint64_t min_part_bytes, max_part_bytes, max_parts, max_put_bytes;
 };

@@ -634,6 +634,7 @@ int f3_object_file_open(const struct f3_object_options *opt, struct f3_object_st
 	s->base.read_only = s->root->read_only;
 	snprintf(s->base.id, sizeof(s->base.id), "%s", s->root->id);
 	s->base.caps.xattrs = s->root->xattrs;
+	s->base.caps.own_uploads = true;
 	s->base.caps.min_part_bytes = 1;
 	s->base.caps.max_part_bytes = INT64_MAX;
 	s->base.caps.max_parts = F3_OBJFILE_PARTS_MAX;

@@ -12,6 +12,7 @@
     rm KEY... | rm -r [PREFIX]      objects
     copy FROM TO [--meta NAME=VALUE]...     with metadata: in place of what it has
     multipart KEY FILE [--part-size N] [--meta NAME=VALUE]...       an upload in parts
+    upload KEY [FILE]               begins one and leaves it so, with a part if there is a file; prints its id
     uploads [PREFIX]                unfinished uploads: key and id
     abort KEY ID                    one of these
     request METHOD KEY [--query Q] [--header NAME=VALUE]... [FILE]  prints status, headers, body
@@ -283,6 +284,13 @@ def cmd_multipart(s3, a):
     print(s3.upload_finish(a.key, upload, etags))
 
 
+def cmd_upload(s3, a):
+    upload = s3.upload_start(a.key)
+    if a.file:
+        s3.upload_part(a.key, upload, 1, contents(a.file))
+    print(upload)
+
+
 def cmd_uploads(s3, a):
     for key, upload in s3.uploads(a.prefix):
         print(f"{key}\t{upload}")
@@ -330,6 +338,7 @@ def arguments():
     command("copy", "source", "key", many=("meta",))
     command("multipart", "key", "file", many=("meta",)).add_argument("--part-size", type=int,
                                                                      default=5 << 20)
+    command("upload", "key", "file?")
     command("uploads", "prefix?")
     command("abort", "key", "id")
     command("request", "method", "key", "file?", many=("header",)).add_argument("--query", default="")

@@ -527,7 +527,8 @@ START_TEST(words)
 	ck_assert_str_eq(f3_state_name((enum f3_state)8), "?");
 	ck_assert_str_eq(f3_journal_type_name(F3_JOURNAL_RENAME_DIR), "rename-dir");
 	ck_assert_str_eq(f3_journal_type_name(0), "?");
-	ck_assert_str_eq(f3_journal_type_name(8), "?");
+	ck_assert_str_eq(f3_journal_type_name(F3_JOURNAL_UPLOAD), "upload");
+	ck_assert_str_eq(f3_journal_type_name(9), "?");
 	ck_assert_str_eq(f3_cf_name(F3_CF_ACTIVATIONS), "activations");
 	ck_assert_str_eq(f3_cf_name(F3_CF_MAX), "?");
 }

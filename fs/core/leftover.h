@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * leftover: uploads in parts that nobody will finish, as far as they are this node's own.
+ *
+ * A store tells which uploads are under way for which keys, and not whose they are: a foreign client's
+ * must not be ended. So an upload is in the journal before it is in the store. Before it begins there is
+ * a record of its key (F3_JOURNAL_UPLOAD without an id), and the batch that tells who will finish it
+ * removes that. An upload that could not be ended gets a record with its id. What records of earlier
+ * runs speak of is ended by the next start, and by f3ctl gc --delete.
+ *
+ * These records are no tasks: nobody waits for them, and they keep nobody's place. No locks. All but
+ * f3_leftover_go block on the store or the database.
+ */
+#ifndef F3_CORE_LEFTOVER_H
+#define F3_CORE_LEFTOVER_H
+
+#include "fs/core/volume.h"
+#include "fs/object/object.h"
+
+/* The store is going to be asked for an upload of this key; *ret_seq is the record's number. */
+int f3_leftover_begin(struct f3_volume *v, const char *key, uint64_t *ret_seq);
+/* It was refused, or is no more. */
+void f3_leftover_end(struct f3_volume *v, uint64_t seq);
+/* Ends an upload; if the store does not do it, a record of it stays. */
+void f3_leftover_abort(struct f3_volume *v, const char *key, const char *id);
+
+/* Records of earlier runs are those before this number. */
+uint64_t f3_leftover_now(struct f3_core *core);
+/* Is it one that a record speaks of, and nobody will finish? Also of this run if the record has its id. */
+bool f3_leftover_is(struct f3_volume *v, const struct f3_obj_upload *u);
+/* Ends them all, and removes the records of those that are no more. */
+void f3_leftover_sweep(struct f3_volume *v);
+/* The same in the background, at a start. */
+void f3_leftover_go(struct f3_volume *v);
+
+#endif
