@@ -500,9 +500,10 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.key = "checksum",
 		.type = F3_CONF_ENUM,
 		.dflt = "auto",
-		.choices = "auto|crc32c|md5|none",
+		.choices = "auto|crc32c|md5|sha256|none",
 		.help = "s3: the sum that goes with what is sent, for the store to check",
-		.more = "auto: CRC32C where the store refuses a wrong one, else MD5 where it does that. "
+		.more = "auto: CRC32C where the store refuses a wrong one, else MD5 or SHA-256 (as part of the "
+			"signature), whichever this CPU makes faster and the store refuses when it is wrong. "
 			"Files are compared with what was sent in any case.",
 	},
 	{

@@ -101,7 +101,7 @@ static int parse_style(void *field, const char *value)
 
 static int parse_checksum(void *field, const char *value)
 {
-	static const char *const names[] = { "auto", "crc32c", "md5", "none", NULL };
+	static const char *const names[] = { "auto", "crc32c", "md5", "sha256", "none", NULL };
 	int n = choose(names, value);
 
 	if (n >= 0)

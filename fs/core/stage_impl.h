@@ -32,7 +32,7 @@
 #define F3_STAGE_DELAY_NS (500 * F3_NS_PER_MS)
 
 /* Requests of one commit under way at once: parts of a large file. */
-#define F3_STAGE_OPS 8
+#define F3_STAGE_OPS 16
 
 /* What the content was when it was looked at. */
 struct f3_snapshot {

@@ -246,10 +246,10 @@ struct f3_object_store {
 
 enum f3_s3_style { F3_S3_STYLE_AUTO, F3_S3_STYLE_PATH, F3_S3_STYLE_HOST };
 
-/* How what is sent is protected: by a sum that the store checks. AUTO: CRC32C where it does, MD5
- * where it does that. */
+/* How what is sent is protected: by a sum that the store checks. AUTO: CRC32C where it does, else the one
+ * of MD5 and SHA-256 that is faster here and that it checks. */
 enum f3_s3_checksum { F3_S3_CHECKSUM_AUTO, F3_S3_CHECKSUM_CRC32C, F3_S3_CHECKSUM_MD5,
-		      F3_S3_CHECKSUM_NONE };
+		      F3_S3_CHECKSUM_SHA256, F3_S3_CHECKSUM_NONE };
 
 /* What s3:// has besides; strings are NULL where nothing was said. */
 struct f3_s3_options {

@@ -12,6 +12,7 @@
 
 #include "fs/base/budget.h"
 #include "fs/base/clock.h"
+#include "fs/object/digest.h"
 #include "fs/object/s3_meta.h"
 
 #define PARALLEL_DEFAULT 64u
@@ -21,6 +22,8 @@
 #define REGION_DEFAULT "us-east-1"
 /* Of the memory for buffers a store's connections take at most this much. */
 #define BUFFERS_PART 4
+/* Not a header to be added: signing does so, with what it is told of the body. */
+#define PAYLOAD "x-amz-content-sha256"
 
 /* ---- Calls ---- */
 
@@ -148,8 +151,12 @@ static void s3_submit(struct f3_object_store *base, struct f3_obj_op *op)
 static void cancel_call(struct f3_s3_call *call)
 {
 	call->cancelled = true;
-	f3_s3_ask_cancel(&call->a, call->s);
-	f3_s3_ask_cancel(&call->b, call->s);
+	if (f3_s3_sums_cancel(call)) {
+		f3_s3_end(call, -ECANCELED);
+	} else {
+		f3_s3_ask_cancel(&call->a, call->s);
+		f3_s3_ask_cancel(&call->b, call->s);
+	}
 	f3_s3_call_put(call);
 }
 
@@ -362,7 +369,8 @@ static int random_key(char ret_key[64])
 	return 0;
 }
 
-/* Puts a few bytes with a header that says something about them. The status; 0: no answer. */
+/* Puts a few bytes with a header that says something about them; or one of those that signing adds
+ * itself. The status; 0: no answer. */
 static unsigned put_once(struct f3_s3 *s, const char *key, const char *name, const char *value,
 			 int *ret_result)
 {
@@ -384,7 +392,9 @@ static unsigned put_once(struct f3_s3 *s, const char *key, const char *name, con
 	}
 	f3_s3_headers_add(&a->headers, "content-type", "text/plain");
 	f3_s3_encryption(a);
-	if (name)
+	if (name && !strcmp(name, PAYLOAD))
+		snprintf(a->payload, sizeof(a->payload), "%s", value);
+	else if (name)
 		f3_s3_headers_add(&a->headers, name, value);
 	a->once = true;
 	a->has_body = true;
@@ -432,32 +442,49 @@ static void remove_probe(struct f3_s3 *s, const char *key)
 	f3_object_op_done(&op);
 }
 
-/* Wrong sums: who checks them refuses. -EIO: it says neither. */
-static int find_checksum(struct f3_s3 *s, const char *key)
+/* Wrong sums: who checks them refuses. 0, -EAGAIN: it does not, -EIO: it says neither. */
+static int checks(struct f3_s3 *s, const char *key, enum f3_s3_checksum kind)
 {
 	static const struct {
-		enum f3_s3_checksum kind;
 		const char *name, *wrong;
 	} kinds[] = {
-		{ F3_S3_CHECKSUM_CRC32C, "x-amz-checksum-crc32c", "AAAAAA==" },
-		{ F3_S3_CHECKSUM_MD5, "content-md5", "AAAAAAAAAAAAAAAAAAAAAA==" },
+		[F3_S3_CHECKSUM_CRC32C] = { "x-amz-checksum-crc32c", "AAAAAA==" },
+		[F3_S3_CHECKSUM_MD5] = { "content-md5", "AAAAAAAAAAAAAAAAAAAAAA==" },
+		/* that of "other" */
+		[F3_S3_CHECKSUM_SHA256] = { PAYLOAD, "d9298a10d1b0735837dc4bd85dac641b"
+						     "0f3cef27a47e5d53a54f2f3f5b2fcffa" },
 	};
+	unsigned status;
+	int r;
+
+	status = put_with(s, key, kinds[kind].name, kinds[kind].wrong, &r);
+	/* Some servers' way to refuse what they do not expect is 500. */
+	if (says_nothing(status) && status != 500)
+		return -EIO;
+	return status / 100 == 4 ? 0 : -EAGAIN;
+}
+
+/* The sum that costs least here, of those the store looks at. */
+static int find_checksum(struct f3_s3 *s, const char *key)
+{
+	enum f3_s3_checksum tries[] = { F3_S3_CHECKSUM_CRC32C, F3_S3_CHECKSUM_MD5,
+					F3_S3_CHECKSUM_SHA256 };
 	int r;
 
 	if (s->wanted_checksum != F3_S3_CHECKSUM_AUTO)
 		return 0;
-	s->checksum = F3_S3_CHECKSUM_NONE;
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		unsigned status = put_with(s, key, kinds[i].name, kinds[i].wrong, &r);
-
-		/* Some servers' way to refuse what they do not expect is 500. */
-		if (says_nothing(status) && status != 500)
-			return -EIO;
-		if (status / 100 == 4) {
-			s->checksum = kinds[i].kind;
-			break;
+	if (s->plain_checksum == F3_S3_CHECKSUM_SHA256) {
+		tries[1] = F3_S3_CHECKSUM_SHA256;
+		tries[2] = F3_S3_CHECKSUM_MD5;
+	}
+	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		r = checks(s, key, tries[i]);
+		if (r != -EAGAIN) {
+			s->checksum = r ? s->checksum : tries[i];
+			return r;
 		}
 	}
+	s->checksum = F3_S3_CHECKSUM_NONE;
 	return 0;
 }
 
@@ -592,6 +619,9 @@ static int take_options(struct f3_s3 *s, const struct f3_object_options *opt)
 
 	s->style = o->style;
 	s->checksum = s->wanted_checksum = o->checksum;
+	/* Requests are not signed without keys, so that there is nothing a body could be part of. */
+	s->plain_checksum =
+		f3_sha256_is_faster() && !o->anonymous ? F3_S3_CHECKSUM_SHA256 : F3_S3_CHECKSUM_MD5;
 	s->timeout_ns = o->timeout_ns;
 	s->max_parallel = o->max_parallel ? o->max_parallel : PARALLEL_DEFAULT;
 	s->anonymous = o->anonymous;
@@ -622,7 +652,7 @@ static int open_engine(struct f3_s3 *s, struct f3_err *err)
 
 		while (opt.max_parallel > 4 && f3_http_bytes(&opt) > most)
 			opt.max_parallel /= 2;
-		s->buffer_bytes = f3_http_bytes(&opt);
+		s->buffer_bytes = f3_http_bytes(&opt) + F3_S3_SUMS_BYTES;
 		if (f3_budget_try_take(s->budget, F3_ACCT_BUFFERS, s->buffer_bytes)) {
 			s->buffer_bytes = 0;
 			return f3_err_set(err, -ENOMEM,
@@ -662,6 +692,7 @@ int f3_object_s3_open(const struct f3_object_options *opt, struct f3_object_stor
 	f3_lock_init(&s->lock, F3_RANK_LOCAL);
 	f3_cond_init(&s->idle);
 	TAILQ_INIT(&s->calls);
+	TAILQ_INIT(&s->to_sum);
 	s->budget = opt->budget;
 	s->base.ops = &s3_ops;
 	s->base.read_only = opt->read_only;

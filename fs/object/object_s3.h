@@ -9,6 +9,7 @@
  *   object_s3_write.c   PUT, DELETE, MKDIR, RMDIR
  *   object_s3_copy.c    COPY, SET_ATTR: what an object says besides is read, and kept
  *   object_s3_upload.c  uploads in parts
+ *   object_s3_sums.c    what is sent is summed up first, for the store to check
  *
  * An operation is a call with up to two requests under way. A request is an ask: it goes
  *
@@ -74,6 +75,7 @@ struct f3_s3_ask {
 	uint64_t fd_off, body_bytes;
 	bool check_crc;
 	uint32_t want_crc32c;
+	char payload[F3_SIGV4_HEX];	/* SHA-256 of the body, where that is what protects it */
 	void *into;
 	size_t into_bytes;
 	void (*then)(struct f3_s3_ask *a);
@@ -111,6 +113,8 @@ struct f3_s3_call {
 	_Atomic unsigned pending;	/* asks under way, of those started together */
 	struct f3_s3_ask a, b;		/* b: beside a */
 	struct f3_work work;
+	TAILQ_ENTRY(f3_s3_call) of_sums;
+	bool wants_sum;			/* s->lock: it is in the list of those that wait for it */
 	void (*sent)(struct f3_s3_ask *a);	/* then, once the body was summed up */
 	void *body;			/* text that is sent; heap */
 	char number[12];		/* of a part */
@@ -139,6 +143,7 @@ struct f3_s3 {
 	unsigned max_parallel;
 	bool anonymous;
 	enum f3_s3_checksum checksum, wanted_checksum;
+	enum f3_s3_checksum plain_checksum;	/* of parts of an upload that has copies */
 	uint64_t timeout_ns;
 	struct f3_http *http;
 	struct f3_workq *q;
@@ -148,6 +153,10 @@ struct f3_s3 {
 	struct f3_lock lock;		/* F3_RANK_LOCAL */
 	pthread_cond_t idle;
 	struct f3_s3_calls calls;
+	struct f3_s3_calls to_sum;	/* large bodies, in their order: several are summed up at once */
+	unsigned n_to_sum, n_bodies;	/* of them; of those that were, and are under way */
+	bool summing;
+	struct f3_work sum_work;
 	unsigned n_calls;		/* that are not freed yet, also of operations that have ended */
 	bool closing;
 	_Atomic int64_t skew_s;		/* the store's clock minus ours */
@@ -172,9 +181,6 @@ void f3_s3_ask_cond(struct f3_s3_ask *a, enum f3_obj_cond cond, const char *etag
 void f3_s3_ask_start(struct f3_s3_ask *a, void (*then)(struct f3_s3_ask *a));
 /* It ends soon, if it was begun. s->lock not held. */
 void f3_s3_ask_cancel(struct f3_s3_ask *a, struct f3_s3 *s);
-/* Sums of the body that is about to be sent, and the headers that say so. Reads it: may block.
- * 0, -ENODATA, -errno. */
-int f3_s3_ask_protect(struct f3_s3_ask *a, enum f3_s3_checksum with);
 /* An ETag as conditions of this store have it. */
 void f3_s3_etag_text(const struct f3_s3 *s, const char *etag, bool mutates,
 		     char ret_text[F3_OBJ_ETAG_MAX + 3]);
@@ -214,9 +220,13 @@ int f3_s3_ask_below(struct f3_s3_ask *a, struct f3_s3_call *call, const char *ke
 int f3_s3_first_below(const struct f3_s3_ask *a, const char *key, bool *ret_marker,
 		      bool *ret_below);
 
-/* object_s3_write.c */
+/* object_s3_sums.c */
 /* Sends the op's body with call->a, its sum first. */
 void f3_s3_send_body(struct f3_s3_call *call, void (*then)(struct f3_s3_ask *a));
+/* True: it waited for its sum, and will never be sent. */
+bool f3_s3_sums_cancel(struct f3_s3_call *call);
+/* Memory it takes at most. */
+#define F3_S3_SUMS_BYTES (512u << 10)
 
 /* object_s3_upload.c, for copies of more than one request holds */
 struct f3_s3_range {

@@ -8,12 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fs/base/clock.h"
 #include "fs/base/crc32c.h"
 #include "fs/base/conf.h"
-#include "fs/object/digest.h"
 #include "fs/object/s3_meta.h"
 
 /* How long what failed is asked again for, before who asked is told. */
@@ -31,7 +29,6 @@
 #define SKEW_S 240
 /* Bodies in memory up to this are signed; larger ones are protected by their sum, which is. */
 #define SIGNED_BODY_MAX (64u << 10)
-#define SUM_BYTES (256u << 10)
 /* Of an answer's headers what others have noted with an object takes at most this much. */
 #define FOREIGN_MAX (F3_S3_HEADERS_MAX - 24)
 #define FOREIGN_BYTES (F3_S3_HEADERS_BYTES / 2)
@@ -118,67 +115,6 @@ void f3_s3_ask_cond(struct f3_s3_ask *a, enum f3_obj_cond cond, const char *etag
 		f3_s3_etag_text(a->s, etag, a->mutates, text);
 		f3_s3_headers_add(&a->headers, "if-match", text);
 	}
-}
-
-/* ---- Sums ---- */
-
-static int sum_file(struct f3_s3_ask *a, uint32_t *ret_crc, struct f3_md5 *md5)
-{
-	char *buf = malloc(SUM_BYTES);
-	uint64_t done = 0;
-	uint32_t crc = 0;
-	int r = buf ? 0 : -ENOMEM;
-
-	while (!r && done < a->body_bytes) {
-		size_t want = a->body_bytes - done < SUM_BYTES ? a->body_bytes - done : SUM_BYTES;
-		ssize_t n = pread(a->fd, buf, want, (off_t)(a->fd_off + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			r = n ? -errno : -ENODATA;
-			break;
-		}
-		crc = f3_crc32c(crc, buf, (size_t)n);
-		if (md5)
-			f3_md5_add(md5, buf, (size_t)n);
-		done += (uint64_t)n;
-	}
-	free(buf);
-	*ret_crc = crc;
-	return r;
-}
-
-int f3_s3_ask_protect(struct f3_s3_ask *a, enum f3_s3_checksum with)
-{
-	bool with_md5 = with == F3_S3_CHECKSUM_MD5;
-	char base64[F3_MD5_BASE64];
-	struct f3_md5 md5;
-	uint32_t crc = 0;
-	int r = with_md5 ? f3_md5_init(&md5) : 0;
-
-	if (r)
-		return r;
-	if (a->body || !a->body_bytes) {
-		if (a->body)
-			crc = f3_crc32c(0, a->body, a->body_bytes);
-		if (with_md5)
-			f3_md5_add(&md5, a->body, a->body_bytes);
-	} else {
-		r = sum_file(a, &crc, with_md5 ? &md5 : NULL);
-	}
-	if (with_md5) {
-		f3_md5_end(&md5, base64);
-		f3_s3_headers_add(&a->headers, "content-md5", base64);
-		f3_md5_done(&md5);
-	} else if (with == F3_S3_CHECKSUM_CRC32C) {
-		f3_crc32c_base64(crc, base64);
-		f3_s3_headers_add(&a->headers, "x-amz-checksum-crc32c", base64);
-	}
-	/* What is sent must be what was summed up, even if nobody looks at the sum there. */
-	a->check_crc = true;
-	a->want_crc32c = crc;
-	return r;
 }
 
 /* ---- The end ---- */
@@ -513,7 +449,9 @@ static int sign(struct f3_s3_ask *a, const struct f3_credentials *keys)
 				  f3_s3_headers_value(&a->headers, i));
 	if (keys->anonymous)
 		return all->error;
-	if (a->body_bytes && a->body && a->body_bytes <= SIGNED_BODY_MAX) {
+	if (a->payload[0]) {
+		sig.payload = a->payload;
+	} else if (a->body_bytes && a->body && a->body_bytes <= SIGNED_BODY_MAX) {
 		r = f3_sigv4_hash(a->body, a->body_bytes, hash);
 		if (r)
 			return r;

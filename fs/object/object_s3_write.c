@@ -31,40 +31,6 @@ static void put_done(struct f3_s3_ask *a)
 		f3_s3_end_as(call, a);
 }
 
-static void send_body(struct f3_work *work)
-{
-	struct f3_s3_call *call =
-		(struct f3_s3_call *)((char *)work - offsetof(struct f3_s3_call, work));
-	enum f3_s3_checksum with = call->s->checksum;
-	int r;
-
-	if (call->op->copies && with == F3_S3_CHECKSUM_CRC32C)
-		with = F3_S3_CHECKSUM_MD5;
-	r = f3_s3_ask_protect(&call->a, with);
-
-	if (r)
-		f3_s3_end(call, r);
-	else
-		f3_s3_ask_start(&call->a, call->sent);
-}
-
-void f3_s3_send_body(struct f3_s3_call *call, void (*then)(struct f3_s3_ask *a))
-{
-	const struct f3_obj_op *op = call->op;
-
-	call->a.has_body = true;
-	call->a.body = op->body ? op->body : op->len ? NULL : "";
-	call->a.fd = op->fd;
-	call->a.fd_off = op->fd_off;
-	call->a.body_bytes = op->len;
-	call->sent = then;
-	call->work.fn = send_body;
-	if (call->a.body)
-		send_body(&call->work);
-	else if (f3_workq_push(call->s->q, &call->work)) /* it is read first */
-		f3_s3_end(call, -EAGAIN);
-}
-
 void f3_s3_put(struct f3_s3_call *call)
 {
 	const struct f3_obj_op *op = call->op;

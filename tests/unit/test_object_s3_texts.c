@@ -449,7 +449,8 @@ START_TEST(digests)
 			{ "foobar", "Zm9vYmFy" } };
 	static const char *const bad[] = { "Z", "Zg=", "Zg===", "Zm9v\n", "Z!==", "Zg==Zg==" };
 	char base64[F3_MD5_BASE64];
-	struct f3_md5 md5;
+	char hex[F3_SHA256_HEX];
+	struct f3_sha256 sha;
 	struct f3_buf out;
 	uint32_t crc;
 
@@ -468,13 +469,13 @@ START_TEST(digests)
 		ck_assert_msg(f3_base64_get(bad[i], strlen(bad[i]), &out) == -EINVAL, "%s", bad[i]);
 	f3_buf_done(&out);
 
-	/* RFC 1321 */
-	ck_assert_int_eq(f3_md5_init(&md5), 0);
-	f3_md5_add(&md5, "message ", 8);
-	f3_md5_add(&md5, "digest", 6);
-	f3_md5_end(&md5, base64);
-	f3_md5_done(&md5);
-	ck_assert_str_eq(base64, "+WtpfXy3k41SWi8xqvFh0A==");
+	/* FIPS 180-2, B.1 */
+	ck_assert_int_eq(f3_sha256_init(&sha), 0);
+	f3_sha256_add(&sha, "a", 1);
+	f3_sha256_add(&sha, "bc", 2);
+	f3_sha256_end(&sha, hex);
+	f3_sha256_done(&sha);
+	ck_assert_str_eq(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	/* RFC 3720, B.4: "123456789" is e3069283 */
 	f3_crc32c_base64(f3_crc32c(0, "123456789", 9), base64);
 	ck_assert_str_eq(base64, "4waSgw==");
@@ -482,6 +483,72 @@ START_TEST(digests)
 	ck_assert_uint_eq(crc, 0xe3069283);
 	ck_assert_int_eq(f3_crc32c_from_base64("4waSg", &crc), -EINVAL);
 	ck_assert_int_eq(f3_crc32c_from_base64("4waSgwAA", &crc), -EINVAL);
+}
+END_TEST
+
+static void md5_of(const void *bytes, size_t len, char ret_base64[F3_MD5_BASE64])
+{
+	uint8_t sum[F3_MD5_BYTES];
+	struct f3_md5 md5;
+
+	f3_md5_init(&md5);
+	for (size_t at = 0, n = 1; at < len; at += n, n = n * 3 % 101) {
+		if (n > len - at)
+			n = len - at;
+		f3_md5_add(&md5, (const char *)bytes + at, n);
+	}
+	f3_md5_end(&md5, sum);
+	f3_md5_base64(sum, ret_base64);
+}
+
+START_TEST(md5)
+{
+	/* RFC 1321, A.5 */
+	static const char *const rfc1321[][2] = {
+		{ "", "1B2M2Y8AsgTpgAmY7PhCfg==" },
+		{ "a", "DMF1ucDxtqgxw5niaXcmYQ==" },
+		{ "abc", "kAFQmDzST7DWlj99KOF/cg==" },
+		{ "message digest", "+WtpfXy3k41SWi8xqvFh0A==" },
+		{ "abcdefghijklmnopqrstuvwxyz", "w/zT12GS5AB9+0lsymfhOw==" },
+		{ "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+		  "0XSrmNJ32fWlYRwsn0Gdnw==" },
+		{ "1234567890123456789012345678901234567890123456789012345678901234567890123456789"
+		  "0",
+		  "V+30oivjyVWsSdouIQe2eg==" },
+	};
+	static const size_t lengths[] = { 0, 1, 63, 64, 65, 640, 4096, 4100 };
+	static uint8_t bytes[F3_MD5_LANES][4200];
+	char one[F3_MD5_BASE64], base64[F3_MD5_BASE64];
+	uint32_t x = 1;
+
+	for (size_t i = 0; i < sizeof(rfc1321) / sizeof(rfc1321[0]); i++) {
+		md5_of(rfc1321[i][0], strlen(rfc1321[i][0]), base64);
+		ck_assert_str_eq(base64, rfc1321[i][1]);
+	}
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		((uint8_t *)bytes)[i] = (uint8_t)((x = x * 1664525 + 1013904223) >> 24);
+	/* Side by side, from every place in a block, as by themselves. */
+	for (unsigned n = 1; n <= F3_MD5_LANES; n++)
+		for (size_t k = 0; k < sizeof(lengths) / sizeof(lengths[0]); k++)
+			for (size_t before = 0; before <= 64; before += n > 6 ? 1 : 16) {
+				struct f3_md5 sums[F3_MD5_LANES], *m[F3_MD5_LANES];
+				const void *from[F3_MD5_LANES];
+				uint8_t sum[F3_MD5_BYTES];
+
+				for (unsigned i = 0; i < n; i++) {
+					f3_md5_init(&sums[i]);
+					f3_md5_add(&sums[i], bytes[i], before);
+					m[i] = &sums[i];
+					from[i] = bytes[i] + before;
+				}
+				f3_md5_add_many(m, from, n, lengths[k]);
+				for (unsigned i = 0; i < n; i++) {
+					f3_md5_end(&sums[i], sum);
+					f3_md5_base64(sum, base64);
+					md5_of(bytes[i], before + lengths[k], one);
+					ck_assert_str_eq(base64, one);
+				}
+			}
 }
 END_TEST
 
@@ -501,6 +568,7 @@ int main(void)
 	tcase_add_test(tc, xml);
 	tcase_add_test(tc, places);
 	tcase_add_test(tc, digests);
+	tcase_add_test(tc, md5);
 	suite_add_tcase(suite, tc);
 	return f3_unit_run(suite);
 }
