@@ -23,6 +23,7 @@
 #include "fs/base/log.h"
 #include "fs/core/answered.h"
 #include "fs/core/evict.h"
+#include "fs/core/fetch.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
 #include "fs/core/inode.h"
@@ -317,6 +318,7 @@ void f3_core_set_kernel(struct f3_core *core, const struct f3_kernel_ops *ops)
 static void stop_fill(void *arg, struct f3_inode *inode)
 {
 	f3_fill_stop(arg, inode);
+	f3_fetch_stop(inode);
 }
 
 static void seal_one(void *arg, struct f3_inode *inode)
@@ -361,6 +363,9 @@ void f3_core_stop(struct f3_core *core)
 	f3_journal_stop(core);
 	f3_lack_stop(core);
 	f3_workq_free(core->blocking);
+	/* What began before it was stopping: nothing is asked for ahead from here on. */
+	if (core->transfer)
+		f3_workq_drain(core->transfer);
 	if (core->itable)
 		f3_itable_each(core, stop_fill, core);
 	f3_timers_stop();

@@ -13,6 +13,7 @@
 #include "fs/base/log.h"
 #include "fs/core/authority.h"
 #include "fs/core/evict.h"
+#include "fs/core/fetch.h"
 #include "fs/core/fill.h"
 #include "fs/core/move.h"
 #include "fs/core/namespace.h"
@@ -378,12 +379,25 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 	return r;
 }
 
+/* What is on its way ahead of the open is waited for, and says what is the case. */
+static int check_open(struct f3_core *core, struct f3_inode *inode, bool bytes)
+{
+	bool ahead = false;
+
+	if (bytes && f3_fetch_await(inode)) {
+		f3_lock(&inode->lock);
+		ahead = f3_fetch_vouched(inode);
+		f3_unlock(&inode->lock);
+	}
+	return ahead ? 0 : f3_store_inode_check(core, inode, bytes);
+}
+
 int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		 const struct f3_caller *who, struct f3_open_plan *ret_plan)
 {
 	bool writer = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 	struct f3_file_gone gone = { .fd = -1 };
-	bool kill_priv = false, check;
+	bool kill_priv = false, check, ahead, bytes;
 	int r, fd = -1;
 
 	if (!inode->volume)
@@ -398,11 +412,15 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 	f3_lock(&inode->lock);
 	check = in_store(inode) && inode->rec.etag[0] && inode->rec.state != F3_STATE_WRITING &&
 		!(inode->rec.flags & F3_INO_DIRTY) && !inode->dead;
+	ahead = check && f3_fetch_vouched(inode);
+	bytes = check && !(flags & O_TRUNC) && inode->rec.state == F3_STATE_REMOTE;
 	f3_unlock(&inode->lock);
-	if (check) {
-		if (!who->may_block)
-			return -F3_EWAIT;
-		r = f3_store_inode_check(core, inode);
+	if (check && !ahead && !who->may_block)
+		return -F3_EWAIT;
+	if (ahead || bytes)
+		f3_fetch_opened(core, inode, !ahead);
+	if (check && !ahead) {
+		r = check_open(core, inode, bytes);
 		if (r)
 			return r;
 	}

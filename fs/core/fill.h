@@ -66,6 +66,11 @@ int f3_fill_all(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *
 /* Waits until the whole file is here, said to be complete, and let go of. Blocks on the store. Not
  * from a thread of core->transfer: the transfers need those. */
 int f3_fill_whole(struct f3_core *core, struct f3_inode *inode);
+/* First bytes of the object with this etag that came another way: they land as if they had been asked
+ * for here. Prepared before. buf is heap, its bytes were taken from the account of buffers: both are
+ * the fill's if this is true. Inode lock not held. */
+bool f3_fill_given(struct f3_core *core, struct f3_inode *inode, const char *etag, void *buf,
+		   uint64_t len);
 /* True if w was taken out before its function was called. */
 bool f3_fill_cancel(struct f3_inode *inode, struct f3_waiter *w);
 

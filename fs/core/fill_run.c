@@ -224,13 +224,13 @@ void f3_fill_gate_run(struct f3_fill_gate *gate)
 
 /* ---- One transfer ---- */
 
-int f3_transfer_new(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
-		    bool demand)
+static struct f3_transfer *make(struct f3_core *core, struct f3_inode *inode, uint64_t off,
+				uint64_t len, bool demand)
 {
 	struct f3_transfer *t = calloc(1, sizeof(*t));
 
 	if (!t)
-		return -ENOMEM;
+		return NULL;
 	t->core = core;
 	t->inode = inode;
 	t->off = off;
@@ -243,8 +243,40 @@ int f3_transfer_new(struct f3_core *core, struct f3_inode *inode, uint64_t off, 
 	f3_inode_ref(inode);
 	TAILQ_INSERT_TAIL(&inode->fill->transfers, t, of_fill);
 	inode->fill->n_transfers++;
+	return t;
+}
+
+int f3_transfer_new(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
+		    bool demand)
+{
+	struct f3_transfer *t = make(core, inode, off, len, demand);
+
+	if (!t)
+		return -ENOMEM;
 	gate_put(t);
 	return 0;
+}
+
+bool f3_fill_given(struct f3_core *core, struct f3_inode *inode, const char *etag, void *buf,
+		   uint64_t len)
+{
+	const struct f3_fill *fill;
+	struct f3_transfer *t = NULL;
+
+	f3_lock(&inode->lock);
+	fill = inode->fill;
+	if (inode->extents && !fill->error && !fill->stopping && !fill->n_transfers &&
+	    len <= inode->rec.base_limit && !strcmp(inode->rec.etag, etag))
+		t = make(core, inode, 0, len, true);
+	if (t) {
+		t->state = F3_TRANSFER_LANDING;
+		t->buf = buf;
+		t->buf_bytes = len;
+	}
+	f3_unlock(&inode->lock);
+	if (t)
+		land(t);
+	return t;
 }
 
 static void drop_buffer(struct f3_transfer *t)

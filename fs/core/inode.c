@@ -119,6 +119,7 @@ static void inode_free(struct f3_core *core, struct f3_inode *inode)
 	f3_fill_free(inode->fill);
 	f3_extents_free(inode->extents);
 	free(inode->sums);
+	free(inode->walk);
 	f3_volume_put(inode->volume);
 	f3_inode_rec_done(&inode->rec);
 	f3_lock_done(&inode->lock);

@@ -36,7 +36,9 @@ const char *f3_open_mode_name(enum f3_open_mode m);
 struct f3_stage;
 struct f3_early;
 struct f3_sums;
+struct f3_fetch;
 struct f3_fill;
+struct f3_walk;
 
 /* What a backing file looked like; equal before and after means nothing was written between. */
 struct f3_fingerprint {
@@ -103,6 +105,8 @@ struct f3_inode {
 	bool maybe_stored;		/* an answer was lost: the store may have another object of it */
 	uint64_t dirty_counted;		/* in the volume's dirty bytes */
 	uint64_t checked_mono_ns;	/* agreed with the store then; 0: never */
+	struct f3_fetch *fetch;		/* under way, ahead of an open (fetch.h) */
+	uint64_t fetched_mono_ns;	/* its bytes were asked for then, ahead; 0: not, or it counted */
 	/* directories */
 	_Atomic uint64_t names_epoch;	/* counts committed changes of its names (ns.h) */
 	uint64_t gone_mono_ns;		/* a name of it was last removed in the store by us */
@@ -111,6 +115,7 @@ struct f3_inode {
 	uint32_t missed;		/* and how many since */
 	uint64_t ahead_cookie;		/* whoever walks it is expected to ask for that name next */
 	uint32_t ahead_names;		/* so many were asked about at once the last time */
+	struct f3_walk *walk;		/* who opens one of its files after the other (fetch_walk.c) */
 	uint32_t inherit_epoch;		/* `inherited` was worked out under this epoch of the core */
 	uint8_t inherited_class;	/* nearest ancestor's (or own) class xattr, NONE if none */
 	int8_t inherited_stream;	/* the same for user.f3.stream: -1 none, 0 off, 1 on */

@@ -13,6 +13,7 @@
 #include "fs/base/debug.h"
 #include "fs/base/log.h"
 #include "fs/base/metric.h"
+#include "fs/core/fetch.h"
 #include "fs/core/fill.h"
 #include "fs/core/lack.h"
 #include "fs/core/leftover.h"
@@ -468,6 +469,7 @@ int f3_journal_new(struct f3_core *core, struct f3_journal_run **ret_j)
 	f3_counter_register(&collapsed);
 	f3_store_op_register_metrics();
 	f3_stage_register_metrics();
+	f3_fetch_register_metrics();
 	f3_fill_register_metrics();
 	*ret_j = j;
 	return 0;

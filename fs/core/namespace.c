@@ -15,6 +15,7 @@
 #include "fs/core/authority.h"
 #include "fs/core/escape.h"
 #include "fs/core/evict.h"
+#include "fs/core/fetch.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/move.h"
 #include "fs/core/ns.h"
@@ -470,6 +471,8 @@ static int lookup_store(struct f3_core *core, struct f3_inode *dir, const char *
 		list = !fresh && who->may_block && worth_listing(dir);
 	} else if (!r) {
 		fresh = f3_store_inode_fresh(core, child);
+		if (!fresh && who->may_block && f3_fetch_await(child))
+			fresh = f3_store_inode_fresh(core, child);
 		f3_inode_put(core, child);
 	} else {
 		return r;

@@ -26,6 +26,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/core/escape.h"
+#include "fs/core/fetch.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/ns.h"
 #include "fs/core/store_attr.h"
@@ -393,12 +394,13 @@ static int plan(struct f3_core *core, struct f3_inode *dir, const char *name, si
 	bool lists_attr = v->store && v->store->caps.list_has_attr;
 	struct f3_meta_name found;
 	struct questions *all;
+	bool walked = f3_fetch_walks(dir);
 	uint32_t n = 1;
 	int r;
 
 	if (!lists_attr && v->attr_ttl_ns >= AHEAD_TTL_NS) {
 		f3_lock(&dir->lock);
-		if (dir->listed_mono_ns && dir->ahead_cookie == cookie)
+		if (dir->listed_mono_ns && dir->ahead_cookie == cookie && !walked)
 			n = dir->ahead_names < AHEAD_MIN ? AHEAD_MIN : 2 * dir->ahead_names;
 		f3_unlock(&dir->lock);
 		n = ahead_for(v, n < AHEAD_MAX ? n : AHEAD_MAX);

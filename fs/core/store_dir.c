@@ -10,6 +10,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/core/escape.h"
+#include "fs/core/fetch.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
 #include "fs/core/journal_run.h"
@@ -247,9 +248,10 @@ static bool await_attr(struct f3_inode *inode, const char *etag)
 	return true;
 }
 
-static int check_once(struct f3_core *core, struct f3_inode *inode, bool may_await)
+static int check_once(struct f3_core *core, struct f3_inode *inode, bool bytes, bool may_await)
 {
 	const struct f3_obj_caps *caps = &inode->volume->store->caps;
+	struct f3_fetched got = { .buf = NULL };
 	struct question q;
 	struct f3_obj_op op;
 	bool same = false;
@@ -258,7 +260,10 @@ static int check_once(struct f3_core *core, struct f3_inode *inode, bool may_awa
 	if (r)
 		return r == -ENOENT ? 0 : r;
 	/* That a directory has got the name meanwhile is for the next lookup. */
-	r = f3_store_head(inode->volume, &op, q.key, F3_OBJ_WANT_OBJECT);
+	if (bytes)
+		r = f3_fetch_first(core, inode, q.key, &op, &got);
+	else
+		r = f3_store_head(inode->volume, &op, q.key, F3_OBJ_WANT_OBJECT);
 	f3_journal_health(inode->volume, r, op.message);
 	if (!r) {
 		f3_lock(&inode->lock);
@@ -281,16 +286,19 @@ static int check_once(struct f3_core *core, struct f3_inode *inode, bool may_awa
 		r = f3_file_complete(inode) ? 0 : -EIO;
 		f3_unlock(&inode->lock);
 	}
+	if (!r)
+		f3_fetch_take(core, inode, &op, &got);
+	f3_fetched_done(core, &got);
 	f3_object_op_done(&op);
 	f3_inode_put(core, q.dir);
 	return r;
 }
 
-int f3_store_inode_check(struct f3_core *core, struct f3_inode *inode)
+int f3_store_inode_check(struct f3_core *core, struct f3_inode *inode, bool bytes)
 {
 	int r = LOOK_AGAIN;
 
 	for (int looks = 0; r == LOOK_AGAIN && looks < LOOKS_MAX; looks++)
-		r = check_once(core, inode, looks == 0);
+		r = check_once(core, inode, bytes, looks == 0);
 	return r == LOOK_AGAIN ? -ESTALE : r;
 }

@@ -3,7 +3,8 @@
  * store_dir: directories whose truth is in the object store, as seen here.
  *
  * Names of objects are cached in the database and checked again when older than the volume's
- * attr-ttl (names, attributes) and at every open (content): close-to-open. Changes made by others
+ * attr-ttl (names, attributes) and at every open (content): close-to-open, but for files that were
+ * fetched a moment before they are opened (fetch.h). Changes made by others
  * in the store show up as: new object: new inode; changed etag: a new inode takes the name, the
  * old one goes on for those who have it open; gone: the name goes.
  *
@@ -37,8 +38,8 @@ int f3_store_dir_lookup(struct f3_core *core, struct f3_inode *dir, const char *
 /* Brings all names in line (streams the listing page by page). */
 int f3_store_dir_list(struct f3_core *core, struct f3_inode *dir);
 /* At open: 0 the same content, or what a program of this node took the name from meanwhile;
- * -ESTALE others have changed what the name leads to. */
-int f3_store_inode_check(struct f3_core *core, struct f3_inode *inode);
+ * -ESTALE others have changed what the name leads to. bytes: the first ones are wanted (fetch.h). */
+int f3_store_inode_check(struct f3_core *core, struct f3_inode *inode, bool bytes);
 
 /* For store_list.c. The targets of links are asked for as they are found: readlink(2) has no other
  * chance. m->info becomes NULL if it cannot be read: then the link is not shown. */

@@ -44,6 +44,7 @@ struct f3_volume {
 	_Atomic uint64_t space_left, space_checked_ns;	/* see f3_volume_may_passthrough_write */
 	_Atomic uint32_t passthrough_writers;
 	_Atomic uint32_t asked_ahead;	/* names: see store_ask.c */
+	_Atomic uint32_t fetching;	/* small objects, ahead: see fetch.h */
 	_Atomic uint32_t refs;
 	struct f3_volume *next;
 };

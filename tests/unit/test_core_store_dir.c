@@ -126,7 +126,7 @@ START_TEST(changes)
 	store_write("a", "one", 3);
 	ino = whole_ino("a");
 	inode = whole_open_file("a", O_RDONLY);
-	ck_assert_int_eq(f3_store_inode_check(w.core, inode), 0);
+	ck_assert_int_eq(f3_store_inode_check(w.core, inode, false), 0);
 	store_write("a", "two and more", 12);
 	ck_assert_uint_ne(whole_ino("a"), ino);
 	ck_assert_int_eq(stat_of("a").st_size, 12);
@@ -155,7 +155,7 @@ START_TEST(what_cannot_be_written_down)
 	else
 		store_write("a", "two and more", 12);
 	ck_assert_int_eq(f3_fault_arm("kv.write", "ENOSPCx1"), 0);
-	ck_assert_int_eq(f3_store_inode_check(w.core, inode), -ENOSPC);
+	ck_assert_int_eq(f3_store_inode_check(w.core, inode, false), -ENOSPC);
 	ck_assert_uint_eq(f3_fault_happened("kv.write"), 1);
 	ck_assert_int_eq(f3_fault_arm("kv.write", NULL), 0);
 	ck_assert(!inode->dead && !inode->superseded && !(inode->rec.flags & F3_INO_ORPHAN));
@@ -164,7 +164,7 @@ START_TEST(what_cannot_be_written_down)
 	ck_assert_uint_eq(dir->rec.size, names);
 	/* The database looks for room again by and by. */
 	do
-		r = f3_store_inode_check(w.core, inode);
+		r = f3_store_inode_check(w.core, inode, false);
 	while (r == -ENOSPC);
 	ck_assert_int_eq(r, -ESTALE);
 	ck_assert(inode->superseded);
