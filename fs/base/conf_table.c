@@ -382,6 +382,8 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "info",
 		.choices = "error|warn|info|debug",
 		.help = "what is logged; \"f3ctl log-level\" changes it while running",
+		.more = "debug also tells each request to an s3:// store: method, key, status, try, time and "
+			"bytes.",
 		.change = F3_CHANGE_LIVE,
 	},
 	{

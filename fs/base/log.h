@@ -2,9 +2,9 @@
 /*
  * log: one line per event, to the journal, stderr or a file, as text or JSON.
  *
- * Low layers return errors and do not log; high layers log each failure once, with inode,
- * operation and errno name. Never credentials, signatures or file contents. Control
- * characters in arguments are escaped, a line is bounded.
+ * Low layers return errors and do not log, but for requests to stores at debug level; high layers
+ * log each failure once, with inode, operation and errno name. Never credentials, signatures or
+ * file contents. Control characters in arguments are escaped, a line is bounded.
  *
  * Text: "TIME LEVEL [THREAD] MESSAGE"; JSON: time, level, thread, message. Time is UTC.
  * Thread-safe, errno is kept; one write(2) per line. May block on the log's file, so it is

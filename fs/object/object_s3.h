@@ -100,7 +100,7 @@ struct f3_s3_ask {
 	unsigned tries, key_tries;
 	uint32_t used_keys, refused_keys;	/* sums of those used, and of those that were refused; 0: none */
 	int refused_as;			/* what it ends with if there are no others */
-	uint64_t since_mono_ns, retry_after_ns;
+	uint64_t since_mono_ns, sent_mono_ns, retry_after_ns;
 	const char *lines[F3_S3_HEADERS_MAX];
 };
 

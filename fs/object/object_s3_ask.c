@@ -12,6 +12,7 @@
 #include "fs/base/clock.h"
 #include "fs/base/crc32c.h"
 #include "fs/base/conf.h"
+#include "fs/base/log.h"
 #include "fs/object/s3_meta.h"
 
 /* How long what failed is asked again for, before who asked is told. */
@@ -367,9 +368,34 @@ static void failed(struct f3_s3_ask *a, int r)
 		again(a, r);
 }
 
+/* Of the query only what tells the request apart: tokens and ids are long, and nobody's business. */
+static void log_answer(const struct f3_s3_ask *a)
+{
+	const struct f3_http_req *req = &a->http;
+	char query[160] = "";
+	size_t len = 0;
+
+	for (unsigned i = 0; i < a->n_query && len < sizeof(query) - 1; i++) {
+		const struct f3_sigv4_query *q = &a->query[i];
+		bool tells = !strcmp(q->name, "prefix") || !strcmp(q->name, "partNumber");
+
+		len += (size_t)snprintf(query + len, sizeof(query) - len, "%c%s%s%.80s",
+					i ? '&' : '?', q->name, tells ? "=" : "",
+					tells ? q->value : "");
+	}
+	f3_log_debug(
+		"%s %s%s: %u%s%s, try %u, %.1f ms, %" PRIu64 " bytes sent, %" PRIu64 " received",
+		a->method, a->path, query, req->status, req->result ? " " : "",
+		req->result ? f3_errno_name(req->result) : "", a->tries,
+		(double)(f3_clock_mono_ns() - a->sent_mono_ns) / 1e6, a->body_bytes, req->received);
+}
+
 static void answered(struct f3_http_req *req)
 {
 	struct f3_s3_ask *a = req->owner;
+
+	if (f3_log_get_level() >= F3_LOG_DEBUG)
+		log_answer(a);
 
 	a->status = req->status;
 	a->received = req->received;
@@ -525,6 +551,7 @@ static void send_now(struct f3_s3_ask *a, const struct f3_credentials *keys)
 	f3_buf_reset(&a->text);
 	a->cut = false;
 	a->tries++;
+	a->sent_mono_ns = f3_clock_mono_ns();
 	a->retry_after_ns = 0;
 	req->method = a->method;
 	req->url = (const char *)a->url.data;

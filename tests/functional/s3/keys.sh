@@ -97,6 +97,11 @@ f3_proxy remove "$rule"
 f3_until 60 ctl sync || f3_bad "sync: $(ctl sync 2>&1)"
 f3_eq "kept" "$(f3_s3 get d/kept)" kept
 grep -q 'the session token has ended: renew it' "$F3_LOG" || f3_bad "nobody says what to do"
+# Each request is told, with what came of it, and at each try.
+for line in 'PUT /[^ ]*/d/clock: 403, try 1, [0-9.]+ ms, 2 bytes sent' \
+	'PUT /[^ ]*/d/clock: 200, try 3, ' 'HEAD /[^ ]*/d/unknown: 404, try' 'GET .*list-type&.*prefix=d/'; do
+	grep -qaE "debug .*$line" "$F3_LOG" || f3_bad "no line like '$line'"
+done
 ctl debug bundle bundle.tar.gz >/dev/null || f3_bad "no bundle"
 cat /proc/$F3_PID/cmdline /proc/$F3_SUPERVISOR/cmdline >cmdlines
 f3_stop
@@ -114,7 +119,7 @@ f3_proxy remove "$rule"
 f3_stop
 
 mkdir -p bundle && tar xf bundle.tar.gz -C bundle
-for word in "$secret" 'token-[a-z]*-of' 'Signature=' 'AWS4-HMAC'; do
+for word in "$secret" token-never-told 'Signature=' 'AWS4-HMAC'; do
 	found=$(grep -raoE -e "$word" "$F3_LOG" bundle cmdlines | head -n 3)
 	[ -z "$found" ] || f3_bad "a secret is told: $found"
 done
