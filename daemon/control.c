@@ -16,24 +16,20 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "daemon/door.h"
 #include "daemon/verb.h"
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
 #include "fs/base/thread.h"
 #include "fs/core/node.h"
 
-#define SOCKET "control.sock"
-#define SOCKET_NEW "control.sock.new"
 #define LOCK "control.lock"
 /* What one takes as a rule: stack, line, answer. All of them fit into the least share there is. */
 #define CONNECTION_BYTES (32u << 10)
 #define SEND_BYTES (32u << 10) /* items are sent so many bytes at a time */
 #define PROGRESS_NS (F3_NS_PER_SEC / 5)
-#define GROUPS_MAX 256u
-#define IDS_MAX 64u
 
 enum { SLOT_FREE, SLOT_RUNNING, SLOT_ENDED };
 
@@ -52,13 +48,11 @@ struct f3_control {
 	struct f3_fuse *fuse;
 	uint64_t started_mono_ns;
 	struct f3_worker *worker;
-	int dir_fd, lock_fd, listen_fd, event_fd, spare_fd;
-	bool published, accepting;
+	int lock_fd, event_fd;
+	struct f3_door door;
+	bool accepting;
 	_Atomic bool stopping;
 	pthread_t accepter;
-	uid_t uids[IDS_MAX];
-	gid_t gids[IDS_MAX];
-	size_t n_uids, n_gids;
 	pthread_mutex_t lock;
 	struct f3_connection slots[F3_CONTROL_CONNECTIONS];
 };
@@ -300,39 +294,12 @@ static void *connection(void *arg)
 
 /* ---- Who comes ------------------------------------------------------------------------------- */
 
-static bool in_groups(const struct f3_control *c, int fd, gid_t primary)
-{
-	gid_t groups[GROUPS_MAX];
-	socklen_t len = sizeof(groups);
-	size_t n = 0;
-
-	if (!getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
-		n = len / sizeof(groups[0]);
-	for (size_t i = 0; i < c->n_gids; i++) {
-		if (c->gids[i] == primary)
-			return true;
-		for (size_t k = 0; k < n; k++)
-			if (c->gids[i] == groups[k])
-				return true;
-	}
-	return false;
-}
-
-static bool allowed(const struct f3_control *c, int fd, bool *ret_root)
-{
-	struct ucred who;
-	socklen_t len = sizeof(who);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len))
-		return false;
-	*ret_root = who.uid == 0 || who.uid == geteuid();
-	if (*ret_root)
-		return true;
-	for (size_t i = 0; i < c->n_uids; i++)
-		if (c->uids[i] == who.uid)
-			return true;
-	return in_groups(c, fd, who.gid);
-}
+static const struct f3_door_spec door_spec = {
+	.name = "control.sock",
+	.uid_key = "control-uid",
+	.gid_key = "control-gid",
+	.what = "control",
+};
 
 /* A slot for it, whose last thread is gone. */
 static struct f3_connection *free_slot(struct f3_control *c)
@@ -357,34 +324,16 @@ static struct f3_connection *free_slot(struct f3_control *c)
 	return found;
 }
 
-/* One line to somebody who is not served; nobody is waited for. */
-static void turn_away(int fd, const char *error, const char *message)
+static void welcome(struct f3_control *c, int fd, bool root)
 {
-	char line[256];
-	int n = snprintf(line, sizeof(line), "{\"ok\":false,\"error\":\"%s\",\"message\":\"%s\"}\n",
-			 error, message);
+	struct f3_connection *conn = free_slot(c);
 
-	(void)send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
-	close(fd);
-}
-
-static void welcome(struct f3_control *c, int fd)
-{
-	struct f3_connection *conn;
-	bool root = false;
-
-	if (!allowed(c, fd, &root)) {
-		turn_away(fd, "EACCES",
-			  "not for this user: see control-uid and control-gid in f3.conf(5)");
-		return;
-	}
-	conn = free_slot(c);
 	if (!conn) {
-		turn_away(fd, "EBUSY", "too many connections");
+		f3_door_turn_away(fd, "EBUSY", "too many connections");
 		return;
 	}
 	if (f3_budget_try_take(c->core->budget, F3_ACCT_CONTROL, CONNECTION_BYTES)) {
-		turn_away(fd, "ENOMEM", "the daemon's memory-limit is reached");
+		f3_door_turn_away(fd, "ENOMEM", "the daemon's memory-limit is reached");
 		return;
 	}
 	conn->c = c;
@@ -400,61 +349,30 @@ static void welcome(struct f3_control *c, int fd)
 		conn->fd = -1;
 		pthread_mutex_unlock(&c->lock);
 		f3_budget_give(c->core->budget, F3_ACCT_CONTROL, CONNECTION_BYTES);
-		turn_away(fd, "EAGAIN", "no more threads");
+		f3_door_turn_away(fd, "EAGAIN", "no more threads");
 	}
-}
-
-/* Out of descriptors a caller would be announced for ever: the spare one lets it in and out. */
-static void drop_one(struct f3_control *c)
-{
-	int fd;
-
-	close(c->spare_fd);
-	fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd >= 0)
-		turn_away(fd, "EMFILE", "the daemon is out of file descriptors");
-	c->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 static void *accept_all(void *arg)
 {
 	struct f3_control *c = arg;
-	struct pollfd fds[2] = { { .fd = c->listen_fd, .events = POLLIN },
+	struct pollfd fds[2] = { { .fd = c->door.listen_fd, .events = POLLIN },
 				 { .fd = c->event_fd, .events = POLLIN } };
 
 	while (!c->stopping) {
+		bool root;
 		int fd;
 
 		if (poll(fds, 2, -1) < 0 || !(fds[0].revents & POLLIN))
 			continue;
-		fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		fd = f3_door_accept(&c->door, 0, &root);
 		if (fd >= 0)
-			welcome(c, fd);
-		else if (errno == EMFILE || errno == ENFILE)
-			drop_one(c);
+			welcome(c, fd, root);
 	}
 	return NULL;
 }
 
 /* ---- Start and stop -------------------------------------------------------------------------- */
-
-static void read_ids(const struct f3_conf *conf, const char *key, uint32_t *ids, size_t *ret_n)
-{
-	const char *const *values;
-	size_t n = f3_conf_list(conf, "f3", NULL, key, &values);
-
-	if (n > IDS_MAX) {
-		f3_log_warn("%s: only the first %u are used", key, IDS_MAX);
-		n = IDS_MAX;
-	}
-	for (size_t i = 0; i < n; i++) {
-		uint64_t id;
-
-		/* the option table let only such numbers through */
-		if (!f3_parse_uint(values[i], UINT32_MAX, &id))
-			ids[(*ret_n)++] = (uint32_t)id;
-	}
-}
 
 static int open_run_dir(const char *dir, int *ret_fd, struct f3_err *err)
 {
@@ -478,53 +396,22 @@ static int open_run_dir(const char *dir, int *ret_fd, struct f3_err *err)
 
 static int take_run_dir(struct f3_control *c, const char *dir, struct f3_err *err)
 {
-	struct stat st;
-	int r = open_run_dir(dir, &c->dir_fd, err);
+	int dir_fd = -1, r = open_run_dir(dir, &dir_fd, err);
 
 	if (r)
 		return r;
-	c->lock_fd = openat(c->dir_fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (c->lock_fd < 0)
-		return f3_err_set(err, -errno, "run directory %s is not writable: %s", dir,
-				  strerror(errno));
+	c->lock_fd = openat(dir_fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	r = c->lock_fd < 0 ? -errno : 0;
+	close(dir_fd);
+	if (r)
+		return f3_err_set(err, r, "run directory %s is not writable: %s", dir,
+				  strerror(-r));
 	if (flock(c->lock_fd, LOCK_EX | LOCK_NB))
 		return f3_err_set(
 			err, errno == EWOULDBLOCK ? -EBUSY : -errno,
 			"run directory %s is in use by another f3d: give this one a run-dir of "
 			"its own",
 			dir);
-	if (!fstatat(c->dir_fd, SOCKET, &st, AT_SYMLINK_NOFOLLOW) && !S_ISSOCK(st.st_mode))
-		return f3_err_set(err, -EEXIST, "%s/" SOCKET " is in the way, and not a socket",
-				  dir);
-	if ((unlinkat(c->dir_fd, SOCKET, 0) && errno != ENOENT) ||
-	    (unlinkat(c->dir_fd, SOCKET_NEW, 0) && errno != ENOENT))
-		return f3_err_set(err, -errno, "run directory %s is not writable: %s", dir,
-				  strerror(errno));
-	return 0;
-}
-
-static int make_socket(struct f3_control *c, const char *dir, struct f3_err *err)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	mode_t mode = 0660;
-
-	/* The directory's name may be longer than an address can be. */
-	if (snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" SOCKET_NEW, dir) >=
-	    (int)sizeof(addr.sun_path))
-		snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/" SOCKET_NEW,
-			 c->dir_fd);
-	c->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (c->listen_fd < 0 || bind(c->listen_fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return f3_err_set(err, -errno, "%s/" SOCKET " cannot be made: %s", dir,
-				  strerror(errno));
-	/* One group can be the file's. For anything else everybody may knock, and is looked at. */
-	if (c->n_uids || c->n_gids > 1)
-		mode = 0666;
-	else if (c->n_gids && fchownat(c->dir_fd, SOCKET_NEW, (uid_t)-1, c->gids[0], 0))
-		return f3_err_set(err, -errno, "%s/" SOCKET " cannot be given to group %u: %s", dir,
-				  c->gids[0], strerror(errno));
-	if (fchmodat(c->dir_fd, SOCKET_NEW, mode, 0))
-		return f3_err_set(err, -errno, "%s/" SOCKET ": %s", dir, strerror(errno));
 	return 0;
 }
 
@@ -540,13 +427,11 @@ int f3_control_start(struct f3_core *core, struct f3_fuse *fuse, struct f3_worke
 	c->core = core;
 	c->fuse = fuse;
 	c->worker = worker;
-	c->dir_fd = c->lock_fd = c->listen_fd = -1;
+	c->lock_fd = -1;
+	f3_door_init(&c->door);
 	pthread_mutex_init(&c->lock, NULL);
-	read_ids(core->conf, "control-uid", c->uids, &c->n_uids);
-	read_ids(core->conf, "control-gid", c->gids, &c->n_gids);
 	c->event_fd = eventfd(0, EFD_CLOEXEC);
-	c->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	r = c->event_fd < 0 || c->spare_fd < 0 ?
+	r = c->event_fd < 0 ?
 		    f3_err_set(
 			    err, -EMFILE,
 			    "the control socket has no descriptors: raise the limit of open files "
@@ -555,7 +440,7 @@ int f3_control_start(struct f3_core *core, struct f3_fuse *fuse, struct f3_worke
 	if (!r)
 		r = take_run_dir(c, dir, err);
 	if (!r)
-		r = make_socket(c, dir, err);
+		r = f3_door_open(&c->door, &door_spec, core->conf, dir, err);
 	if (r) {
 		f3_control_stop(c);
 		return r;
@@ -569,10 +454,9 @@ int f3_control_serve(struct f3_control *c, struct f3_err *err)
 	int r;
 
 	c->started_mono_ns = f3_clock_mono_ns();
-	if (listen(c->listen_fd, F3_CONTROL_CONNECTIONS) ||
-	    renameat(c->dir_fd, SOCKET_NEW, c->dir_fd, SOCKET))
-		return f3_err_set(err, -errno, "the control socket: %s", strerror(errno));
-	c->published = true;
+	r = f3_door_publish(&c->door, F3_CONTROL_CONNECTIONS, err);
+	if (r)
+		return r;
 	r = f3_thread_start(&c->accepter, "accept", accept_all, c);
 	if (r)
 		return f3_err_set(err, r, "threads cannot be started: %s", strerror(-r));
@@ -588,13 +472,12 @@ void f3_control_stop(struct f3_control *c)
 	if (!c)
 		return;
 	c->stopping = true;
-	if (c->dir_fd >= 0 && c->listen_fd >= 0)
-		unlinkat(c->dir_fd, c->published ? SOCKET : SOCKET_NEW, 0);
 	if (c->accepting) {
 		while (write(c->event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 			;
 		pthread_join(c->accepter, NULL);
 	}
+	f3_door_close(&c->door);
 	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; i < F3_CONTROL_CONNECTIONS; i++) {
 		begun[i] = c->slots[i].state != SLOT_FREE;
@@ -606,10 +489,10 @@ void f3_control_stop(struct f3_control *c)
 	for (size_t i = 0; i < F3_CONTROL_CONNECTIONS; i++)
 		if (begun[i])
 			pthread_join(c->slots[i].thread, NULL);
-	for (int *fd = (int[]){ c->dir_fd, c->lock_fd, c->listen_fd, c->event_fd, c->spare_fd, -2 };
-	     *fd != -2; fd++)
-		if (*fd >= 0)
-			close(*fd);
+	if (c->lock_fd >= 0)
+		close(c->lock_fd);
+	if (c->event_fd >= 0)
+		close(c->event_fd);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

@@ -19,6 +19,7 @@
 
 #include "daemon/args.h"
 #include "daemon/control.h"
+#include "daemon/hint_server.h"
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
 #include "daemon/supervisor.h"
@@ -57,6 +58,7 @@ struct daemon {
 	struct f3_notifier notifier;
 	struct f3_fuse *fuse;
 	struct f3_control *control;
+	struct f3_hint_server *hints;
 	struct f3_metrics *metrics;
 	pthread_t signals;
 	struct f3_err serving_err;
@@ -172,7 +174,8 @@ static void serving(void *arg)
 	bool uring;
 
 	hurry_no_more(d);
-	if (f3_control_serve(d->control, &d->serving_err)) {
+	if (f3_control_serve(d->control, &d->serving_err) ||
+	    f3_hint_server_serve(d->hints, &d->serving_err)) {
 		pthread_kill(d->signals, SIGTERM);
 		return;
 	}
@@ -291,6 +294,8 @@ static int serve(struct daemon *d, struct f3_err *err)
 	if (!r)
 		r = f3_control_start(d->core, d->fuse, d->worker, &d->control, err);
 	if (!r)
+		r = f3_hint_server_start(d->core, &d->hints, err);
+	if (!r)
 		r = f3_metrics_start(d->core, d->fuse, &d->metrics, err);
 	if (!r) {
 		r = f3_thread_start(&d->signals, "signals", wait_signals, d);
@@ -321,6 +326,7 @@ static int serve(struct daemon *d, struct f3_err *err)
 	}
 	f3_worker_deaf(d->worker);
 	f3_control_stop(d->control);
+	f3_hint_server_stop(d->hints);
 	f3_metrics_stop(d->metrics);
 	/* Requests that left their thread are answered by the core's threads to the last. */
 	f3_core_stop(d->core);

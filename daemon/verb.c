@@ -73,18 +73,14 @@ static size_t next_name(const char **at, const char *end)
 	return (size_t)((slash ? slash : end) - *at);
 }
 
-int f3_verb_place(struct f3_verb *v, struct f3_buf *path, uint64_t *ret_ino)
+int f3_place_find(struct f3_core *core, const struct f3_caller *who, const struct f3_buf *asked,
+		  struct f3_buf *path, uint64_t *ret_ino)
 {
+	const char *at = (const char *)asked->data, *end = at + asked->len;
 	uint64_t ino = F3_INO_ROOT;
-	struct f3_buf asked;
-	const char *at, *end;
 	size_t len;
-	int r;
+	int r = 0;
 
-	f3_buf_init(&asked, F3_WIRE_ANSWER_MAX);
-	r = f3_wire_get_place(v->request, &asked, &v->err);
-	at = (const char *)asked.data;
-	end = at + asked.len;
 	while (!r && (len = next_name(&at, end)) > 0) {
 		char name[F3_NAME_MAX + 1];
 		uint64_t negative_ttl_ns;
@@ -96,21 +92,34 @@ int f3_verb_place(struct f3_verb *v, struct f3_buf *path, uint64_t *ret_ino)
 		if (!r) {
 			memcpy(name, at, len);
 			name[len] = '\0';
-			r = f3_ns_lookup(v->core, ino, name, &f3_verb_caller, &e, &negative_ttl_ns);
+			r = f3_ns_lookup(core, ino, name, who, &e, &negative_ttl_ns);
 		}
-		if (r)
-			f3_verb_error(v, r == -ESTALE ? -ENOENT : r, path, NULL);
-		else
+		if (!r)
 			ino = e.ino;
 		at += len;
 	}
-	f3_buf_done(&asked);
 	if (r)
-		return v->err.code ? v->err.code : r;
+		return r == -ESTALE ? -ENOENT : r;
 	if (!path->len)
 		f3_buf_put_u8(path, '/');
 	*ret_ino = ino;
 	return path->error;
+}
+
+int f3_verb_place(struct f3_verb *v, struct f3_buf *path, uint64_t *ret_ino)
+{
+	struct f3_buf asked;
+	int r;
+
+	f3_buf_init(&asked, F3_WIRE_ANSWER_MAX);
+	r = f3_wire_get_place(v->request, &asked, &v->err);
+	if (!r) {
+		r = f3_place_find(v->core, &f3_verb_caller, &asked, path, ret_ino);
+		if (r)
+			f3_verb_error(v, r, path, NULL);
+	}
+	f3_buf_done(&asked);
+	return r;
 }
 
 /* ---- A file ---------------------------------------------------------------------------------- */

@@ -70,6 +70,10 @@ int f3_verb_text(struct f3_verb *v, const char *key, const char **ret_text);
 /* The inode that "volume" and "path" lead to, name by name; symbolic links are not followed.
  * path: initialised; gets the path from the root of the mount, tidy. */
 int f3_verb_place(struct f3_verb *v, struct f3_buf *path, uint64_t *ret_ino);
+/* The same for any caller. asked: the path from the root of the mount. -F3_EWAIT only if `who` may not
+ * block; path then, and after an error, ends with the name that it was about. */
+int f3_place_find(struct f3_core *core, const struct f3_caller *who, const struct f3_buf *asked,
+		  struct f3_buf *path, uint64_t *ret_ino);
 /* A path from the root of the mount as f3ctl takes it, "photos:/a/b", fit to be shown. */
 void f3_verb_show(const char *path, size_t len, struct f3_buf *out);
 /* Sets the reason: "PLACE: WHY", what errno says where why is NULL. Returns error. */

@@ -360,6 +360,21 @@ const struct f3_conf_opt f3_conf_table[] = {
 	},
 	{
 		.section = "f3",
+		.key = "hint-uid",
+		.type = F3_CONF_UINT_LIST,
+		.arg = "UID",
+		.help = "who may give hints besides root and the daemon's own user; repeatable",
+		.more = "Who may learns names, sizes and classes of all files, and can have them fetched.",
+	},
+	{
+		.section = "f3",
+		.key = "hint-gid",
+		.type = F3_CONF_UINT_LIST,
+		.arg = "GID",
+		.help = "groups that may give hints; repeatable",
+	},
+	{
+		.section = "f3",
 		.key = "log",
 		.type = F3_CONF_STRING,
 		.dflt = "journal",

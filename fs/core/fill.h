@@ -93,6 +93,11 @@ int f3_fill_truncate(struct f3_core *core, struct f3_inode *inode, int fd, uint6
  * the disk. Inode lock not held; blocks on the local disk. */
 int f3_fill_settle(struct f3_core *core, struct f3_inode *inode);
 
+/* About how long it takes to fetch so many bytes of so many files: requests as there have been lately,
+ * fill-parallel at a time; larger ones take longer in proportion. 0 for no bytes. */
+uint64_t f3_fill_estimate_ns(struct f3_core *core, struct f3_volume *v, uint64_t files,
+			     uint64_t bytes);
+
 /* Ends what is under way for the inode and waits for it; waiters get -ESTALE. Before its backing
  * file goes. Not from a thread of core->transfer. */
 void f3_fill_stop(struct f3_core *core, struct f3_inode *inode);

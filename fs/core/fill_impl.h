@@ -114,6 +114,7 @@ struct f3_fill_gate {
 	void *spare[F3_FILL_SPARES]; /* buffers of fill_bytes, while transfers are under way */
 	unsigned n_spare;
 	struct f3_timer again; /* the queue of work was full */
+	_Atomic uint64_t pace_ns, pace_bytes; /* of lately, mean of a request; 0: there was none */
 };
 
 /* fill.c */

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Hostile lines for the control socket.
+"""Hostile lines for the control socket, or with --alive hello for the hint socket.
 
-    control.py SOCKET CORPUS-DIRECTORY [COUNT [SEED]]
+    control.py [--alive OP] SOCKET CORPUS-DIRECTORY [COUNT [SEED]]
 
 Each file of the corpus is lines as they are sent; "# answer ERROR" before a line says which
 error its answer must have, "# answer ok" that it succeeds ("# answer any": either). \\xNN in a
@@ -18,6 +18,7 @@ import socket
 import sys
 
 MAX_LINE = 65536
+ALIVE = b'log-level'    # what is always answered
 
 
 class Connection:
@@ -56,7 +57,7 @@ class Connection:
             raise SystemExit(f'{line[:200]!r}: {e}') from None
 
     def alive(self):
-        if not self.ask(b'{"op":"log-level","id":"alive"}')['ok']:
+        if not self.ask(b'{"op":"%s","id":"alive"}' % ALIVE)['ok']:
             raise SystemExit('it does not answer any more')
 
 
@@ -144,9 +145,14 @@ def run_random(path, lines, count, seed):
 
 
 def main():
-    path, directory = sys.argv[1:3]
-    count = int(sys.argv[3]) if len(sys.argv) > 3 else 5000
-    seed = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+    global ALIVE
+    args = sys.argv[1:]
+    if args[0] == '--alive':
+        ALIVE = args[1].encode()
+        args = args[2:]
+    path, directory = args[:2]
+    count = int(args[2]) if len(args) > 2 else 5000
+    seed = int(args[3]) if len(args) > 3 else 1
     corpus = list(read_corpus(directory))
     if len(corpus) < 20:
         raise SystemExit(f'{directory}: {len(corpus)} lines are no corpus')
@@ -154,13 +160,13 @@ def main():
     # Everything at once, without waiting: answers come in order.
     connection = Connection(path)
     for i in range(100):
-        connection.send(b'{"op":"log-level","id":%d}\n' % i)
+        connection.send(b'{"op":"%s","id":%d}\n' % (ALIVE, i))
     for i in range(100):
         if connection.answer().get('id') != i:
             print('answers out of order')
             bad += 1
     # Byte by byte.
-    for byte in b'{"op":"log-level"}\n':
+    for byte in b'{"op":"%s"}\n' % ALIVE:
         connection.send(bytes([byte]))
     if not connection.answer()['ok']:
         bad += 1

@@ -18,6 +18,7 @@
 #include "fs/base/conf.h"
 #include "fs/meta/record.h"
 #include "fs/object/object.h"
+#include "hints/wire.h"
 #include "tests/fuzz/hostile.h"
 
 static size_t good_text(uint8_t *out, const char *text)
@@ -286,6 +287,65 @@ static enum hostile_verdict take_place(const uint8_t *bytes, size_t len)
 	return v;
 }
 
+static size_t good_hint(struct hostile_rng *rng, uint8_t *out)
+{
+	static const char *const hints[] = {
+		"{\"op\":\"hello\",\"version\":1,\"id\":7}\n",
+		"{\"op\":\"locate\",\"volume\":\"photos\",\"paths\":[\"/in/a.jpg\",\"/b\"]}\n",
+		"{\"a\":[[[{\"b\":[1.5,-2,null,true]}]]],\"id\":\"x\"}\n{\"op\":\"status\"}\n",
+	};
+
+	return good_text(out, hints[hostile_below(rng, 3)]);
+}
+
+/* What is taken can be written again. False: it cannot. */
+static bool take_hint_line(const char *line, size_t len, size_t *taken)
+{
+	char why[F3_HINT_WHY_MAX];
+	struct f3_buf out;
+	json_t *object;
+	bool ok;
+
+	if (f3_hint_parse(line, len, &object, why))
+		return true;
+	++*taken;
+	f3_buf_init(&out, 8 * HOSTILE_MAX);
+	ok = !f3_hint_dump(object, &out) &&
+	     memchr(out.data, '\n', out.len) == out.data + out.len - 1;
+	f3_buf_done(&out);
+	json_decref(object);
+	return ok;
+}
+
+/* In pieces of any size the same lines come out. */
+static enum hostile_verdict take_hint(const uint8_t *bytes, size_t len)
+{
+	static const size_t steps[] = { 1, 7, HOSTILE_MAX };
+	size_t n_lines[3] = { 0 }, taken = 0, line_len;
+	const char *line;
+	bool ok = true;
+
+	for (int s = 0; s < 3; s++) {
+		struct f3_hint_lines lines;
+
+		f3_hint_lines_init(&lines);
+		for (size_t at = 0, n; at < len; at += n) {
+			n = len - at < steps[s] ? len - at : steps[s];
+			if (f3_hint_lines_put(&lines, (const char *)bytes + at, n))
+				abort();
+			for (; f3_hint_lines_next(&lines, &line, &line_len) == 1; n_lines[s]++)
+				ok = ok && take_hint_line(line, line_len, &taken);
+		}
+		if (f3_hint_lines_last(&lines, &line, &line_len))
+			ok = ok && take_hint_line(line, line_len, &taken);
+		f3_hint_lines_done(&lines);
+	}
+	hostile_why("%zu, %zu, %zu lines", n_lines[0], n_lines[1], n_lines[2]);
+	if (!ok || n_lines[0] != n_lines[1] || n_lines[0] != n_lines[2])
+		return HOSTILE_WRONG;
+	return taken ? HOSTILE_TAKEN : HOSTILE_REFUSED;
+}
+
 /* ---- f3-gen: of an object, whoever wrote it ---------------------------------------------------- */
 
 static size_t good_gen(struct hostile_rng *rng, uint8_t *out)
@@ -322,6 +382,7 @@ const struct hostile_target hostile_texts[] = {
 	{ .name = "conf-snapshot", .every = 1, .good = good_snapshot, .take = take_snapshot },
 	{ .name = "conf-fixed", .every = 1, .good = good_fixed, .take = take_fixed },
 	{ .name = "wire-place", .every = 1, .good = good_place, .take = take_place },
+	{ .name = "hint-line", .every = 1, .good = good_hint, .take = take_hint },
 	{ .name = "object-gen", .every = 1, .good = good_gen, .take = take_gen },
 	{ .name = NULL },
 };
