@@ -544,6 +544,16 @@ const struct f3_conf_opt f3_conf_table[] = {
 	},
 	{
 		.section = "volume",
+		.key = "hedge-after",
+		.type = F3_CONF_DURATION,
+		.dflt = "0",
+		.arg = "TIME",
+		.help = "s3: a read whose answer has not begun is asked for a second time; 0: never",
+		.more = "After this time, but not before 95 of 100 recent answers would have begun, and one "
+			"read in twenty at most. The answer that begins first counts.",
+	},
+	{
+		.section = "volume",
 		.key = "default-class",
 		.type = F3_CONF_ENUM,
 		.choices = CLASSES,

@@ -467,6 +467,7 @@ int f3_journal_new(struct f3_core *core, struct f3_journal_run **ret_j)
 	j->parallel = core->opt.stage_parallel ? core->opt.stage_parallel : 1;
 	f3_counter_register(&retries);
 	f3_counter_register(&collapsed);
+	f3_object_register_metrics();
 	f3_store_op_register_metrics();
 	f3_stage_register_metrics();
 	f3_fetch_register_metrics();

@@ -134,6 +134,7 @@ static const struct setting {
 	{ "checksum", parse_checksum, offsetof(struct f3_settings, checksum) },
 	{ "requests", parse_count, offsetof(struct f3_settings, requests) },
 	{ "timeout", parse_time, offsetof(struct f3_settings, timeout_ns) },
+	{ "hedge-after", parse_time, offsetof(struct f3_settings, hedge_ns) },
 };
 
 #define N_SETTINGS (sizeof(settings) / sizeof(settings[0]))
@@ -202,5 +203,6 @@ struct f3_s3_options f3_settings_s3(const struct f3_settings *s)
 		.anonymous = s->anonymous,
 		.max_parallel = (unsigned)s->requests,
 		.timeout_ns = s->timeout_ns,
+		.hedge_ns = s->hedge_ns,
 	};
 }

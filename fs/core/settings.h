@@ -33,7 +33,7 @@ struct f3_settings {
 	enum f3_s3_style style;
 	enum f3_s3_checksum checksum;
 	bool anonymous;
-	uint64_t requests, timeout_ns;
+	uint64_t requests, timeout_ns, hedge_ns;
 };
 
 #define F3_SETTINGS_INIT { .attr_ttl_ns = F3_NS_PER_SEC, .mode = 01777 }

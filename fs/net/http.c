@@ -401,7 +401,8 @@ void f3_http_submit(struct f3_http *h, struct f3_http_req *req)
 	req->status = 0;
 	req->sent = false;
 	req->received = 0;
-	req->crc32c = 0;
+	req->crc32c = req->received_crc32c = 0;
+	req->unwanted = false;
 	req->start_mono_ns = req->first_byte_ns = 0;
 	req->message[0] = 0;
 	if (req->text)

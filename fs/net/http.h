@@ -77,10 +77,12 @@ struct f3_http_req {
 	void *into;
 	size_t into_bytes;
 	struct f3_buf *text;		/* the caller's, emptied at start; NULL: not wanted */
+	bool sum_answer;		/* received_crc32c is wanted */
 
 	/* One header of the answer, name in lower case, both NUL-terminated; on the engine's thread.
 	 * May be NULL. Only the final answer's (not those of 100 Continue or of a proxy's CONNECT). */
 	void (*header)(struct f3_http_req *req, const char *name, const char *value);
+	bool unwanted;			/* set there: nobody wants the rest, it ends with -ECANCELED */
 	void (*done)(struct f3_http_req *req);	/* may free it, or submit it again */
 	void *owner;
 	uint64_t deadline_mono_ns;	/* 0: none */
@@ -91,6 +93,7 @@ struct f3_http_req {
 	bool sent;			/* something may have reached the server: it was connected to */
 	uint64_t received;		/* bytes of a 2xx body */
 	uint32_t crc32c;		/* of the body sent */
+	uint32_t received_crc32c;	/* of what went to `into` */
 	uint64_t start_mono_ns, first_byte_ns;	/* its turn came; from then to the answer's begin */
 	char message[160];		/* why there is none, for people: host, curl's reason */
 

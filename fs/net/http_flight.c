@@ -176,6 +176,10 @@ static size_t on_header(char *line, size_t size, size_t n_items, void *arg)
 			f->part = final ? F3_HTTP_BODY : F3_HTTP_STATUS_LINE;
 		else if (final)
 			give_header(f->req, line, len);
+		if (f->req->unwanted) {
+			stop(f, -ECANCELED, "not wanted any more");
+			return 0;
+		}
 		break;
 	case F3_HTTP_BODY:
 		/* Trailers: nobody asked for any. */
@@ -210,6 +214,8 @@ static size_t on_body(char *bytes, size_t size, size_t n_items, void *arg)
 				stop(f, -EFBIG, "the answer is longer than was asked for");
 			else
 				memcpy((char *)req->into + req->received, bytes, len);
+			if (req->sum_answer)
+				req->received_crc32c = f3_crc32c(req->received_crc32c, bytes, len);
 		} else if (req->text && !put_text(req->text, bytes, len)) {
 			stop(f, -EFBIG, "the answer is longer than was expected");
 		}

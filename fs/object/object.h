@@ -264,6 +264,7 @@ struct f3_s3_options {
 	bool anonymous;			/* requests are not signed */
 	unsigned max_parallel;		/* requests under way; 0: 64 */
 	uint64_t timeout_ns;		/* without a byte; 0: 30 s */
+	uint64_t hedge_ns;		/* a read without an answer is asked for again after, or later; 0: not */
 };
 
 struct f3_budget;
@@ -308,6 +309,9 @@ void f3_object_op_init(struct f3_obj_op *op, enum f3_obj_type type);
 void f3_object_op_done(struct f3_obj_op *op);	/* frees results; the op can be submitted again */
 bool f3_obj_type_mutates(enum f3_obj_type type);
 const char *f3_obj_type_name(enum f3_obj_type type);	/* "put" */
+
+/* Once, at start. */
+void f3_object_register_metrics(void);
 
 /* s3://bucket/prefix */
 int f3_object_s3_open(const struct f3_object_options *opt, struct f3_object_store **ret_s,

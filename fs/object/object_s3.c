@@ -623,6 +623,7 @@ static int take_options(struct f3_s3 *s, const struct f3_object_options *opt)
 	s->plain_checksum =
 		f3_sha256_is_faster() && !o->anonymous ? F3_S3_CHECKSUM_SHA256 : F3_S3_CHECKSUM_MD5;
 	s->timeout_ns = o->timeout_ns;
+	f3_s3_hedging_init(&s->hedging, o->hedge_ns);
 	s->max_parallel = o->max_parallel ? o->max_parallel : PARALLEL_DEFAULT;
 	s->anonymous = o->anonymous;
 	if (!r)

@@ -4,7 +4,8 @@
  *
  *   object_s3.c         open, close, the door of operations, cancelling
  *   object_s3_ask.c     one request: signed, sent, its answer judged, asked again where that is safe
- *   object_s3_read.c    GET, HEAD
+ *   object_s3_get.c     GET: checked where the store knows a sum, asked for twice where that helps
+ *   object_s3_read.c    HEAD
  *   object_s3_list.c    LIST, UPLOAD_LIST
  *   object_s3_write.c   PUT, DELETE, MKDIR, RMDIR
  *   object_s3_copy.c    COPY, SET_ATTR: what an object says besides is read, and kept
@@ -78,6 +79,8 @@ struct f3_s3_ask {
 	char payload[F3_SIGV4_HEX];	/* SHA-256 of the body, where that is what protects it */
 	void *into;
 	size_t into_bytes;
+	bool sum_answer;
+	bool (*begins)(struct f3_s3_ask *a);	/* its answer does; false: it is not wanted any more */
 	void (*then)(struct f3_s3_ask *a);
 	/* what came of it */
 	int result;			/* 0, -errno, F3_OBJ_AMBIGUOUS */
@@ -88,7 +91,7 @@ struct f3_s3_ask {
 	bool cut;			/* what others noted was more than `answer` has room for */
 	struct f3_buf text;
 	uint64_t received;
-	uint32_t sent_crc32c;
+	uint32_t sent_crc32c, received_crc32c;
 	/* its own */
 	struct f3_http_req http;
 	struct f3_s3_headers signed_;
@@ -119,6 +122,11 @@ struct f3_s3_call {
 	void *body;			/* text that is sent; heap */
 	char number[12];		/* of a part */
 	char prefix[F3_OBJ_KEY_MAX + 2];	/* that is listed */
+	/* of reads; s->lock */
+	struct f3_timer hedge;		/* when it is asked for a second time */
+	struct f3_s3_ask *winner;	/* whose answer came first */
+	bool hedged;
+	unsigned damaged;		/* answers that were not what their sum says */
 	/* of copies in parts */
 	struct f3_obj_info source;
 	void *source_heap;
@@ -135,6 +143,16 @@ TAILQ_HEAD(f3_s3_calls, f3_s3_call);
 /* Conditions on the source of a copy: none are kept, S3's name, Ceph's besides. */
 enum f3_s3_copy_cond { F3_S3_COPY_COND_NONE, F3_S3_COPY_COND_S3, F3_S3_COPY_COND_CEPH };
 
+/* When a read is asked for a second time; s->lock. */
+#define F3_S3_FIRST_BYTES 64
+struct f3_s3_hedging {
+	uint64_t after_ns;		/* not before; 0: never */
+	uint64_t late_ns;		/* 95 of 100 answers came sooner, of late */
+	uint64_t first_byte_ns[F3_S3_FIRST_BYTES];
+	unsigned n;			/* of those, ever */
+	unsigned credit;		/* for more requests than are needed */
+};
+
 struct f3_s3 {
 	struct f3_object_store base;
 	struct f3_s3_place place;
@@ -145,6 +163,7 @@ struct f3_s3 {
 	enum f3_s3_checksum checksum, wanted_checksum;
 	enum f3_s3_checksum plain_checksum;	/* of parts of an upload that has copies */
 	uint64_t timeout_ns;
+	struct f3_s3_hedging hedging;
 	struct f3_http *http;
 	struct f3_workq *q;
 	struct f3_cred_chain *chain;
@@ -210,6 +229,9 @@ void f3_s3_upload_part(struct f3_s3_call *call);
 void f3_s3_upload_part_copy(struct f3_s3_call *call);
 void f3_s3_upload_complete(struct f3_s3_call *call);
 void f3_s3_upload_abort(struct f3_s3_call *call);
+
+/* object_s3_get.c */
+void f3_s3_hedging_init(struct f3_s3_hedging *h, uint64_t after_ns);
 
 /* object_s3_list.c */
 /* Asks whether anything lies below a directory's key, and its marker. 0: then is called; or

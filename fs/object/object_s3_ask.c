@@ -400,6 +400,7 @@ static void answered(struct f3_http_req *req)
 	a->status = req->status;
 	a->received = req->received;
 	a->sent_crc32c = req->crc32c;
+	a->received_crc32c = req->received_crc32c;
 	if (req->result) {
 		failed(a, req->result);
 		return;
@@ -413,6 +414,10 @@ static void take_header(struct f3_http_req *req, const char *name, const char *v
 {
 	struct f3_s3_ask *a = req->owner;
 
+	if (a->begins && !a->answer.n && !a->begins(a)) {
+		req->unwanted = true;
+		return;
+	}
 	/* What others noted leaves room for what is looked at. */
 	if (!strncmp(name, "x-amz-meta-", 11) && !f3_s3_meta_ours(name) &&
 	    (a->answer.n >= FOREIGN_MAX || a->answer.buf.len + strlen(value) > FOREIGN_BYTES))
@@ -566,6 +571,7 @@ static void send_now(struct f3_s3_ask *a, const struct f3_credentials *keys)
 	req->want_crc32c = a->want_crc32c;
 	req->into = a->into;
 	req->into_bytes = a->into_bytes;
+	req->sum_answer = a->sum_answer;
 	req->text = &a->text;
 	req->header = take_header;
 	req->done = answered;

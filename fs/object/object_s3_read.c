@@ -11,93 +11,10 @@
 
 #include "fs/object/s3_meta.h"
 
-/* ---- GET ---- */
-
-/* "bytes 0-99/1234" */
-static bool content_range(const char *text, uint64_t *ret_from, uint64_t *ret_to,
-			  uint64_t *ret_size)
-{
-	char end;
-
-	return text &&
-	       sscanf(text, "bytes %" SCNu64 "-%" SCNu64 "/%" SCNu64 "%c", ret_from, ret_to,
-		      ret_size, &end) == 3 &&
-	       *ret_from <= *ret_to && *ret_to < *ret_size && *ret_size <= INT64_MAX;
-}
-
 static int take_info(struct f3_s3_call *call, const struct f3_s3_ask *a)
 {
 	return f3_s3_meta_get(&a->answer, &call->op->info, &call->op->heap);
 }
-
-static void got(struct f3_s3_ask *a)
-{
-	struct f3_s3_call *call = a->call;
-	struct f3_obj_op *op = call->op;
-	uint64_t from, to, size = 0;
-	const char *text;
-	int r = a->result;
-
-	if (r == -ERANGE) {
-		/* It ends before the range begins. */
-		text = f3_s3_headers_get(&a->answer, "content-range");
-		if (text && sscanf(text, "bytes */%" SCNu64, &size) == 1)
-			r = size <= op->off ? 0 : -EIO;
-		else
-			r = 0;
-		op->info.size = r ? 0 : size;
-		f3_s3_end(call, r);
-		return;
-	}
-	if (r) {
-		f3_s3_end_as(call, a);
-		return;
-	}
-	if (a->status == 206) {
-		text = f3_s3_headers_get(&a->answer, "content-range");
-		if (!content_range(text, &from, &to, &size) || from != op->off ||
-		    to - from + 1 != a->received ||
-		    (a->received < op->len && to + 1 != size)) /* short, and not at its end */
-			r = -EIO;
-	} else if (op->off) {
-		r = -EIO; /* the whole object, where a range was asked for */
-	} else {
-		size = a->received;
-	}
-	if (r) {
-		snprintf(op->message, sizeof(op->message),
-			 "GET %.100s: other bytes than were asked for came back", op->key);
-		f3_s3_end(call, r);
-		return;
-	}
-	r = take_info(call, a);
-	op->info.size = size;
-	op->moved = op->len ? a->received : 0;
-	f3_s3_end(call, r);
-}
-
-void f3_s3_get(struct f3_s3_call *call)
-{
-	struct f3_obj_op *op = call->op;
-	int r;
-
-	f3_s3_ask_init(&call->a, call, "GET");
-	r = f3_s3_ask_key(&call->a, op->key, false);
-	if (r) {
-		f3_s3_end(call, r);
-		return;
-	}
-	if (op->etag)
-		f3_s3_ask_cond(&call->a, F3_OBJ_MATCH, op->etag);
-	/* A range of no bytes cannot be said. */
-	f3_s3_headers_addf(&call->a.headers, "range", "bytes=%" PRIu64 "-%" PRIu64, op->off,
-			   op->off + (op->len ? op->len : 1) - 1);
-	call->a.into = op->len ? op->buf : NULL;
-	call->a.into_bytes = op->len;
-	f3_s3_ask_start(&call->a, got);
-}
-
-/* ---- HEAD ---- */
 
 static int object_info(struct f3_s3_call *call, const struct f3_s3_ask *a)
 {

@@ -18,13 +18,14 @@
 #define UPLOAD_UNIT_BYTES (16 * MIB)
 #define COPY_UNIT_BYTES (1 * GIB)
 
-/* Small parts first: a file of some hundred MiB goes up on several connections, and one of
- * terabytes still ends within the parts there are. 3,286 GiB in all. */
+/* Small parts first: a file of some hundred MiB goes up on several connections. Then as large as is
+ * still repeated cheaply, since each part costs the server something besides its bytes; and one of
+ * terabytes ends within the parts there are. 3,288 GiB in all. */
 static const struct tier {
 	uint32_t parts;
 	uint64_t size;
 } tiers[] = {
-	{ 256, 8 * MIB },    { 768, 16 * MIB },   { 1024, 64 * MIB },
+	{ 16, 8 * MIB },     { 1008, 16 * MIB },  { 1024, 64 * MIB },
 	{ 2048, 128 * MIB }, { 5904, 512 * MIB },
 };
 #define N_TIERS (sizeof(tiers) / sizeof(tiers[0]))
