@@ -588,6 +588,17 @@ const struct f3_conf_opt f3_conf_table[] = {
 	},
 	{
 		.section = "volume",
+		.key = "attributes",
+		.type = F3_CONF_ENUM,
+		.dflt = "object",
+		.choices = "object|listing",
+		.help = "s3: where mode, owner, times and xattrs of a file come from that others made",
+		.more = "object: from the object itself, which costs a request for each file that is "
+			"looked at. listing: size and time are those of the listing, mode and "
+			"owner the default ones, until the file is opened or changed.",
+	},
+	{
+		.section = "volume",
 		.key = "authority",
 		.type = F3_CONF_ENUM,
 		.dflt = "home",

@@ -13,6 +13,7 @@
 #include "fs/core/authority.h"
 #include "fs/core/ns.h"
 #include "fs/core/stage.h"
+#include "fs/core/store_dir.h"
 
 /* The access ACL follows the new mode. Inode lock held. */
 static int chmod_acl(struct f3_core *core, struct f3_inode *inode, mode_t mode, struct f3_batch *b)
@@ -136,6 +137,8 @@ int f3_ns_setattr(struct f3_core *core, uint64_t ino, const struct stat *st, uns
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
 	r = inode->volume ? f3_authority_here(core, inode->volume) : -EPERM;
+	if (!r)
+		r = f3_store_known(core, inode, who);
 	if (!r)
 		r = f3_stage_room(inode, who);
 	if (!r && (set & F3_SET_SIZE))

@@ -618,12 +618,15 @@ static int after(struct renaming *rn)
 static int hold(struct renaming *rn)
 {
 	struct f3_inode *files[] = { rn->from.inode, rn->to.inode };
+	int r;
 
 	if (!rn->from.dir->volume->store)
 		return 0;
+	r = f3_store_known(rn->core, rn->from.inode, rn->who);
+	if (r)
+		return r;
 	for (int i = 0; i < 2; i++) {
-		int r = files[i] ? f3_ns_room(files[i], rn->who) : 0;
-
+		r = files[i] ? f3_ns_room(files[i], rn->who) : 0;
 		if (r)
 			return r;
 		if (files[i] && !rn->who->may_block && f3_stage_running(files[i]))

@@ -89,6 +89,16 @@ static int choose(const char *const *names, const char *value)
 	return -EINVAL;
 }
 
+static int parse_attributes(void *field, const char *value)
+{
+	static const char *const names[] = { "object", "listing", NULL };
+	int n = choose(names, value);
+
+	if (n >= 0)
+		*(bool *)field = n;
+	return n < 0 ? n : 0;
+}
+
 static int parse_style(void *field, const char *value)
 {
 	static const char *const names[] = { "auto", "yes", "no", NULL };
@@ -118,6 +128,7 @@ static const struct setting {
 	{ "quota", parse_bytes, offsetof(struct f3_settings, quota_bytes) },
 	{ "quota-inodes", parse_count, offsetof(struct f3_settings, quota_inodes) },
 	{ "attr-ttl", parse_time, offsetof(struct f3_settings, attr_ttl_ns) },
+	{ "attributes", parse_attributes, offsetof(struct f3_settings, listed_attr) },
 	{ "readonly", parse_bool, offsetof(struct f3_settings, read_only) },
 	{ "uid", parse_id, offsetof(struct f3_settings, uid) },
 	{ "gid", parse_id, offsetof(struct f3_settings, gid) },

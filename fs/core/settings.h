@@ -22,7 +22,7 @@
 struct f3_settings {
 	enum f3_class dflt;	/* F3_CLASS_NONE: nothing was said */
 	uint64_t quota_bytes, quota_inodes, attr_ttl_ns;
-	bool read_only;
+	bool read_only, listed_attr;
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;

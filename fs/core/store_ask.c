@@ -472,7 +472,7 @@ static int serve_known(struct f3_core *core, struct f3_inode *dir, const char *n
 	if (f3_meta_get_name(core->meta, dir->ino, name, len, &found) ||
 	    f3_meta_get_inode(core->meta, found.ino, &rec))
 		return -EIO;
-	guessed = rec.flags & F3_INO_GUESSED;
+	guessed = (rec.flags & F3_INO_GUESSED) && !dir->volume->listed_attr;
 	f3_inode_rec_done(&rec);
 	return guessed ? -EIO : 0;
 }

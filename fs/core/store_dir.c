@@ -42,6 +42,8 @@ bool f3_store_dir_fresh(struct f3_core *core, struct f3_inode *dir)
 /* A listing of its directory said as much as a question about it: all, or that nothing is new. */
 static bool by_listing(const struct f3_volume *v, const struct f3_inode_rec *rec)
 {
+	if (v->listed_attr && !S_ISDIR(rec->mode))
+		return true;
 	return !(rec->flags & F3_INO_GUESSED) &&
 	       (v->store->caps.list_has_attr || (!S_ISDIR(rec->mode) && rec->modified_ns));
 }
@@ -92,6 +94,20 @@ bool f3_store_rec_fresh(struct f3_core *core, struct f3_inode *dir, const struct
 		return true;
 	return by_listing(v, rec) &&
 	       (v->store->caps.list_has_attr || f3_store_dir_fresh(core, dir));
+}
+
+int f3_store_known(struct f3_core *core, struct f3_inode *inode, const struct f3_caller *who)
+{
+	bool guessed;
+
+	if (!inode->volume || !inode->volume->listed_attr)
+		return 0;
+	f3_lock(&inode->lock);
+	guessed = (inode->rec.flags & F3_INO_GUESSED) && S_ISREG(inode->rec.mode) && !inode->dead;
+	f3_unlock(&inode->lock);
+	if (!guessed)
+		return 0;
+	return who->may_block ? f3_store_inode_check(core, inode, false) : -F3_EWAIT;
 }
 
 /* ---- Asking ---- */

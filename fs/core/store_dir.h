@@ -41,6 +41,10 @@ int f3_store_dir_list(struct f3_core *core, struct f3_inode *dir);
  * -ESTALE others have changed what the name leads to. bytes: the first ones are wanted (fetch.h). */
 int f3_store_inode_check(struct f3_core *core, struct f3_inode *inode, bool bytes);
 
+/* Before attributes of a file are changed, or go elsewhere with it, that may be a listing's guess:
+ * brings the object's own. 0, -F3_EWAIT, errors as at open. */
+int f3_store_known(struct f3_core *core, struct f3_inode *inode, const struct f3_caller *who);
+
 /* For store_list.c. The targets of links are asked for as they are found: readlink(2) has no other
  * chance. m->info becomes NULL if it cannot be read: then the link is not shown. */
 struct f3_merge_name;

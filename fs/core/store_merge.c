@@ -324,6 +324,7 @@ static int refresh(struct merge *mg, struct one *one, struct f3_batch *b)
 		rec->modified_ns = 0;
 		inode->checked_mono_ns = 0;
 	} else if (rec->flags & F3_INO_GUESSED) {
+		one->shown = inode->volume->listed_attr && f3_store_attr_differs(info, rec);
 		r = f3_store_attr_put(inode->volume, info, &mg->owner, mg->now_ns, rec, b);
 		f3_batch_put_name(b, mg->dir->ino, one->m->name, strlen(one->m->name), inode->ino,
 				  type_shown(rec));

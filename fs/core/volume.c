@@ -139,6 +139,7 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 	v->quota_inodes = s->quota_inodes;
 	v->attr_ttl_ns = s->attr_ttl_ns;
 	v->read_only = s->read_only;
+	v->listed_attr = s->listed_attr;
 	v->used_bytes = rec->used_bytes;
 	v->used_inodes = rec->used_inodes;
 	v->placement.has_store = rec->url[0] != '\0';

@@ -30,6 +30,7 @@ struct f3_volume {
 	_Atomic uint64_t quota_bytes, quota_inodes;	/* 0: none */
 	_Atomic uint64_t attr_ttl_ns;
 	_Atomic bool read_only;
+	bool listed_attr;		/* what a listing says of a file is enough to show it */
 	bool by_command;
 	struct f3_backing_store *disk;
 	struct f3_backing_store *memory;

@@ -18,6 +18,7 @@
 #include "fs/core/move.h"
 #include "fs/core/ns.h"
 #include "fs/core/stage.h"
+#include "fs/core/store_dir.h"
 
 #define CAPS "security.capability"
 #define OWN "user.f3."
@@ -323,7 +324,9 @@ int f3_xattr_set(struct f3_core *core, uint64_t ino, const char *name, const voi
 	r = get_writable(core, ino, &inode);
 	if (r)
 		return r;
-	r = f3_stage_room(inode, who);
+	r = f3_store_known(core, inode, who);
+	if (!r)
+		r = f3_stage_room(inode, who);
 	if (r) {
 		f3_inode_put(core, inode);
 		return r;
@@ -486,7 +489,9 @@ int f3_xattr_remove(struct f3_core *core, uint64_t ino, const char *name,
 	r = get_writable(core, ino, &inode);
 	if (r)
 		return r;
-	r = f3_stage_room(inode, who);
+	r = f3_store_known(core, inode, who);
+	if (!r)
+		r = f3_stage_room(inode, who);
 	if (r) {
 		f3_inode_put(core, inode);
 		return r;

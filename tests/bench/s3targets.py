@@ -75,13 +75,15 @@ endpoint = {endpoint}
 region = {region}
 path-style = yes
 default-class = {of_class}
+attributes = {attributes}
 """
 
-    def __init__(self, name, scratch, env, f3d, of_class, memory="512M"):
+    def __init__(self, name, scratch, env, f3d, of_class, memory="512M", attributes="object"):
         super().__init__(name, scratch, env)
         self.f3d = f3d
         self.of_class = of_class
         self.memory = memory
+        self.attributes = attributes
 
     def directory(self):
         return os.path.join(self.mountpoint, "bench")
@@ -97,7 +99,7 @@ default-class = {of_class}
             f.write(self.CONF.format(
                 mnt=self.mountpoint, base=self.base, cache=self.cache, endpoint=self.endpoint,
                 region=self.env["S3_REGION"], bucket=self.env["S3_BUCKET"],
-                of_class=self.of_class, memory=self.memory))
+                of_class=self.of_class, memory=self.memory, attributes=self.attributes))
         return [self.f3d, "-f", "-c", conf, self.mountpoint]
 
 

@@ -245,7 +245,7 @@ class Small:
     count = 1000
 
     def targets(self, bench):
-        return ["raw", "f3", "f3-writeback"] + bench.rivals
+        return ["raw", "f3", "f3-listing", "f3-writeback"] + bench.rivals
 
     def names(self, number, name):
         return ["%s-s%d/%04d" % (name, number, i) for i in range(self.count)]

@@ -4,7 +4,8 @@
 #
 # What small files on S3 cost, in requests: an open brings the bytes it asks about; who opens the files of
 # a directory one after the other, by name or as readdir has them, gets those that follow fetched ahead,
-# once each, and next to nothing for nothing; and none of that shows what is not so.
+# once each, and next to nothing for nothing; and none of that shows what is not so. With attributes =
+# listing the files of a listing are shown as it has them, without a question about any.
 . "$F3_SRCDIR/tests/functional/lib.sh"
 . "$F3_SRCDIR/tests/functional/suites.sh"
 . "$F3_SRCDIR/tests/functional/s3.sh"
@@ -14,13 +15,14 @@ f3_s3_proxy
 f3_set memory-limit=512M # with less there are few connections
 # What was seen stays good however slow the machine is; but for one second what was fetched ahead.
 S3_PREFIX=p f3_s3_volume v default-class=durable attr-ttl=1h
+S3_PREFIX=l f3_s3_volume listed default-class=durable attr-ttl=1h attributes=listing
 S3_PREFIX=q f3_s3_volume strict default-class=durable attr-ttl=0
 f3_start
 export F3_RUN
-f3_python "$F3_MNT/v" "$F3_MNT/strict" <<'P'
+f3_python "$F3_MNT/v" "$F3_MNT/strict" "$F3_MNT/listed" <<'P'
 from s3test import *
 
-v, strict = sys.argv[1:]
+v, strict, listed = sys.argv[1:]
 N = 200
 
 
@@ -162,6 +164,42 @@ names = sorted(os.listdir(f"{strict}/strict"))
 for i, name in enumerate(names):
     client.put(f"q/strict/{name}", b"%d" % i)
     eq("nothing is older than its open", get(f"{strict}/strict/{name}"), b"%d" % i)
+
+# What a listing says of files is shown without a question, until they are opened or changed.
+SAYS = {"x-amz-meta-mode": str(0o100640), "x-amz-meta-uid": "1234", "x-amz-meta-gid": "1234",
+        "x-amz-meta-mtime": "1000000000"}
+for name in [f"{i:02}" for i in range(30)] + ["opened", "changed", "renamed", "tagged", "gone"]:
+    client.put(f"l/dir/{name}", b"12345", SAYS)
+n = len(passed())
+for entry in os.scandir(f"{listed}/dir"):
+    st = entry.stat()
+    eq(f"{entry.name} as listed", (oct(st.st_mode), st.st_uid, st.st_size), ("0o100644", 0, 5))
+    check(f"time of {entry.name}", abs(st.st_mtime - time.time()) < 3600)
+eq("questions about files", [r["method"] for r in passed(n) if "/l/dir/" in r["path"]], [])
+
+
+def what(name):
+    st = os.stat(f"{listed}/dir/{name}")
+    return oct(st.st_mode), st.st_uid, st.st_mtime
+
+
+n = len(passed())
+fd = os.open(f"{listed}/dir/opened", os.O_RDONLY)
+eq("bytes", os.read(fd, 100), b"12345")
+os.close(fd)
+until(60, "after its open", lambda: what("opened") == ("0o100640", 1234, 1000000000))
+eq("questions for an open", counts(n, "/dir/opened"), ["GET"])
+os.chmod(f"{listed}/dir/changed", 0o600)
+eq("changed", what("changed"), ("0o100600", 1234, 1000000000))
+os.rename(f"{listed}/dir/renamed", f"{listed}/dir/other")
+until(60, "renamed", lambda: what("other") == ("0o100640", 1234, 1000000000))
+os.setxattr(f"{listed}/dir/tagged", "user.tag", b"1")
+until(60, "with an xattr", lambda: what("tagged") == ("0o100640", 1234, 1000000000))
+client.delete("l/dir/gone")
+refused("gone", "ENOENT", os.chmod, f"{listed}/dir/gone", 0o600)
+sync()
+eq("what the store has of it", [meta(f"l/dir/{k}").get("uid") for k in ("changed", "other", "tagged")],
+   ["1234"] * 3)
 
 # The store goes away in the middle: EIO, and no file seems to be gone.
 made("away", 60)
