@@ -19,6 +19,7 @@ struct f3_waiter {
 	struct f3_waiter *next;
 	struct f3_waiter **link; /* what points to it; NULL: in no list */
 	uint64_t off, len; /* range waited for; unused in lists of states */
+	bool early; /* of a range: served from memory as well, see fs/core/fill.h */
 	int result; /* set when collected */
 };
 

@@ -26,6 +26,7 @@
 #include "fs/core/fetch.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
+#include "fs/core/fill_recent.h"
 #include "fs/core/inode.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/lack.h"
@@ -158,6 +159,8 @@ static int start_threads(struct f3_core *core, struct f3_err *err)
 		r = f3_workq_new("blocking", io_threads, QUEUE_MAX, &core->blocking);
 	if (!r)
 		r = f3_workq_new("transfer", io_threads, QUEUE_MAX, &core->transfer);
+	if (!r)
+		r = f3_recent_new(core, &core->recent);
 	if (!r)
 		r = f3_lack_new(core, &core->lack);
 	if (!r)
@@ -388,6 +391,7 @@ void f3_core_stop(struct f3_core *core)
 	f3_lack_free(core->lack);
 	if (core->kernel.drain)
 		core->kernel.drain(core->kernel.arg);
+	f3_recent_free(core->recent);
 	f3_budget_free(core->budget);
 	for (size_t i = 0; i < F3_NAME_LOCKS; i++)
 		f3_lock_done(&core->names[i]);

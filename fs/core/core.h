@@ -66,6 +66,7 @@ struct f3_volumes;
 struct f3_journal_run;
 struct f3_evict;
 struct f3_lack;
+struct f3_recent;
 
 #define F3_OPEN_MODES 3	/* enum f3_open_mode */
 #define F3_NAME_LOCKS 1024	/* power of two */
@@ -86,6 +87,7 @@ struct f3_core {
 	struct f3_journal_run *journal;
 	struct f3_evict *evict;
 	struct f3_lack *lack;
+	struct f3_recent *recent;
 	struct f3_kernel_ops kernel;
 	uint64_t mount_id;	/* random; the same for all daemons of one mount */
 	struct f3_answered *answered;	/* NULL: not loaded */

@@ -64,7 +64,7 @@ int f3_file_write_fd(struct f3_core *core, struct f3_inode *inode, bool *ret_clo
 {
 	int fd;
 
-	(void)core;
+	f3_fill_forget(core, inode);
 	*ret_close = false;
 	if (inode->write_fd >= 0)
 		return inode->write_fd;
@@ -285,6 +285,8 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 						     "the cache lies on a stacked file system" :
 						     "the kernel refused the backing file");
 	}
+	if (inode->mode == F3_MODE_PASSTHROUGH)
+		f3_fill_forget(core, inode);
 	plan->mode = inode->mode;
 	plan->backing_id = inode->mode == F3_MODE_PASSTHROUGH ? inode->backing_id : 0;
 	plan->direct_io = inode->mode == F3_MODE_PASSTHROUGH && reason;

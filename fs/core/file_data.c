@@ -291,6 +291,7 @@ int64_t f3_file_copy_range(struct f3_core *core, struct f3_inode *in, uint64_t o
 	if (!f3_file_complete(out) || f3_file_store(in) != f3_file_store(out)) {
 		fd_out = -EOPNOTSUPP;
 	} else {
+		f3_fill_forget(core, out);
 		fd_out = f3_backing_open_file(f3_file_store(out), out->ino, out->rec.backing,
 					      O_RDWR);
 	}

@@ -111,6 +111,50 @@ int f3_fill_need(struct f3_core *core, struct f3_inode *inode, uint64_t off, uin
 	return need(core, inode, off, len, true, w);
 }
 
+/* Inode lock held. Is it in memory? Then it is lent. */
+static bool lend(struct f3_core *core, const struct f3_inode *inode, uint64_t off, uint64_t len,
+		 struct f3_fill_lent *ret_lent)
+{
+	const struct f3_inode_rec *rec = &inode->rec;
+
+	/* Without its content here it may be another object by now. */
+	if (off >= rec->size || (!inode->extents && f3_fill_incomplete(inode)))
+		return false;
+	if (len > rec->size - off)
+		len = rec->size - off;
+	return f3_recent_lend(core->recent, inode->ino, rec->backing, off, len, ret_lent);
+}
+
+bool f3_fill_lend(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
+		  struct f3_fill_lent *ret_lent)
+{
+	struct f3_fill *fill;
+	bool ahead = false, lent;
+
+	if (!f3_recent_any(core->recent))
+		return false;
+	f3_lock(&inode->lock);
+	lent = lend(core, inode, off, len, ret_lent);
+	fill = inode->fill;
+	if (lent && inode->extents && off < inode->rec.base_limit) {
+		uint64_t left = inode->rec.base_limit - off;
+
+		f3_fill_note(core, inode, off, off + (len < left ? len : left));
+		ahead = !fill->error && !fill->stopping && inode->volume->store;
+		if (ahead)
+			f3_fill_plan_ahead(core, inode);
+	}
+	f3_unlock(&inode->lock);
+	if (ahead)
+		f3_fill_gate_run(inode->volume->fills);
+	return lent;
+}
+
+void f3_fill_forget(struct f3_core *core, struct f3_inode *inode)
+{
+	f3_recent_forget(core->recent, inode->ino);
+}
+
 int f3_fill_all(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w)
 {
 	return need(core, inode, 0, UINT64_MAX, false, w);
@@ -170,15 +214,21 @@ bool f3_fill_cancel(struct f3_inode *inode, struct f3_waiter *w)
 	return canceled;
 }
 
-/* Is something landing in [off, off+len)? */
 static bool landing(const struct f3_fill *fill, uint64_t off, uint64_t len)
 {
 	const struct f3_transfer *t;
 
 	for (t = TAILQ_FIRST(&fill->transfers); t; t = TAILQ_NEXT(t, of_fill))
-		if (t->landing_len && f3_fill_overlap(t->landing_off, t->landing_len, off, len))
+		if (t->landing_len &&
+		    (t->direct || f3_fill_overlap(t->landing_off, t->landing_len, off, len)))
 			return true;
 	return false;
+}
+
+void f3_fill_await_landing(struct f3_inode *inode, uint64_t off, uint64_t len)
+{
+	while (inode->fill && landing(inode->fill, off, len))
+		f3_fill_sleep(inode, inode->fill);
 }
 
 int f3_fill_write_begin(struct f3_inode *inode, uint64_t off, uint64_t len)
@@ -197,8 +247,7 @@ int f3_fill_write_begin(struct f3_inode *inode, uint64_t off, uint64_t len)
 	*write = (struct f3_fill_write){ off, len, fill->writes };
 	fill->writes = write;
 	fill->n_writes++;
-	while (landing(fill, off, len))
-		f3_fill_sleep(inode, fill);
+	f3_fill_await_landing(inode, off, len);
 	return 0;
 }
 
@@ -263,8 +312,7 @@ int f3_fill_truncate(struct f3_core *core, struct f3_inode *inode, int fd, uint6
 	struct f3_batch *b = NULL;
 	int r = 0;
 
-	while (inode->extents && landing(fill, size, UINT64_MAX - size))
-		f3_fill_sleep(inode, fill);
+	f3_fill_await_landing(inode, size, UINT64_MAX - size);
 	if (inode->extents && size < inode->rec.base_limit)
 		r = f3_batch_new(core->meta, &b);
 	if (!r && !f3_fault("file.truncate", &r) && ftruncate(fd, (off_t)size))
@@ -301,8 +349,10 @@ int f3_fill_settle(struct f3_core *core, struct f3_inode *inode)
 			return r;
 		f3_lock(&inode->lock);
 	}
-	if (inode->fill)
+	if (inode->fill) {
 		inode->fill->careful = true;
+		f3_fill_await_landing(inode, 0, 0);
+	}
 	number = (inode->rec.state == F3_STATE_CLEAN || inode->rec.state == F3_STATE_FILLING) &&
 				 inode->rec.backing_class != F3_CLASS_MEMORY ?
 			 inode->rec.backing :
@@ -316,8 +366,8 @@ void f3_fill_stop(struct f3_core *core, struct f3_inode *inode)
 	struct f3_waiter_list ready = { NULL };
 	struct f3_fill *fill;
 
-	(void)core;
 	f3_lock(&inode->lock);
+	f3_fill_forget(core, inode);
 	fill = inode->fill;
 	if (fill && !fill->stopping) {
 		fill->stopping = true;

@@ -30,9 +30,21 @@
 #ifndef F3_CORE_FILL_H
 #define F3_CORE_FILL_H
 
+#include <sys/uio.h>
+
 #include "fs/core/inode.h"
 
+struct f3_bytes;
 struct f3_fill_gate;
+
+/* A read that is in more buffers than this is answered from the file. */
+#define F3_FILL_LENT_MAX 16
+
+struct f3_fill_lent {
+	struct iovec iov[F3_FILL_LENT_MAX];
+	struct f3_bytes *of[F3_FILL_LENT_MAX];
+	unsigned n;
+};
 
 /* What a transfer takes at most while it is queued or rests. */
 #define F3_FILL_TRANSFER_BYTES 640
@@ -61,6 +73,18 @@ int f3_fill_prepare(struct f3_core *core, struct f3_inode *inode);
  */
 int f3_fill_need(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
 		 struct f3_waiter *w);
+/*
+ * What a read asks for, if it came a moment ago and is still in memory: true, and it is lent until
+ * f3_fill_lent_done; bytes past the end of the file are left out. It counts as a need, too. A waiter
+ * with `early` set is called as soon as it can be lent, which may be before it is in the file: where
+ * nothing is lent then, the need is said again. Inode lock not held.
+ */
+bool f3_fill_lend(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
+		  struct f3_fill_lent *ret_lent);
+void f3_fill_lent_done(struct f3_core *core, struct f3_fill_lent *lent);
+/* Before bytes of the file are changed in place, or may be without our knowing: nothing is lent of them
+ * any more. Inode lock held. */
+void f3_fill_forget(struct f3_core *core, struct f3_inode *inode);
 /* The same for the whole file (warm, class moves, edits). */
 int f3_fill_all(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w);
 /* Waits until the whole file is here, said to be complete, and let go of. Blocks on the store. Not

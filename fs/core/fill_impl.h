@@ -5,7 +5,9 @@
  * fill.c: what is called from outside: needs, programs' writes, truncation, stop.
  * fill_load.c: a file before its first transfer: backing file, extent map from the database.
  * fill_plan.c: which ranges to ask for. Makes transfers; the inode's lock is held.
- * fill_run.c: one transfer: queued at the gate, asked for, landed.
+ * fill_run.c: one transfer: queued at the gate, asked for.
+ * fill_land.c: what came: given to who waits for it, and written to the file.
+ * fill_recent.c: buffers, and what is in them still.
  * fill_tidy.c: after transfers: the database, the end of a file's filling, what to ask for next.
  *
  * A transfer goes QUEUED -> ASKING -> LANDING -> gone, or from ASKING or LANDING to RESTING (the
@@ -25,12 +27,16 @@
 #include "fs/base/clock.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
+#include "fs/core/fill_recent.h"
 #include "fs/core/volume.h"
 
 #define F3_FILL_ALIGN (64u << 10) /* what a read elsewhere brings at least */
 #define F3_FILL_STEP (128u << 10) /* the same while reading goes on */
 #define F3_FILL_WINDOWS 16 /* reading runs ahead up to so many fill-size */
-#define F3_FILL_SPARES 8
+#define F3_FILL_FLOW 8 /* a window is asked for in at least so many pieces */
+/* Files that one transfer brings are small: they are wanted again, and are written to the page cache.
+ * So is what somebody reads here and there. */
+#define F3_FILL_DIRECT_MIN (256u << 10)
 #define F3_FILL_SAVE_BYTES (64ull << 20) /* the database learns of so many at a time */
 #define F3_FILL_KEYS_MAX 4096 /* separate ranges in the database before they are joined */
 
@@ -63,6 +69,7 @@ struct f3_transfer {
 	unsigned canceling; /* threads that are about to call f3_object_cancel */
 	bool disk_full; /* that was met once */
 	uint64_t landing_off, landing_len; /* being written; len 0: nothing */
+	bool direct; /* past the page cache */
 	uint64_t pos; /* landed up to there */
 	uint64_t failing_since_ns; /* 0: not failing */
 	struct f3_backoff backoff;
@@ -71,8 +78,8 @@ struct f3_transfer {
 	struct f3_io io;
 	struct f3_room room; /* waits for memory */
 	struct f3_asked *asked; /* from ASKING on, until it rests or is disposed of */
-	void *buf;
-	size_t buf_bytes; /* taken from the budget */
+	struct f3_bytes *bytes; /* while it is ASKING and LANDING */
+	size_t taken; /* from the budget, for bytes that are not there yet */
 };
 
 TAILQ_HEAD(f3_transfer_list, f3_transfer);
@@ -91,6 +98,8 @@ struct f3_fill {
 	unsigned sleepers; /* threads waiting on `moved` */
 	pthread_cond_t moved; /* something landed, ended, was tidied */
 	int fd; /* O_RDWR, while transfers are under way; -1 */
+	int direct_fd; /* the same with O_DIRECT */
+	bool buffered; /* the file system does not take O_DIRECT */
 	int error; /* for good: the object is another one now */
 	bool stopping;
 	bool careful; /* maybe dirty: sync before the database is told */
@@ -111,8 +120,6 @@ struct f3_fill_gate {
 	struct f3_lock lock; /* F3_RANK_TRANSFER */
 	struct f3_transfer_list demand, ahead;
 	unsigned running;
-	void *spare[F3_FILL_SPARES]; /* buffers of fill_bytes, while transfers are under way */
-	unsigned n_spare;
 	struct f3_timer again; /* the queue of work was full */
 	_Atomic uint64_t pace_ns, pace_bytes; /* of lately, mean of a request; 0: there was none */
 };
@@ -129,6 +136,16 @@ static inline bool f3_fill_lacks(const struct f3_inode *inode)
 
 	return f3_extents_gap(inode->extents, 0, inode->rec.base_limit, &off, &len);
 }
+/* May bytes of it be other ones than the object's? Then what fills write has to be on the disk before
+ * the database is told, and goes through the page cache, as what programs write. */
+static inline bool f3_fill_careful(const struct f3_inode *inode)
+{
+	return inode->fill->careful || (inode->rec.state != F3_STATE_FILLING &&
+					inode->rec.state != F3_STATE_REMOTE);
+}
+/* Waits until nothing lands in [off, off+len), nor anywhere past the page cache: the kernel cannot do
+ * with changes on both ways in one page. */
+void f3_fill_await_landing(struct f3_inode *inode, uint64_t off, uint64_t len);
 /* Wakes threads that wait for something of the fill to move. */
 void f3_fill_moved(struct f3_fill *fill);
 /* Waits for that. The inode's lock is let go of meanwhile. */
@@ -144,6 +161,8 @@ struct f3_fill *f3_fill_new(struct f3_core *core, struct f3_inode *inode);
 void f3_fill_note(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t end);
 /* Asks for what [off, end) lacks, and then for what comes next. -ENOMEM: not for all of it. */
 int f3_fill_plan(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t end);
+/* Asks for what comes next. */
+void f3_fill_plan_ahead(struct f3_core *core, struct f3_inode *inode);
 /* The same for all that waiters want. */
 int f3_fill_plan_waiters(struct f3_core *core, struct f3_inode *inode);
 
@@ -152,6 +171,10 @@ int f3_fill_plan_waiters(struct f3_core *core, struct f3_inode *inode);
 int f3_transfer_new(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
 		    bool demand);
 void f3_transfer_promote(struct f3_transfer *t);
+/* The end of it, whatever became of it. No lock held. */
+void f3_transfer_end(struct f3_transfer *t);
+/* It ends with this error, or is tried again. No lock held. */
+void f3_transfer_failed(struct f3_transfer *t, int r);
 /* Starts what the gate lets through. Any lock up to the inode's may be held. */
 void f3_fill_gate_run(struct f3_fill_gate *gate);
 /* Ends transfers that are not under way at this moment and asks the store to end the others. The
@@ -159,6 +182,10 @@ void f3_fill_gate_run(struct f3_fill_gate *gate);
 void f3_transfers_cancel(struct f3_inode *inode, struct f3_fill *fill);
 /* Frees those that have ended. The inode's lock is held, and a reference besides theirs. */
 void f3_transfers_dispose(struct f3_inode *inode, struct f3_fill *fill);
+
+/* fill_land.c */
+/* All of its range is in t->bytes. */
+void f3_transfer_arrived(struct f3_transfer *t);
 
 /* fill_tidy.c */
 void f3_fill_tidy_init(struct f3_fill *fill);

@@ -25,7 +25,7 @@ struct f3_fill *f3_fill_new(struct f3_core *core, struct f3_inode *inode)
 	TAILQ_INIT(&fill->transfers);
 	TAILQ_INIT(&fill->ended);
 	f3_cond_init(&fill->moved);
-	fill->fd = -1;
+	fill->fd = fill->direct_fd = -1;
 	fill->core = core;
 	fill->inode = inode;
 	f3_fill_tidy_init(fill);

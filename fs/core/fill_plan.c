@@ -10,10 +10,19 @@
 /* The kernel reads ahead from several threads: a little before or after is still in sequence. */
 #define SLACK (1u << 20)
 
+/* What comes ahead waits in memory for who reads: half of the share of buffers is for that. */
+static uint64_t window_max(const struct f3_core *core)
+{
+	uint64_t max = core->opt.fill_bytes * F3_FILL_WINDOWS;
+	uint64_t room = f3_budget_share(core->budget, F3_ACCT_BUFFERS) / 2;
+
+	return max < room ? max : room;
+}
+
 void f3_fill_note(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t end)
 {
 	struct f3_fill *fill = inode->fill;
-	uint64_t max = core->opt.fill_bytes * F3_FILL_WINDOWS;
+	uint64_t max = window_max(core);
 	bool first = fill->seq_end == 0 && off == 0;
 
 	if (!first && (fill->seq_end == 0 || off > fill->seq_end + SLACK / 4 ||
@@ -112,7 +121,7 @@ static void promote(struct f3_fill *fill, uint64_t off, uint64_t end)
 			f3_transfer_promote(t);
 }
 
-static void ask_ahead(struct f3_core *core, struct f3_inode *inode)
+void f3_fill_plan_ahead(struct f3_core *core, struct f3_inode *inode)
 {
 	struct f3_fill *fill = inode->fill;
 	uint64_t limit = inode->rec.base_limit, piece = core->opt.fill_bytes, from, to, end;
@@ -125,7 +134,7 @@ static void ask_ahead(struct f3_core *core, struct f3_inode *inode)
 	/* Most of a window is still on its way: wait until a good piece can be asked for. */
 	if (from - fill->seq_end > fill->window - fill->window / 4 && end < limit)
 		return;
-	while (piece > fill->window / 2 && piece > F3_FILL_STEP)
+	while (piece > fill->window / F3_FILL_FLOW && piece > F3_FILL_STEP)
 		piece /= 2;
 	(void)ask(core, inode, from, end, piece, false); /* nobody waits for it */
 }
@@ -153,7 +162,7 @@ int f3_fill_plan(struct f3_core *core, struct f3_inode *inode, uint64_t off, uin
 		}
 		r = ask(core, inode, off, end, piece, true);
 	}
-	ask_ahead(core, inode);
+	f3_fill_plan_ahead(core, inode);
 	return r;
 }
 

@@ -44,7 +44,6 @@ void f3_fill_register_metrics(void)
 }
 
 static void have_memory(struct f3_waiter *w, int result);
-static void land(struct f3_transfer *t);
 static void start(struct f3_work *work);
 static void rested(struct f3_work *work);
 
@@ -84,8 +83,6 @@ void f3_fill_gate_free(struct f3_fill_gate *gate)
 	if (!gate)
 		return;
 	f3_timer_cancel(&gate->again);
-	while (gate->n_spare)
-		free(gate->spare[--gate->n_spare]);
 	f3_lock_done(&gate->lock);
 	free(gate);
 }
@@ -123,50 +120,12 @@ static bool gate_take_out(struct f3_transfer *t)
 static void gate_leave(struct f3_transfer *t)
 {
 	struct f3_fill_gate *gate = gate_of(t);
-	void *spare[F3_FILL_SPARES];
-	unsigned n = 0;
 
 	f3_lock(&gate->lock);
 	if (t->holds_slot)
 		gate->running--;
 	t->holds_slot = false;
-	while (!gate->running && gate->n_spare)
-		spare[n++] = gate->spare[--gate->n_spare];
 	f3_unlock(&gate->lock);
-	while (n)
-		free(spare[--n]);
-}
-
-/* Memory that was given back to the kernel comes back page by page, each of them zeroed: while reading
- * goes on the next transfer takes the buffer of the last one. A small part of the share of buffers may lie
- * ready, and nothing once nobody reads. */
-static void *buffer_new(struct f3_transfer *t)
-{
-	struct f3_fill_gate *gate = gate_of(t);
-	void *buf = NULL;
-
-	f3_lock(&gate->lock);
-	if (t->len == t->core->opt.fill_bytes && gate->n_spare)
-		buf = gate->spare[--gate->n_spare];
-	f3_unlock(&gate->lock);
-	return buf ? buf : malloc(t->len);
-}
-
-static void buffer_free(struct f3_transfer *t)
-{
-	struct f3_fill_gate *gate = gate_of(t);
-	uint64_t share = f3_budget_share(t->core->budget, F3_ACCT_BUFFERS);
-	void *buf = t->buf;
-
-	f3_lock(&gate->lock);
-	if (buf && t->buf_bytes == t->core->opt.fill_bytes && gate->running > 1 &&
-	    gate->n_spare < F3_FILL_SPARES && (gate->n_spare + 1) * t->buf_bytes <= share / 4) {
-		gate->spare[gate->n_spare++] = buf;
-		buf = NULL;
-	}
-	f3_unlock(&gate->lock);
-	free(buf);
-	t->buf = NULL;
 }
 
 void f3_transfer_promote(struct f3_transfer *t)
@@ -262,9 +221,12 @@ int f3_transfer_new(struct f3_core *core, struct f3_inode *inode, uint64_t off, 
 bool f3_fill_given(struct f3_core *core, struct f3_inode *inode, const char *etag, void *buf,
 		   uint64_t len)
 {
+	struct f3_bytes *bytes = f3_bytes_of(buf, len);
 	const struct f3_fill *fill;
 	struct f3_transfer *t = NULL;
 
+	if (!bytes)
+		return false;
 	f3_lock(&inode->lock);
 	fill = inode->fill;
 	if (inode->extents && !fill->error && !fill->stopping && !fill->n_transfers &&
@@ -272,29 +234,30 @@ bool f3_fill_given(struct f3_core *core, struct f3_inode *inode, const char *eta
 		t = make(core, inode, 0, len, true);
 	if (t) {
 		t->state = F3_TRANSFER_LANDING;
-		t->buf = buf;
-		t->buf_bytes = len;
+		t->bytes = bytes;
 	}
 	f3_unlock(&inode->lock);
 	if (t)
-		land(t);
+		f3_transfer_arrived(t);
+	else
+		free(bytes);
 	return t;
 }
 
 static void drop_buffer(struct f3_transfer *t)
 {
-	buffer_free(t);
-	if (t->buf_bytes)
-		f3_budget_give(t->core->budget, F3_ACCT_BUFFERS, t->buf_bytes);
-	t->buf_bytes = 0;
+	f3_bytes_put(t->core->recent, t->bytes);
+	t->bytes = NULL;
+	if (t->taken)
+		f3_budget_give(t->core->budget, F3_ACCT_BUFFERS, t->taken);
+	t->taken = 0;
 	if (t->asked)
 		f3_object_op_done(&t->asked->op);
 }
 
-/* The end of it, whatever became of it. No lock held. The tidying frees it, and gives its reference
- * back: at shutdown threads of the store and of the ring must be through with the inode once the
- * queue of work is. */
-static void end(struct f3_transfer *t)
+/* The tidying frees it, and gives its reference back: at shutdown threads of the store and of the ring
+ * must be through with the inode once the queue of work is. */
+void f3_transfer_end(struct f3_transfer *t)
 {
 	struct f3_inode *inode = t->inode;
 	struct f3_fill *fill;
@@ -343,7 +306,7 @@ static void give_up(struct f3_transfer *t, int r, bool everybody)
 		f3_waiters_collect_range(&inode->extents->waiters, t->off, t->len, r, &ready);
 	f3_unlock(&inode->lock);
 	f3_waiters_call(&ready);
-	end(t);
+	f3_transfer_end(t);
 }
 
 static bool worth_another_try(int r)
@@ -408,7 +371,7 @@ static void queue_again(struct f3_transfer *t)
 		gate_put(t);
 	f3_unlock(&inode->lock);
 	if (stopping)
-		end(t);
+		f3_transfer_end(t);
 	else
 		f3_fill_gate_run(inode->volume->fills);
 }
@@ -449,7 +412,7 @@ static void look_again(struct f3_work *work)
 	give_up(t, -ESTALE, true);
 }
 
-static void failed(struct f3_transfer *t, int r)
+void f3_transfer_failed(struct f3_transfer *t, int r)
 {
 	if (r != -ENOENT && r != -ESTALE) {
 		rest(t, r);
@@ -503,16 +466,14 @@ static void got(struct f3_obj_op *op)
 	if (!r && op->moved < t->len)
 		r = -EIO;
 	if (r) {
-		failed(t, r);
+		f3_transfer_failed(t, r);
 		return;
 	}
 	f3_lock(&t->inode->lock);
-	t->state = F3_TRANSFER_LANDING;
-	t->pos = t->off;
 	f3_traffic_count(F3_TRAFFIC_OBJECT, (enum f3_class)t->inode->rec.class_, op->moved);
 	f3_unlock(&t->inode->lock);
 	f3_count(&fetched, 1);
-	land(t);
+	f3_transfer_arrived(t);
 }
 
 /* Is it still wanted, and what exactly? 0, or -ECANCELED. */
@@ -544,10 +505,11 @@ static void ask(struct f3_work *work)
 		(struct f3_transfer *)((char *)work - offsetof(struct f3_transfer, work));
 	struct f3_obj_op *op = &t->asked->op;
 
-	t->buf_bytes = t->len;
-	t->buf = buffer_new(t);
-	if (!t->buf) {
-		failed(t, -ENOMEM);
+	if (!t->bytes)
+		t->bytes = f3_bytes_new(t->core->recent, t->taken);
+	t->taken = 0;
+	if (!t->bytes) {
+		f3_transfer_failed(t, -ENOMEM);
 		return;
 	}
 	op->done = got;
@@ -557,7 +519,7 @@ static void ask(struct f3_work *work)
 	op->cond = F3_OBJ_MATCH;
 	op->off = t->off;
 	op->len = t->len;
-	op->buf = t->buf;
+	op->buf = t->bytes->buf;
 	t->asked->since_mono_ns = f3_clock_mono_ns();
 	f3_object_submit(t->inode->volume->store, op);
 }
@@ -579,14 +541,23 @@ static void have_memory(struct f3_waiter *w, int result)
 static int take_memory(struct f3_transfer *t)
 {
 	struct f3_budget *budget = t->core->budget;
+	bool demand = is_demand(t);
 	int r = f3_evict_room(t->core, t->len);
 
 	if (r)
 		return r;
-	if (is_demand(t))
-		return f3_budget_ask(budget, F3_ACCT_BUFFERS, t->len, &t->room);
-	r = f3_budget_try_take(budget, F3_ACCT_BUFFERS, t->len);
-	return r ? r : 1;
+	t->bytes = f3_bytes_reuse(t->core->recent, t->len);
+	if (t->bytes)
+		return 1;
+	t->taken = t->len;
+	if (!f3_budget_try_take(budget, F3_ACCT_BUFFERS, t->len))
+		return 1;
+	f3_recent_shrink(t->core->recent, t->len, demand);
+	r = demand ? f3_budget_ask(budget, F3_ACCT_BUFFERS, t->len, &t->room) :
+		     f3_budget_try_take(budget, F3_ACCT_BUFFERS, t->len);
+	if (r < 0)
+		t->taken = 0;
+	return r ? r : !demand;
 }
 
 static void start(struct f3_work *work)
@@ -597,12 +568,12 @@ static void start(struct f3_work *work)
 	int r;
 
 	if (!asked) {
-		failed(t, -ENOMEM);
+		f3_transfer_failed(t, -ENOMEM);
 		return;
 	}
 	f3_object_op_init(&asked->op, F3_OBJ_GET);
 	if (make_up(t, asked)) {
-		end(t);
+		f3_transfer_end(t);
 		return;
 	}
 	r = f3_inode_key(t->core, t->inode->ino, asked->key, sizeof(asked->key));
@@ -612,112 +583,11 @@ static void start(struct f3_work *work)
 		r = take_memory(t);
 	if (r == 1)
 		ask(&t->work);
+	else if (r == -ENOMEM && !is_demand(t))
+		f3_transfer_end(t); /* if somebody waits for it now, he is seen there */
 	else if (r)
-		failed(t, r); /* without a name there is no object, and that does not change */
-}
-
-/* ---- Landing: from the buffer into the file, only where nothing is ---- */
-
-static void landed(struct f3_io *io)
-{
-	struct f3_transfer *t =
-		(struct f3_transfer *)((char *)io - offsetof(struct f3_transfer, io));
-	struct f3_waiter_list ready = { NULL };
-	struct f3_inode *inode = t->inode;
-	struct f3_fill *fill;
-	int r = 0;
-
-	f3_lock(&inode->lock);
-	fill = inode->fill;
-	if (io->result < 0) {
-		r = (int)io->result;
-	} else {
-		/* In this order: what is present is saved, or will be. */
-		r = f3_extents_add(fill->unsaved, t->landing_off, t->landing_len);
-		if (!r)
-			r = f3_extents_add(inode->extents, t->landing_off, t->landing_len);
-		f3_extents_ready(inode->extents, inode->rec.base_limit, &ready);
-		t->pos = t->landing_off + t->landing_len;
-	}
-	t->landing_len = 0;
-	if (r == -ENOSPC && !t->disk_full) {
-		/* The next try evicts first. */
-		t->disk_full = true;
-		r = -EAGAIN;
-	}
-	f3_fill_moved(fill);
-	f3_unlock(&inode->lock);
-	f3_waiters_call(&ready);
-	if (r)
-		failed(t, r);
-	else
-		land(t);
-}
-
-/* The first part of [pos, end) where bytes are absent and no program writes. */
-static bool next_free(const struct f3_inode *inode, uint64_t pos, uint64_t end, uint64_t *ret_off,
-		      uint64_t *ret_len)
-{
-	uint64_t gap, len;
-
-	while (f3_extents_gap(inode->extents, pos, end, &gap, &len)) {
-		const struct f3_fill_write *w;
-		uint64_t stop = gap + len;
-
-		pos = gap;
-		for (w = inode->fill->writes; w && pos == gap; w = w->next) {
-			if (w->off <= gap && gap - w->off < w->len)
-				pos = w->len > end - w->off ? end : w->off + w->len;
-			else if (w->off > gap && w->off < stop)
-				stop = w->off;
-		}
-		if (pos == gap) {
-			*ret_off = gap;
-			*ret_len = stop - gap;
-			return true;
-		}
-	}
-	return false;
-}
-
-static void land(struct f3_transfer *t)
-{
-	struct f3_inode *inode = t->inode;
-	struct f3_fill *fill;
-	uint64_t end_off = t->off + t->len;
-	int r = 0;
-
-	f3_lock(&inode->lock);
-	fill = inode->fill;
-	if (end_off > inode->rec.base_limit)
-		end_off = inode->rec.base_limit;
-	if (fill->stopping || !inode->extents ||
-	    !next_free(inode, t->pos, end_off, &t->landing_off, &t->landing_len)) {
-		f3_unlock(&inode->lock);
-		end(t);
-		return;
-	}
-	if (fill->fd < 0)
-		fill->fd = f3_backing_open_file(f3_file_store(inode), inode->ino,
-						inode->rec.backing, O_RDWR);
-	if (fill->fd < 0) {
-		r = fill->fd;
-		fill->fd = -1;
-		t->landing_len = 0;
-	}
-	t->io = (struct f3_io){
-		.op = F3_IO_WRITE,
-		.fd = fill->fd,
-		.buf = (char *)t->buf + (t->landing_off - t->off),
-		.len = t->landing_len,
-		.off = t->landing_off,
-		.done = landed,
-	};
-	f3_unlock(&inode->lock);
-	if (r)
-		failed(t, r == -ENOENT ? -EIO : r);
-	else
-		f3_ring_submit(t->core->ring, &t->io);
+		f3_transfer_failed(
+			t, r); /* without a name there is no object, and that does not change */
 }
 
 /* ---- The end from outside ---- */
@@ -744,7 +614,7 @@ void f3_transfers_cancel(struct f3_inode *inode, struct f3_fill *fill)
 		if (!over)
 			over = f3_budget_cancel(t->core->budget, &t->room);
 		if (over)
-			end(t);
+			f3_transfer_end(t);
 		else if (op && inode->volume->store)
 			f3_object_cancel(inode->volume->store, op);
 		f3_lock(&inode->lock);

@@ -115,7 +115,7 @@ static int save(struct f3_core *core, struct f3_inode *inode)
 	if (!fresh)
 		return -ENOMEM;
 	fill->unsaved = fresh;
-	if (fill->careful) {
+	if (f3_fill_careful(inode)) {
 		f3_unlock(&inode->lock);
 		r = f3_backing_sync(f3_file_store(inode), inode->ino, number, true);
 		f3_lock(&inode->lock);
@@ -208,19 +208,23 @@ static void tidy(struct f3_fill *fill)
 	struct f3_waiter_list ready = { NULL };
 	struct f3_inode *inode = fill->inode;
 	struct f3_core *core = fill->core;
-	int fd, r;
+	int fd, direct_fd, r;
 
 	f3_lock(&inode->lock);
 	do {
 		fill->tidy_again = false;
 		f3_transfers_dispose(inode, fill);
 		r = tidy_once(core, inode, &ready);
-		if (!fill->n_transfers && fill->fd >= 0) {
+		if (!fill->n_transfers && (fill->fd >= 0 || fill->direct_fd >= 0)) {
 			fd = fill->fd;
-			fill->fd = -1;
+			direct_fd = fill->direct_fd;
+			fill->fd = fill->direct_fd = -1;
 			/* Before it is said to be over: who then asks for a lease must get it. */
 			f3_unlock(&inode->lock);
-			close(fd);
+			if (fd >= 0)
+				close(fd);
+			if (direct_fd >= 0)
+				close(direct_fd);
 			f3_lock(&inode->lock);
 		}
 	} while (fill->tidy_again);

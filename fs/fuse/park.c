@@ -20,6 +20,7 @@
 #include "fs/base/clock.h"
 #include "fs/base/debug.h"
 #include "fs/core/fill.h"
+#include "fs/core/fill_recent.h"
 #include "fs/core/stage.h"
 #include "fs/fuse/impl.h"
 
@@ -242,6 +243,7 @@ static void start_read(struct parked *pk)
 		start_io(pk);
 		return;
 	}
+	f3_recent_shrink(pk->f->core->recent, pk->size, true);
 	pk->room.w.fn = memory_here;
 	pk->refs++; /* ours: once it is asked for, it may be answered any time */
 	if (!pk->number)
@@ -256,14 +258,57 @@ static void start_read(struct parked *pk)
 	parked_put(pk);
 }
 
+/* Answers with what came from the store a moment ago. False: it is not there (any more). */
+static bool reply_lent(struct f3_fuse *f, fuse_req_t req, struct f3_inode *inode, uint64_t off,
+		       size_t size)
+{
+	struct f3_core *core = f->core;
+	enum f3_class class_ = (enum f3_class)inode->rec.class_;
+	struct f3_fill_lent lent;
+	uint64_t bytes = 0;
+
+	if (!f3_fill_lend(core, inode, off, size, &lent))
+		return false;
+	for (unsigned i = 0; i < lent.n; i++)
+		bytes += lent.iov[i].iov_len;
+	fuse_reply_iov(req, lent.iov, (int)lent.n);
+	f3_fill_lent_done(core, &lent);
+	f3_data_count_read(class_, bytes);
+	return true;
+}
+
+/* Waits for the bytes, or reads them. */
+static void need_bytes(struct parked *pk)
+{
+	int r;
+
+	pk->refs++; /* ours: once it waits it may be answered any time */
+	r = f3_fill_need(pk->f->core, pk->inode, pk->off, pk->size, &pk->w);
+	if (r == 1)
+		start_read(pk);
+	else if (r < 0)
+		answer(pk, r);
+	else if (pk->interrupted && f3_fill_cancel(pk->inode, &pk->w))
+		answer(pk, -EINTR); /* it came before there was a waiter to take out */
+	parked_put(pk);
+}
+
 static void bytes_here(struct f3_waiter *w, int result)
 {
 	struct parked *pk = (struct parked *)w;
 
-	if (result)
+	if (result) {
 		answer(pk, result);
-	else
-		start_read(pk);
+		return;
+	}
+	if (!reply_lent(pk->f, pk->req, pk->inode, pk->off, pk->size)) {
+		need_bytes(pk);
+		return;
+	}
+	if (pk->number)
+		table_del(pk->f->parked, pk);
+	f3_op_finished(pk->f, pk->op, pk->start_ns, pk->inode->ino, NULL, &pk->who, 0);
+	parked_put(pk);
 }
 
 static struct parked *parked_new(struct f3_fuse *f, fuse_req_t req, struct f3_inode *inode,
@@ -354,8 +399,12 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_
 	struct parked *pk;
 	enum f3_class class_;
 	bool complete, noatime = open->flags & O_NOATIME;
-	int fd, r;
+	int fd;
 
+	if (reply_lent(f, req, inode, off, size)) {
+		f3_op_finished(f, F3_OP_READ, start_ns, ino, NULL, &who, 0);
+		return;
+	}
 	f3_lock(&inode->lock);
 	class_ = (enum f3_class)inode->rec.class_;
 	complete = f3_file_complete(inode);
@@ -378,16 +427,9 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_
 		return;
 	}
 	pk->w.fn = bytes_here;
-	pk->refs++; /* ours, until the interrupt is registered */
+	pk->w.early = true;
 	make_interruptible(pk);
-	r = f3_fill_need(core, inode, off, size, &pk->w);
-	if (r == 1)
-		start_read(pk);
-	else if (r < 0)
-		answer(pk, r);
-	else if (pk->interrupted && f3_fill_cancel(inode, &pk->w))
-		answer(pk, -EINTR); /* it came before there was a waiter to take out */
-	parked_put(pk);
+	need_bytes(pk);
 }
 
 static void committed(struct f3_waiter *w, int result)

@@ -14,6 +14,7 @@
 #include "fs/base/clock.h"
 #include "fs/core/evict.h"
 #include "fs/core/fill.h"
+#include "fs/core/fill_recent.h"
 #include "fs/core/journal_run.h"
 #include "tests/unit/unit.h"
 
@@ -238,6 +239,7 @@ void fixture_start(uint64_t memory_bytes)
 	ck_assert_int_eq(f3_timers_start(), 0);
 	ck_assert_int_eq(f3_budget_new(memory_bytes, &core->budget), 0);
 	ck_assert_int_eq(f3_workq_new("transfer", 4, 65536, &core->transfer), 0);
+	ck_assert_int_eq(f3_recent_new(core, &core->recent), 0);
 	ck_assert_msg(f3_ring_new(64, true, &core->ring, &err) == 0, "%s", err.text);
 	open_meta();
 	fx.volume.id = 7;
@@ -299,6 +301,7 @@ void fixture_stop(void)
 	f3_backing_close(fx.volume.memory);
 	f3_ring_free(fx.core.ring);
 	f3_meta_close(fx.core.meta);
+	f3_recent_free(fx.core.recent);
 	ck_assert_uint_eq(f3_budget_used(fx.core.budget, F3_ACCT_BUFFERS), 0);
 	f3_budget_free(fx.core.budget);
 	nftw(fx.dir, remove_one, 10, FTW_DEPTH | FTW_PHYS);
