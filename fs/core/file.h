@@ -103,6 +103,10 @@ uint32_t f3_mode_without_priv(uint32_t mode, gid_t gid, const struct f3_caller *
 
 /* fsync for the local part: bytes, then names and record with unsynced ancestors (log). */
 int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only);
+/* Its two halves, for who has more to put in the log between them. The second is told what came of the
+ * first; its result is that of both. */
+int f3_file_sync_bytes(struct f3_inode *inode, bool data_only);
+int f3_file_synced(struct f3_core *core, struct f3_inode *inode, int r);
 /* For who opens with O_SYNC and writes past the daemon: what f3_file_sync does for names and record
  * only. -errno of the log. Blocks. */
 int f3_file_sync_name(struct f3_core *core, struct f3_inode *inode);

@@ -432,7 +432,7 @@ int f3_file_kill_priv(struct f3_core *core, struct f3_inode *inode, const struct
 	return r;
 }
 
-int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only)
+int f3_file_sync_bytes(struct f3_inode *inode, bool data_only)
 {
 	struct f3_backing_store *store;
 	uint32_t number;
@@ -446,11 +446,14 @@ int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only)
 	memory = inode->rec.backing_class == F3_CLASS_MEMORY;
 	inode->unpromised = false;
 	f3_unlock(&inode->lock);
-	if (memory)
-		return 0;
-	if (number)
+	if (number && !memory)
 		r = f3_backing_sync(store, ino, number, data_only);
 	f3_debug_point("sync.data");
+	return r;
+}
+
+int f3_file_synced(struct f3_core *core, struct f3_inode *inode, int r)
+{
 	if (!r)
 		r = f3_meta_sync(core->meta);
 	/* After a failed sync the kernel drops the pages it could not write and says so once: the
@@ -458,6 +461,13 @@ int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only)
 	if (r && r != -ENOENT)
 		f3_file_fail(core, inode, r, "fsync");
 	return r;
+}
+
+int f3_file_sync(struct f3_core *core, struct f3_inode *inode, bool data_only)
+{
+	int r = f3_file_sync_bytes(inode, data_only);
+
+	return inode->rec.backing_class == F3_CLASS_MEMORY ? r : f3_file_synced(core, inode, r);
 }
 
 int f3_file_sync_name(struct f3_core *core, struct f3_inode *inode)

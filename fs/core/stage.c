@@ -309,12 +309,13 @@ int f3_stage_room(struct f3_inode *inode, const struct f3_caller *who)
 
 int f3_stage_sync_local(struct f3_core *core, struct f3_inode *inode)
 {
-	int r = f3_file_sync(core, inode, false);
+	int r = f3_file_sync_bytes(inode, false);
 
-	if (!r)
-		r = f3_stage_commit(core, inode, NULL);
-	/* The journal entry too. */
-	return r ? r : f3_meta_sync(core->meta);
+	if (r)
+		return f3_file_synced(core, inode, r);
+	/* The journal entry goes to the disk with the name. */
+	r = f3_stage_commit(core, inode, NULL);
+	return r ? r : f3_file_synced(core, inode, 0);
 }
 
 /* ---- Attributes ---- */
