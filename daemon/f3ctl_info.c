@@ -72,6 +72,8 @@ static void line_state(const json_t *a, struct f3_buf *b)
 		f3_buf_printf(b, ": ");
 		f3ctl_text(a, "failed", b);
 	}
+	if (json_is_true(json_object_get(a, "torn")))
+		f3_buf_printf(b, "; a writer was killed before it closed it");
 	if (in_store)
 		f3_buf_printf(b, "; in the store: %s",
 			      strcmp(in_store, "attributes") ?

@@ -141,3 +141,29 @@ bool f3_process_dies(pid_t pid)
 		fatal |= (UINT64_C(1) << (cores[i] - 1)) & ~(set[2] | set[3] | set[4]);
 	return ((set[0] | set[1]) & fatal) != 0;
 }
+
+#define PF_EXITING 4u /* include/linux/sched.h */
+
+bool f3_process_ends(pid_t pid, int *ret_status)
+{
+	char path[64], line[1024], *at;
+	unsigned flags = 0;
+	int status = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	at = fgets(line, sizeof(line), file);
+	fclose(file);
+	/* The name is in parentheses, and may be anything: what counts comes after the last one. */
+	at = at ? strrchr(line, ')') : NULL;
+	if (!at || sscanf(at, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1 || !(flags & PF_EXITING))
+		return false;
+	at = strrchr(at, ' ');
+	if (at)
+		status = (int)strtol(at + 1, NULL, 10);
+	*ret_status = status;
+	return true;
+}

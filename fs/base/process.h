@@ -22,6 +22,9 @@ bool f3_process_can(pid_t pid, int capability);
  * inode number. By /proc alone: nothing of the file is touched. False where that cannot be seen, or
  * not quickly. */
 bool f3_process_holds(pid_t pid, const char *name, uint64_t ino);
+/* Is the thread on its way out, closing what is left open? Then *ret_status is its wait status
+ * (proc_pid_stat(5): exit_code), 0 where it cannot be seen. */
+bool f3_process_ends(pid_t pid, int *ret_status);
 /* Killed: what it is answered reaches nobody. */
 bool f3_process_dies(pid_t pid);
 

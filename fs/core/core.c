@@ -34,6 +34,7 @@
 #include "fs/core/rest.h"
 #include "fs/core/revive.h"
 #include "fs/core/sealer.h"
+#include "fs/core/stream.h"
 #include "fs/core/volume.h"
 
 #define RING_DEPTH 256
@@ -318,8 +319,9 @@ void f3_core_set_kernel(struct f3_core *core, const struct f3_kernel_ops *ops)
 	core->kernel = *ops;
 }
 
-static void stop_fill(void *arg, struct f3_inode *inode)
+static void stop_waiting(void *arg, struct f3_inode *inode)
 {
+	f3_stream_stop(inode);
 	f3_fill_stop(arg, inode);
 	f3_fetch_stop(inode);
 }
@@ -370,7 +372,7 @@ void f3_core_stop(struct f3_core *core)
 	if (core->transfer)
 		f3_workq_drain(core->transfer);
 	if (core->itable)
-		f3_itable_each(core, stop_fill, core);
+		f3_itable_each(core, stop_waiting, core);
 	f3_timers_stop();
 	f3_workq_free(core->transfer);
 	f3_revive_free(core->revive);

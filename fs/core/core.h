@@ -33,6 +33,8 @@
 #define F3_EWAIT 4094
 /* "Is made again when there may be room" (lack.h): internal too, and only for who may_wait. */
 #define F3_EROOM 4093
+/* "Is made again when there is something to read" (stream.h): likewise, of opens. */
+#define F3_EFIRST 4092
 
 struct f3_caller {
 	uid_t uid;
@@ -90,6 +92,7 @@ struct f3_core {
 	struct f3_recent *recent;
 	struct f3_kernel_ops kernel;
 	uint64_t mount_id;	/* random; the same for all daemons of one mount */
+	bool takes_over;	/* the mount was another daemon's: what was open goes on */
 	struct f3_answered *answered;	/* NULL: not loaded */
 	_Atomic uint32_t inherit_epoch;	/* counts changes of what directories hand down */
 	struct f3_lock names[F3_NAME_LOCKS];	/* by directory inode number */

@@ -21,6 +21,7 @@
 #include "fs/core/stage.h"
 #include "fs/core/stage_sums.h"
 #include "fs/core/store_dir.h"
+#include "fs/core/stream.h"
 
 const char *f3_open_mode_name(enum f3_open_mode m)
 {
@@ -260,6 +261,7 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 	const char *reason = writer ? not_native(core, inode, flags) : NULL;
 
 	memset(plan, 0, sizeof(*plan));
+	plan->stream = !writer && inode->stream && f3_stream_live(inode);
 	if (inode->mode == F3_MODE_NONE) {
 		inode->mode_reason = NULL;
 		if (!core->kernel.backing_open)
@@ -289,9 +291,9 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 		f3_fill_forget(core, inode);
 	plan->mode = inode->mode;
 	plan->backing_id = inode->mode == F3_MODE_PASSTHROUGH ? inode->backing_id : 0;
-	plan->direct_io = inode->mode == F3_MODE_PASSTHROUGH && reason;
+	plan->direct_io = plan->stream || (inode->mode == F3_MODE_PASSTHROUGH && reason);
 	plan->native = writer && inode->mode == F3_MODE_PASSTHROUGH && !reason;
-	plan->noflush = !writer || !in_store(inode);
+	plan->noflush = !writer || (!in_store(inode) && !f3_stream_wanted(&inode->rec));
 	if (inode->mode == F3_MODE_CACHED) {
 		plan->keep_cache = !writer && inode->cached_generation == inode->rec.generation;
 		inode->cached_generation = inode->rec.generation;
@@ -367,6 +369,13 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 	}
 	if (!r && writer)
 		r = mark_writing(core, inode);
+	if (!r && writer && inode->stream) {
+		/* What splice(2) read into the page cache is not the end of it any more. */
+		core->kernel.inval_inode(core->kernel.arg, inode->ino);
+		f3_stream_writes(inode);
+	}
+	if (!r && !writer && f3_stream_live(inode))
+		r = f3_stream_start(core, inode);
 	if (!r && truncate) {
 		int64_t now = f3_clock_file_ns();
 
@@ -375,6 +384,8 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 		f3_debug_point("truncate.on-disk");
 		inode->changed = true;
 		inode->rec.mtime_ns = inode->rec.ctime_ns = now;
+		inode->rec.flags &= ~(uint32_t)F3_INO_TORN;
+		inode->presized = false;
 	}
 	if (!r)
 		plan_open(core, inode, flags, writer, ret_plan);
@@ -478,11 +489,18 @@ int f3_file_restore(struct f3_core *core, const struct f3_open_kept *kept,
 	if (inode->opens++ == 0)
 		core->open_files++;
 	inode->writers += kept->writer;
+	if (kept->stream)
+		r = f3_stream_start(core, inode);
 	if (kept->native) {
 		inode->passthrough_writers++;
 		inode->volume->passthrough_writers++;
 	}
 	f3_unlock(&inode->lock);
+	if (r) {
+		f3_file_release(core, inode, kept->writer, kept->native);
+		f3_inode_put(core, inode);
+		return r;
+	}
 	*ret_inode = inode;
 	return 0;
 }
@@ -516,6 +534,7 @@ static int await_mapping(struct f3_core *core, struct f3_inode *inode, int fd)
 void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, bool native)
 {
 	bool seal = false, reap = false, resume = false;
+	struct f3_stream *stream = NULL;
 	int write_fd = -1, fd = -1;
 
 	f3_lock(&inode->lock);
@@ -533,6 +552,8 @@ void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, 
 		inode->mode = F3_MODE_NONE;
 		core->open_files--;
 		reap = (inode->rec.flags & F3_INO_ORPHAN) != 0;
+		if (reap || inode->rec.state != F3_STATE_WRITING)
+			stream = f3_stream_take(inode);
 		resume = inode->rec.state != F3_STATE_WRITING && f3_move_pending(inode);
 		if (inode->rec.state != F3_STATE_WRITING) {
 			fd = inode->fd;
@@ -542,6 +563,7 @@ void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, 
 	}
 	seal = !inode->writers && inode->rec.state == F3_STATE_WRITING && !reap;
 	f3_unlock(&inode->lock);
+	f3_stream_free(stream);
 	if (write_fd >= 0)
 		close(write_fd);
 	if (fd >= 0)
@@ -552,6 +574,22 @@ void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, 
 		f3_sealer_push(core->sealer, inode);
 	else if (resume)
 		f3_move_resume(core, inode);
+}
+
+void f3_file_torn(struct f3_core *core, struct f3_inode *inode)
+{
+	struct f3_batch *b;
+
+	f3_lock(&inode->lock);
+	if (f3_stream_wanted(&inode->rec) && !inode->dead) {
+		inode->rec.flags |= F3_INO_TORN;
+		if (!f3_batch_new(core->meta, &b)) {
+			f3_batch_put_inode(b, &inode->rec);
+			(void)f3_batch_commit(b); /* it will be said again when it is sealed */
+			f3_batch_free(b);
+		}
+	}
+	f3_unlock(&inode->lock);
 }
 
 /* The record of a file that nothing writes any more. */
@@ -569,10 +607,13 @@ static int record_sealed(struct f3_core *core, struct f3_inode *inode)
 		return r;
 	if (store && !was_mapped && f3_stage_unchanged(inode)) {
 		inode->rec.state = f3_fill_incomplete(inode) ? F3_STATE_FILLING : F3_STATE_CLEAN;
-		inode->rec.flags &= ~(uint32_t)F3_INO_DIRTY;
+		inode->rec.flags &= ~(uint32_t)(F3_INO_DIRTY | F3_INO_TORN);
 		if (!(inode->rec.flags & F3_INO_ATTR_DIRTY))
 			f3_batch_del_mark(b, F3_MARK_DIRTY, inode->ino);
 	} else {
+		/* Who reads on must not take what is there for all of it. */
+		if (inode->rec.flags & F3_INO_TORN)
+			inode->rec.error = EIO;
 		/* A commit that failed, or an fsync: the disk may have other bytes than it says. */
 		inode->rec.state = inode->rec.error ? F3_STATE_FAILED : F3_STATE_SEALED;
 		if (store) {
@@ -606,6 +647,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 {
 	struct f3_waiter_list ready = { NULL };
 	struct f3_watch *watch = NULL;
+	struct f3_stream *stream = NULL;
 	bool stage = false, resume = false;
 	int fd, r = 0, close_fd = -1;
 
@@ -639,23 +681,28 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 	if (!r)
 		r = record_sealed(core, inode);
 	if (!r) {
-		inode->mapped = false;
+		inode->mapped = inode->presized = false;
 		watch = inode->watch;
 		inode->watch = NULL;
+		f3_stream_sealed(inode, inode->rec.flags & F3_INO_TORN ? EIO : 0, &ready);
 		stage = (inode->rec.flags & F3_INO_DIRTY) != 0;
 		resume = !inode->opens && f3_move_pending(inode);
 		if (!inode->opens) {
 			close_fd = inode->fd;
 			inode->fd = -1;
 			inode->touched = false;
+			stream = f3_stream_take(inode);
 		}
 		f3_waiters_collect(&inode->seal_waiters, 0, &ready);
+	} else {
+		f3_stream_sealed(inode, -r, &ready);
 	}
 	f3_unlock(&inode->lock);
 	if (close_fd >= 0)
 		close(close_fd);
 	end_watch(core, inode, watch);
 	f3_waiters_call(&ready);
+	f3_stream_free(stream);
 	if (r) {
 		f3_log_error("inode %llu: cannot be sealed: %s", (unsigned long long)inode->ino,
 			     strerror(-r));

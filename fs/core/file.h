@@ -28,7 +28,8 @@
 /* What an open is told to do by the kernel layer's answer. */
 struct f3_open_plan {
 	enum f3_open_mode mode;
-	bool direct_io;		/* with PASSTHROUGH: reads and writes to the daemon, mmap native */
+	bool direct_io;		/* reads and writes to the daemon; with PASSTHROUGH mmap is native */
+	bool stream;		/* a reader that follows the writers (stream.h) */
 	bool keep_cache;	/* CACHED: pages of the last open are still right */
 	bool noflush;		/* close() has nothing to say */
 	bool native;		/* a writer whose writes do not come to the daemon */
@@ -49,6 +50,9 @@ void f3_file_opened_new(struct f3_core *core, struct f3_inode *inode, int flags,
 			const struct f3_stock_item *item, struct f3_open_plan *ret_plan);
 /* An open file description is gone. Queues sealing when it was the last writer. */
 void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, bool native);
+/* Before that, where the last who closed it was killed by a signal: a file that streams is not whole
+ * then, and stays so, also over a restart, until it is emptied. */
+void f3_file_torn(struct f3_core *core, struct f3_inode *inode);
 
 /* Now, not later: probe and seal if nothing writes. 0 sealed (or never written), -EBUSY a writer or
  * mapping lives. */
@@ -178,7 +182,7 @@ void f3_file_fail(struct f3_core *core, struct f3_inode *inode, int error, const
  * such file any more. */
 struct f3_open_kept {
 	uint64_t ino;
-	bool writer, native;
+	bool writer, native, stream;
 	int backing_id;		/* > 0: passthrough; 0: through the daemon */
 };
 int f3_file_restore(struct f3_core *core, const struct f3_open_kept *kept,

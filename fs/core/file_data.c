@@ -22,6 +22,7 @@
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
 #include "fs/core/stage.h"
+#include "fs/core/stream.h"
 
 static bool in_store(const struct f3_inode *inode)
 {
@@ -143,7 +144,8 @@ bool f3_file_empty(struct f3_inode *inode, char ret_name[F3_NAME_MAX + 1])
 int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size,
 		     const struct f3_caller *who)
 {
-	bool close_it;
+	bool close_it, longer;
+	struct stat st;
 	int fd, r;
 
 	if (size > f3_backing_caps(f3_file_store(inode))->max_file_bytes)
@@ -160,13 +162,19 @@ int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size
 		f3_unlock(&inode->lock);
 		return fd;
 	}
+	longer = f3_stream_wanted(&inode->rec) && !fstat(fd, &st) && size > (uint64_t)st.st_size;
 	r = mark_changing(core, inode);
 	if (!r && inode->extents)
 		r = f3_fill_truncate(core, inode, fd, size);
 	else if (!r && !f3_fault("file.truncate", &r))
 		r = ftruncate(fd, (off_t)size) ? -errno : 0;
-	if (!r)
+	if (!r) {
+		if (longer)
+			f3_stream_presized(inode);
 		changed(core, inode, fd);
+		if (!size)
+			inode->rec.flags &= ~(uint32_t)F3_INO_TORN;
+	}
 	if (close_it)
 		close(fd);
 	return finish(core, inode, r);
@@ -260,8 +268,10 @@ int f3_file_fallocate(struct f3_core *core, struct f3_inode *inode, int mode, ui
 	r = mark_changing(core, inode);
 	if (!r && !f3_fault("file.fallocate", &r))
 		r = fallocate(fd, mode, (off_t)off, (off_t)len) ? -errno : 0;
-	if (!r)
+	if (!r) {
+		f3_stream_presized(inode);
 		changed(core, inode, fd);
+	}
 	if (close_it)
 		close(fd);
 	return finish(core, inode, r);

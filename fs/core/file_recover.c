@@ -18,6 +18,7 @@
 #include "fs/core/fill.h"
 #include "fs/core/namespace.h"
 #include "fs/core/stage.h"
+#include "fs/core/stream.h"
 
 struct inos {
 	uint64_t *v;
@@ -169,6 +170,9 @@ static int seal_writer(struct f3_core *core, struct f3_inode *inode)
 			r = fd;
 		}
 	}
+	/* A writer that a reader may follow was cut off: nobody said that this is all. */
+	if (!core->takes_over && f3_stream_wanted(&inode->rec))
+		inode->rec.flags |= F3_INO_TORN;
 	if (!r) {
 		inode->seen_valid = true; /* all zero: whatever the file says is news */
 		if (st.st_size == 0 && inode->rec.size == 0)

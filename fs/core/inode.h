@@ -38,6 +38,7 @@ struct f3_early;
 struct f3_sums;
 struct f3_fetch;
 struct f3_fill;
+struct f3_stream;
 struct f3_walk;
 
 /* What a backing file looked like; equal before and after means nothing was written between. */
@@ -88,6 +89,8 @@ struct f3_inode {
 	struct f3_watch *watch;		/* CLOSE_WRITE while `mapped` */
 	struct f3_extents *extents;	/* present ranges while incomplete; NULL: complete or empty */
 	struct f3_fill *fill;		/* transfers under way for it (fill.c) */
+	bool presized;			/* made longer without being written, since it is written */
+	struct f3_stream *stream;	/* readers that follow its writers (stream.h) */
 	struct f3_stage *stage;		/* commit under way (stage.c) */
 	bool moving, move_again;	/* its class or place is being changed (move.c) */
 	struct f3_waiter_list move_waiters;	/* until it is not */

@@ -118,6 +118,8 @@ static int making_init(struct making *mk, struct f3_core *core, uint64_t parent,
 	}
 	rec->class_ = (uint8_t)mk->place.class_;
 	rec->class_source = (uint8_t)mk->place.source;
+	if (mk->place.stream && S_ISREG(mode))
+		rec->flags |= F3_INO_STREAMS;
 	rec->backing_class =
 		mk->place.class_ == F3_CLASS_MEMORY ? F3_CLASS_MEMORY : F3_CLASS_EPHEMERAL;
 	if (S_ISDIR(mode) && !f3_class_in_store(mk->place.class_))

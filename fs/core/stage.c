@@ -268,7 +268,9 @@ int f3_stage_commit(struct f3_core *core, struct f3_inode *inode, struct f3_wait
 		return r == -ENOENT ? 0 : r;
 	f3_lock(&inode->lock);
 	durable = inode->rec.class_ == F3_CLASS_DURABLE;
-	if (!inode->stage && !f3_stage_dirty(core, inode)) {
+	if (inode->rec.flags & F3_INO_TORN) {
+		r = w ? -EIO : 0;
+	} else if (!inode->stage && !f3_stage_dirty(core, inode)) {
 		r = w && lost(inode) && f3_stage_in_store(inode) ? lost_error(inode) : 0;
 		serve_idle(inode, &ready);
 	} else {

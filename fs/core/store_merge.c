@@ -234,6 +234,8 @@ static int fill_record(struct merge *mg, struct one *one, struct f3_batch *b)
 	if (info->is_dir && info->have_attr)
 		rec->flags |= info->implicit ? F3_INO_IMPLICIT : F3_INO_MARKER;
 	if (S_ISREG(rec->mode)) {
+		if (one->place.stream)
+			rec->flags |= F3_INO_STREAMS;
 		rec->size = rec->store_size = info->size;
 		rec->state = F3_STATE_REMOTE;
 	}

@@ -27,13 +27,20 @@
 #define SHORT_WRITE_BYTES 4096u
 
 /* libfuse keeps a request's number to itself. */
-static __thread uint64_t current_unique;
+static __thread uint64_t current_unique, current_poll;
 
 void f3_request_begins(const void *request)
 {
 	const struct fuse_in_header *in = request;
 
 	current_unique = in->unique;
+	if (in->opcode == FUSE_POLL && in->len >= sizeof(*in) + sizeof(struct fuse_poll_in))
+		current_poll = ((const struct fuse_poll_in *)(in + 1))->kh;
+}
+
+uint64_t f3_request_poll(void)
+{
+	return current_poll;
 }
 
 static const char *const op_names[F3_OP_MAX] = {
@@ -123,7 +130,7 @@ static void give_memory(const struct f3_call *call)
 	f3_budget_give(budget, F3_ACCT_PARKED, call->parked_bytes);
 }
 
-/* One that call_dup made. */
+/* One that f3_call_dup made. */
 static void call_free(struct f3_call *call)
 {
 	f3_inode_put(call->f->core, call->file);
@@ -167,8 +174,25 @@ static void run_blocking(struct f3_work *work)
 		if (!r)
 			return;
 	}
-	finish(call, r);
-	call_free(call);
+	if (r == -F3_EFIRST) {
+		f3_park_open(call);
+		return;
+	}
+	f3_call_fail(call, r);
+}
+
+void f3_call_fail(struct f3_call *copy, int error)
+{
+	finish(copy, error);
+	call_free(copy);
+}
+
+void f3_call_again(struct f3_call *copy)
+{
+	int r = f3_workq_push(copy->f->core->blocking, &copy->work);
+
+	if (r)
+		f3_call_fail(copy, -ENOMEM);
 }
 
 /*
@@ -199,7 +223,7 @@ static int take_memory(struct f3_call *call, size_t strings)
 
 /* A copy with its strings and value behind it, and references of its own: a program that dies is
  * answered and closes its files while the call goes on. */
-static struct f3_call *call_dup(struct f3_call *call)
+struct f3_call *f3_call_dup(struct f3_call *call)
 {
 	size_t n1 = call->name ? strlen(call->name) + 1 : 0;
 	size_t n2 = call->name2 ? strlen(call->name2) + 1 : 0;
@@ -207,6 +231,8 @@ static struct f3_call *call_dup(struct f3_call *call)
 	struct f3_call *copy;
 	char *at;
 
+	if (call->on_heap)
+		return call;
 	if (take_memory(call, n1 + n2))
 		return NULL;
 	n3 = call->value ? call->size : 0;
@@ -216,6 +242,9 @@ static struct f3_call *call_dup(struct f3_call *call)
 		return NULL;
 	}
 	*copy = *call;
+	copy->on_heap = true;
+	copy->who.may_block = true;
+	copy->work.fn = run_blocking;
 	at = (char *)(copy + 1);
 	if (n1) {
 		copy->name = memcpy(at, call->name, n1);
@@ -289,22 +318,19 @@ void f3_call_run(struct f3_call *call)
 		call->fn = answer_again;
 	r = call->fn(call);
 
-	if (r != -F3_EWAIT) {
+	if (r != -F3_EWAIT && r != -F3_EFIRST) {
 		finish(call, r);
 		return;
 	}
-	copy = call_dup(call);
-	r = -ENOMEM;
-	if (copy) {
-		copy->who.may_block = true;
-		copy->work.fn = run_blocking;
+	copy = f3_call_dup(call);
+	if (!copy) {
+		finish(call, -ENOMEM);
+	} else if (r == -F3_EFIRST) {
+		f3_park_open(copy);
+	} else {
 		make_killable(copy);
-		r = f3_workq_push(copy->f->core->blocking, &copy->work);
-		if (!r)
-			return;
-		call_free(copy);
+		f3_call_again(copy);
 	}
-	finish(call, r);
 }
 
 void f3_entry_param(const struct f3_entry *e, struct fuse_entry_param *ret)

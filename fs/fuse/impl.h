@@ -40,6 +40,10 @@ struct f3_open {
 	struct f3_inode *inode;		/* referenced; NULL for virtual files */
 	int flags;
 	bool writer, native;
+	bool stream;			/* a reader that follows the writers */
+	bool killed;			/* the last who closed it was killed by a signal */
+	_Atomic uint64_t next_off;	/* where its last read ended that came to the daemon */
+	struct f3_poll *_Atomic poll;	/* of a stream's reader: to be told when there is more */
 	pid_t opener;			/* process that opened it, where close() has something to say */
 	struct f3_virtual *virt;
 	uint32_t slot;
@@ -91,6 +95,7 @@ struct f3_call {
 	size_t size;
 	uint64_t off, off2, fh, fh2;
 	struct f3_inode *file, *file2;	/* open as fh and fh2; the copy on the heap has references */
+	bool on_heap;
 	int flags, mode;
 	unsigned set;
 	dev_t rdev;
@@ -105,6 +110,11 @@ void f3_call_init(struct f3_call *call, fuse_req_t req, enum f3_op op,
 		  int (*fn)(struct f3_call *));
 /* Makes the call; see above. */
 void f3_call_run(struct f3_call *call);
+/* A copy on the heap, with what it refers to; itself, if it is one. NULL: out of memory. */
+struct f3_call *f3_call_dup(struct f3_call *call);
+/* A copy on the heap: made again on core->blocking; or answered with -errno. */
+void f3_call_again(struct f3_call *copy);
+void f3_call_fail(struct f3_call *copy, int error);
 /* Accounts for an operation that answered by itself later (parked): metrics, logs. */
 void f3_op_finished(struct f3_fuse *f, enum f3_op op, uint64_t start_ns, uint64_t ino,
 		    const char *name, const struct f3_caller *who, int result);
@@ -144,6 +154,8 @@ void f3_entry_param(const struct f3_entry *e, struct fuse_entry_param *ret);
 
 /* Notes the number of the request that is processed next on this thread. */
 void f3_request_begins(const void *request);
+/* What the kernel calls the description that is polled, if the request is a poll. */
+uint64_t f3_request_poll(void);
 
 /* loop.c: reads and answers requests until the session ends. */
 struct f3_loop;
@@ -166,6 +178,10 @@ struct f3_call;
 void f3_open_keep(const struct f3_call *call, const struct f3_open *open,
 		  const struct f3_open_plan *plan, uint64_t ino);
 void f3_open_drop(struct f3_opens *o, struct f3_open *open);
+/* Somebody polls it: should this daemon die, the next one wakes him, to ask again. */
+void f3_open_note_poll(struct f3_opens *o, struct f3_open *open, uint64_t kh);
+/* Whoever closed it last was killed, or was not. */
+void f3_open_note_killed(struct f3_opens *o, struct f3_open *open, bool killed);
 /* What the last daemon had open. Once, before anything is opened. */
 int f3_opens_restore(struct f3_fuse *f, struct f3_err *err);
 /* The description that a request opened which is asked again; NULL: it got not so far. */
@@ -179,6 +195,11 @@ void f3_ops_attr(struct fuse_lowlevel_ops *ops);
 void f3_ops_open(struct fuse_lowlevel_ops *ops);
 void f3_ops_data(struct fuse_lowlevel_ops *ops);
 
+/* poll.c */
+void f3_ops_poll(struct fuse_lowlevel_ops *ops);
+/* The description is gone: nobody is told any more. */
+void f3_poll_drop(struct f3_open *open, struct f3_inode *inode);
+
 /* notify.c: invalidations, on a thread of their own. */
 int f3_notify_start(struct f3_fuse *f);
 void f3_notify_ops(struct f3_fuse *f, struct f3_kernel_ops *ret_ops);
@@ -189,9 +210,17 @@ void f3_backing_id_close(struct f3_fuse *f, int id);
 int f3_parked_new(struct f3_parked **ret_p);
 void f3_parked_free(struct f3_parked *p);
 uint64_t f3_parked_count(struct f3_parked *p);
-/* Reads [off, off+size) of an open file and replies, now or when the bytes are there. */
-void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_t size,
-		  uint64_t off, uint64_t start_ns);
+struct f3_read {
+	uint64_t off, start_ns;
+	size_t size;
+	bool nonblock;		/* O_NONBLOCK */
+	bool for_pages;		/* the kernel reads for its page cache, not for a read(2) */
+};
+/* Reads of an open file and replies, now or when the bytes are there. */
+void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
+		  const struct f3_read *read);
+/* Makes a call (f3_call_dup) again when its file has something to read. */
+void f3_park_open(struct f3_call *copy);
 /* Replies to a flush or fsync, or to a write of so many bytes, when the content of now is durable. */
 void f3_park_commit(struct f3_fuse *f, fuse_req_t req, struct f3_inode *inode, enum f3_op op,
 		    size_t written, uint64_t start_ns);

@@ -34,9 +34,11 @@
 enum f3_kept_flags {
 	F3_KEPT_WRITER = 1,
 	F3_KEPT_NATIVE = 2,	/* a writer whose writes do not come to the daemon */
-	F3_KEPT_DIRECT = 4,	/* passthrough for mappings only */
+	F3_KEPT_DIRECT = 4,	/* passthrough, if at all, for mappings only */
 	F3_KEPT_NOFLUSH = 8,
-	F3_KEPT_FLAGS = 15,
+	F3_KEPT_STREAM = 16,	/* a reader that follows the writers */
+	F3_KEPT_KILLED = 32,	/* the last who closed it was killed by a signal */
+	F3_KEPT_FLAGS = 63,
 };
 
 /* One open file description. */
@@ -50,7 +52,8 @@ struct f3_kept_open {
 	uint32_t opener;	/* process, 0: not noted */
 	uint32_t backing_id;	/* 0: the pages are the kernel's own */
 	uint32_t uid;		/* who opened it */
-	uint32_t unused[4];
+	uint64_t poll;		/* what the kernel calls it when it is polled; 0: it was not */
+	uint32_t unused[2];
 };
 
 struct f3_keep;

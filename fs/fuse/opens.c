@@ -14,6 +14,7 @@
 
 #include "fs/base/log.h"
 #include "fs/fuse/impl.h"
+#include "fs/fuse/refuse.h"
 
 #define CHUNK 1024u
 #define CHUNKS (F3_KEEP_OPENS / CHUNK)
@@ -119,10 +120,25 @@ void f3_open_keep(const struct f3_call *call, const struct f3_open *open,
 	kept->open_flags = (uint32_t)open->flags;
 	kept->flags = (open->writer ? F3_KEPT_WRITER : 0u) | (open->native ? F3_KEPT_NATIVE : 0u) |
 		      (plan->direct_io ? F3_KEPT_DIRECT : 0u) |
-		      (plan->noflush ? F3_KEPT_NOFLUSH : 0u);
+		      (open->stream ? F3_KEPT_STREAM : 0u) | (plan->noflush ? F3_KEPT_NOFLUSH : 0u);
 	kept->opener = (uint32_t)open->opener;
+	kept->poll = 0;
 	kept->backing_id = plan->mode == F3_MODE_PASSTHROUGH ? (uint32_t)plan->backing_id : 0;
 	atomic_store_explicit(&kept->fh, open->fh, memory_order_release);
+}
+
+void f3_open_note_poll(struct f3_opens *o, struct f3_open *open, uint64_t kh)
+{
+	f3_keep_open(o->keep, open->slot)->poll = kh;
+}
+
+void f3_open_note_killed(struct f3_opens *o, struct f3_open *open, bool killed)
+{
+	struct f3_kept_open *kept = f3_keep_open(o->keep, open->slot);
+
+	open->killed = killed;
+	kept->flags =
+		killed ? kept->flags | F3_KEPT_KILLED : kept->flags & ~(uint32_t)F3_KEPT_KILLED;
 }
 
 void f3_open_drop(struct f3_opens *o, struct f3_open *open)
@@ -158,6 +174,7 @@ static int restore_one(void *arg, struct f3_kept_open *kept, uint32_t slot)
 		.ino = kept->ino,
 		.writer = (kept->flags & F3_KEPT_WRITER) != 0,
 		.native = (kept->flags & F3_KEPT_NATIVE) != 0,
+		.stream = (kept->flags & F3_KEPT_STREAM) != 0,
 		.backing_id = (int)kept->backing_id,
 	};
 	struct f3_open *open;
@@ -171,6 +188,8 @@ static int restore_one(void *arg, struct f3_kept_open *kept, uint32_t slot)
 	open->flags = (int)kept->open_flags;
 	open->writer = was.writer;
 	open->native = was.native;
+	open->stream = was.stream;
+	open->killed = (kept->flags & F3_KEPT_KILLED) != 0;
 	open->opener = (pid_t)kept->opener;
 	if (f3_virtual_is(kept->ino))
 		r = f3_virtual_open(f, kept->ino, (uid_t)kept->uid, &open->virt);
@@ -183,6 +202,8 @@ static int restore_one(void *arg, struct f3_kept_open *kept, uint32_t slot)
 			     kept->ino, f3_errno_name(r));
 	open->fh = atomic_load(&kept->fh);
 	f->opens->count++;
+	if (kept->poll)
+		(void)f3_fuse_wake(fuse_session_fd(f->se), kept->poll);
 	if (kept->backing_id)
 		all->ids[all->n++] = kept->backing_id;
 	return 0;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fs/base/clock.h"
@@ -17,6 +18,7 @@
 #include "fs/base/process.h"
 #include "fs/core/file.h"
 #include "fs/core/stage.h"
+#include "fs/core/stream.h"
 #include "fs/core/traffic.h"
 #include "fs/fuse/impl.h"
 
@@ -52,7 +54,16 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	else if (open->virt)
 		f3_virtual_read(req, open->virt, size, (uint64_t)off);
 	else
-		f3_park_read(f, req, open, size, (uint64_t)off, f3_clock_mono_ns());
+		f3_park_read(f, req, open,
+			     &(struct f3_read){
+				     .off = (uint64_t)off,
+				     .start_ns = f3_clock_mono_ns(),
+				     .size = size,
+				     .nonblock = fi->flags & O_NONBLOCK,
+				     /* read(2) says who reads, the page cache does not
+				      * (fuse_kernel.h: FUSE_READ_LOCKOWNER) */
+				     .for_pages = !fi->lock_owner,
+			     });
 }
 
 /* Bytes written, or -errno if there were none. */
@@ -176,6 +187,25 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	f3_call_run(&call);
 }
 
+/* The last word on a description of a file that streams: was it a close, or was the writer killed? It
+ * is still on its way out while we answer. True: there is something to commit. */
+static bool note_close(struct f3_call *call, struct f3_open *open)
+{
+	struct f3_inode *inode = open->inode;
+	bool stream, store, killed = false;
+	int status = 0;
+
+	f3_lock(&inode->lock);
+	stream = f3_stream_wanted(&inode->rec);
+	store = f3_class_in_store((enum f3_class)inode->rec.class_) && inode->volume->store;
+	f3_unlock(&inode->lock);
+	if (stream) {
+		killed = f3_process_ends(call->who.pid, &status) && WIFSIGNALED(status);
+		f3_open_note_killed(call->f->opens, open, killed);
+	}
+	return store && !killed;
+}
+
 static int do_flush(struct f3_call *call)
 {
 	char name[F3_NAME_MAX + 1];
@@ -184,6 +214,10 @@ static int do_flush(struct f3_call *call)
 	if (call->file)
 		return commit(call, call->file, 0);
 	open = f3_open_find(call->f->opens, call->fh);
+	if (open && open->inode && open->writer && !note_close(call, open)) {
+		fuse_reply_err(call->req, 0);
+		return 0;
+	}
 	/* A child that closes what its parent opened has nothing to commit: the parent goes on. */
 	if (!open || !open->inode || !open->writer ||
 	    f3_process_of(call->who.pid) != open->opener) {
@@ -293,6 +327,11 @@ static int do_copy(struct f3_call *call)
 {
 	int64_t n;
 
+	const struct f3_open *in = f3_open_find(call->f->opens, call->fh);
+
+	/* The kernel finds its end where it ends now; refused, programs read. */
+	if (in && in->stream && f3_stream_open(in->inode))
+		return -EINVAL;
 	if (!find_file(call, call->fh, &call->file) || !find_file(call, call->fh2, &call->file2))
 		return -EBADF;
 	if (!call->who.may_block)

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/base/process.h"
+#include "fs/core/stream.h"
 #include "fs/fuse/impl.h"
 
 static struct f3_counter open_modes[] = {
@@ -47,9 +49,9 @@ pid_t f3_process_of(pid_t thread)
 static void tell_kernel(const struct f3_open_plan *plan, struct fuse_file_info *fi)
 {
 	fi->noflush = plan->noflush;
+	fi->direct_io = plan->direct_io;
 	if (plan->mode == F3_MODE_PASSTHROUGH) {
 		fi->backing_id = plan->backing_id;
-		fi->direct_io = plan->direct_io;
 		f3_count(&open_modes[plan->direct_io ? 1 : 0], 1);
 	} else {
 		fi->keep_cache = plan->keep_cache;
@@ -66,6 +68,7 @@ static void remember(struct f3_call *call, struct f3_open *open, struct f3_inode
 	open->flags = call->flags;
 	open->writer = writer;
 	open->native = plan->native;
+	open->stream = plan->stream;
 	if (!plan->noflush)
 		open->opener = f3_process_of(call->who.pid);
 	f3_open_keep(call, open, plan, inode->ino);
@@ -126,6 +129,21 @@ static struct f3_open *opened_before(struct f3_call *call, struct f3_open_plan *
 	return call->again ? f3_open_of_request(call->f->opens, call->who.unique, ret_plan) : NULL;
 }
 
+/* Who follows writers that have written nothing so far comes again; but not whoever is to write. */
+static int wait_for_first(struct f3_call *call, struct f3_inode *inode)
+{
+	char name[F3_NAME_MAX + 1];
+	int r;
+
+	if ((call->flags & O_ACCMODE) != O_RDONLY || (call->flags & (O_TRUNC | O_NONBLOCK)))
+		return 0;
+	r = f3_stream_empty(call->f->core, inode, NULL);
+	if (r != 1 || !f3_file_empty(inode, name) ||
+	    f3_process_holds(f3_process_of(call->who.pid), name, inode->ino))
+		return r == 1 ? 0 : r;
+	return -F3_EFIRST;
+}
+
 static int do_open(struct f3_call *call)
 {
 	struct fuse_file_info fi = { .flags = call->flags };
@@ -154,6 +172,11 @@ static int do_open(struct f3_call *call)
 	r = f3_inode_get(core, call->ino, &inode);
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
+	r = wait_for_first(call, inode);
+	if (r) {
+		f3_inode_put(core, inode);
+		return r;
+	}
 	open = f3_open_new(call->f->opens);
 	r = open ? f3_file_open(core, inode, call->flags, &call->who, &plan) : -ENOMEM;
 	if (r)
@@ -302,8 +325,11 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		fuse_reply_err(req, 0);
 		return;
 	}
+	f3_poll_drop(open, open->inode);
 	was = *open;
 	inode = was.inode;
+	if (was.killed && inode)
+		f3_file_torn(f->core, inode);
 	/* Out of the keep before the answer: the kernel asks a second time only without one. */
 	f3_open_drop(f->opens, open);
 	fuse_reply_err(req, 0);

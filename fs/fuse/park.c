@@ -22,6 +22,7 @@
 #include "fs/core/fill.h"
 #include "fs/core/fill_recent.h"
 #include "fs/core/stage.h"
+#include "fs/core/stream.h"
 #include "fs/fuse/impl.h"
 
 #define BUCKETS 4096u
@@ -38,11 +39,15 @@ struct parked {
 	fuse_req_t req;
 	struct f3_inode *inode; /* referenced */
 	struct f3_caller who;
+	struct f3_call *again; /* an open: made again when it need not wait any more */
 	enum f3_op op;
 	uint64_t start_ns;
 	uint64_t number;
 	uint64_t off;
 	size_t size;
+	size_t wanted; /* of a stream's reader, who gets as many of them as there are */
+	_Atomic bool at_frontier; /* it is a stream that `w` waits for, not a fill */
+	uint64_t fh;
 	char *buf;
 	_Atomic int refs;
 	bool noatime;
@@ -140,6 +145,11 @@ static void answer(struct parked *pk, int error)
 {
 	if (pk->number)
 		table_del(pk->f->parked, pk);
+	if (pk->again) {
+		f3_call_fail(pk->again, error);
+		parked_put(pk);
+		return;
+	}
 	if (!error && pk->op == F3_OP_WRITE)
 		fuse_reply_write(pk->req, pk->size);
 	else
@@ -148,11 +158,18 @@ static void answer(struct parked *pk, int error)
 	parked_put(pk);
 }
 
+/* Takes it out of the list of those who wait for bytes. */
+static bool cancel_wait(struct parked *pk)
+{
+	return pk->at_frontier ? f3_stream_cancel(pk->inode, &pk->w) :
+				 f3_fill_cancel(pk->inode, &pk->w);
+}
+
 static void cancel_work(struct f3_work *work)
 {
 	struct parked *pk = (struct parked *)((char *)work - offsetof(struct parked, cancel));
 
-	if (f3_fill_cancel(pk->inode, &pk->w) || f3_budget_cancel(pk->f->core->budget, &pk->room))
+	if (cancel_wait(pk) || f3_budget_cancel(pk->f->core->budget, &pk->room))
 		answer(pk, -EINTR);
 	parked_put(pk);
 }
@@ -171,6 +188,29 @@ static void interrupted(fuse_req_t req, void *data)
 		parked_put(pk);
 }
 
+/* Before the answer: a stream's reader comes to here. */
+static void note_read(struct parked *pk, size_t n)
+{
+	struct f3_open *open = pk->wanted ? f3_open_find(pk->f->opens, pk->fh) : NULL;
+
+	if (open)
+		open->next_off = pk->off + n;
+}
+
+/* With the first n of its buffer; with none of a read that has come to the end. */
+static void answer_bytes(struct parked *pk, size_t n)
+{
+	if (pk->number)
+		table_del(pk->f->parked, pk);
+	note_read(pk, n);
+	fuse_reply_buf(pk->req, pk->buf, n);
+	f3_data_count_read((enum f3_class)pk->inode->rec.class_, n);
+	f3_op_finished(pk->f, pk->op, pk->start_ns, pk->inode->ino, NULL, &pk->who, 0);
+	parked_put(pk);
+}
+
+static void follow(struct parked *pk);
+
 static void read_done(struct f3_io *io)
 {
 	struct parked *pk = (struct parked *)((char *)io - offsetof(struct parked, io));
@@ -179,12 +219,15 @@ static void read_done(struct f3_io *io)
 		answer(pk, (int)io->result);
 		return;
 	}
-	if (pk->number)
-		table_del(pk->f->parked, pk);
-	fuse_reply_buf(pk->req, pk->buf, (size_t)io->result);
-	f3_data_count_read((enum f3_class)pk->inode->rec.class_, (uint64_t)io->result);
-	f3_op_finished(pk->f, pk->op, pk->start_ns, pk->inode->ino, NULL, &pk->who, 0);
-	parked_put(pk);
+	if (!io->result && pk->wanted) {
+		/* Truncated since we saw them: no end of a file. */
+		free(pk->buf);
+		pk->buf = NULL;
+		f3_budget_give(pk->f->core->budget, F3_ACCT_BUFFERS, pk->size);
+		follow(pk);
+		return;
+	}
+	answer_bytes(pk, (size_t)io->result);
 }
 
 /* There is memory: read the bytes, without a thread of ours waiting for the disk. */
@@ -288,7 +331,7 @@ static void need_bytes(struct parked *pk)
 		start_read(pk);
 	else if (r < 0)
 		answer(pk, r);
-	else if (pk->interrupted && f3_fill_cancel(pk->inode, &pk->w))
+	else if (pk->interrupted && cancel_wait(pk))
 		answer(pk, -EINTR); /* it came before there was a waiter to take out */
 	parked_put(pk);
 }
@@ -301,6 +344,7 @@ static void bytes_here(struct f3_waiter *w, int result)
 		answer(pk, result);
 		return;
 	}
+	note_read(pk, pk->size);
 	if (!reply_lent(pk->f, pk->req, pk->inode, pk->off, pk->size)) {
 		need_bytes(pk);
 		return;
@@ -367,7 +411,8 @@ static char *thread_buffer(void)
 }
 
 /* What is in the page cache is answered by the thread that has the request: two switches less. */
-static bool read_cached(fuse_req_t req, int fd, enum f3_class class_, size_t size, uint64_t off)
+static bool read_cached(fuse_req_t req, struct f3_open *open, int fd, enum f3_class class_,
+			size_t size, uint64_t off)
 {
 	char *buf = size <= F3_FUSE_MAX_IO ? thread_buffer() : NULL;
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
@@ -383,26 +428,103 @@ static bool read_cached(fuse_req_t req, int fd, enum f3_class class_, size_t siz
 
 		if (n < 0 || fstat(fd, &st) || off + (uint64_t)n < (uint64_t)st.st_size)
 			return false;
+		if (!n && open->stream)
+			return false; /* truncated since it was seen to be longer */
 	}
+	open->next_off = off + (uint64_t)n;
 	fuse_reply_buf(req, buf, (size_t)n);
 	f3_data_count_read(class_, (uint64_t)n);
 	return true;
 }
 
-void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_t size,
-		  uint64_t off, uint64_t start_ns)
+/* Waits for a fill of its range; what is in the backing file is read. */
+static void start_fill(struct parked *pk)
+{
+	pk->at_frontier = false;
+	pk->w.fn = bytes_here;
+	pk->w.early = true;
+	if (!pk->number)
+		make_interruptible(pk);
+	need_bytes(pk);
+}
+
+static void start(struct parked *pk)
+{
+	bool complete;
+
+	f3_lock(&pk->inode->lock);
+	complete = f3_file_complete(pk->inode);
+	f3_unlock(&pk->inode->lock);
+	if (complete)
+		start_read(pk);
+	else
+		start_fill(pk);
+}
+
+static void frontier_moved(struct f3_waiter *w, int result)
+{
+	struct parked *pk = (struct parked *)w;
+
+	if (result)
+		answer(pk, result);
+	else
+		follow(pk);
+}
+
+/* A reader who follows the writers, at any point of his wait. */
+static void follow(struct parked *pk)
+{
+	uint64_t len;
+	int r;
+
+	pk->at_frontier = true;
+	pk->w.fn = frontier_moved;
+	pk->refs++; /* ours, as above */
+	if (!pk->number)
+		make_interruptible(pk);
+	r = f3_stream_need(pk->inode, pk->off, pk->wanted, &pk->w, &len);
+	if (r == 1 && len) {
+		pk->size = (size_t)len;
+		start(pk);
+	} else if (r == 1) {
+		answer_bytes(pk, 0);
+	} else if (r < 0) {
+		answer(pk, r);
+	} else if (pk->interrupted && cancel_wait(pk)) {
+		answer(pk, -EINTR);
+	}
+	parked_put(pk);
+}
+
+void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
+		  const struct f3_read *read)
 {
 	struct f3_inode *inode = open->inode;
 	struct f3_core *core = f->core;
 	struct f3_caller who = { .pid = fuse_req_ctx(req)->pid };
 	uint64_t ino = inode->ino; /* once replied to, the inode may be gone */
+	size_t size = read->size;
 	struct parked *pk;
 	enum f3_class class_;
 	bool complete, noatime = open->flags & O_NOATIME;
-	int fd;
+	uint64_t len = 0;
+	int fd, r = 1;
 
-	if (reply_lent(f, req, inode, off, size)) {
-		f3_op_finished(f, F3_OP_READ, start_ns, ino, NULL, &who, 0);
+	if (open->stream) {
+		/* For splice(2) the kernel keeps pages, as they are now, and finds the end where the file
+		 * ends now. Refused, programs read. To hold it would hold the page, and whoever writes
+		 * or opens the file. */
+		r = read->for_pages && f3_stream_open(inode) ?
+			    -EINVAL :
+			    f3_stream_need(inode, read->off, size, NULL, &len);
+		if ((r < 0 && r != -EAGAIN) || (r == -EAGAIN && read->nonblock)) {
+			fuse_reply_err(req, -r);
+			f3_op_finished(f, F3_OP_READ, read->start_ns, ino, NULL, &who, r);
+			return;
+		}
+		size = (size_t)len;
+	} else if (reply_lent(f, req, inode, read->off, size)) {
+		f3_op_finished(f, F3_OP_READ, read->start_ns, ino, NULL, &who, 0);
 		return;
 	}
 	f3_lock(&inode->lock);
@@ -410,26 +532,67 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, size_
 	complete = f3_file_complete(inode);
 	fd = complete && !noatime ? f3_file_fd(core, inode) : -1;
 	f3_unlock(&inode->lock);
-	if (fd >= 0 && read_cached(req, fd, class_, size, off)) {
-		f3_op_finished(f, F3_OP_READ, start_ns, ino, NULL, &who, 0);
+	if (fd >= 0 && r == 1 && read_cached(req, open, fd, class_, size, read->off)) {
+		f3_op_finished(f, F3_OP_READ, read->start_ns, ino, NULL, &who, 0);
 		return;
 	}
-	pk = parked_new(f, req, inode, F3_OP_READ, start_ns);
+	pk = parked_new(f, req, inode, F3_OP_READ, read->start_ns);
 	if (!pk) {
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	pk->off = off;
+	pk->off = read->off;
 	pk->size = size;
 	pk->noatime = noatime;
-	if (complete) {
+	if (open->stream) {
+		pk->wanted = read->size;
+		pk->fh = open->fh;
+		follow(pk);
+	} else if (complete) {
 		start_read(pk);
+	} else {
+		start_fill(pk);
+	}
+}
+
+static void first_here(struct f3_waiter *w, int result)
+{
+	struct parked *pk = (struct parked *)w;
+
+	if (result) {
+		answer(pk, result);
 		return;
 	}
-	pk->w.fn = bytes_here;
-	pk->w.early = true;
+	table_del(pk->f->parked, pk);
+	f3_call_again(pk->again);
+	parked_put(pk);
+}
+
+void f3_park_open(struct f3_call *copy)
+{
+	struct f3_inode *inode;
+	struct parked *pk = NULL;
+	int r = f3_inode_get(copy->f->core, copy->ino, &inode);
+
+	if (!r) {
+		pk = parked_new(copy->f, copy->req, inode, copy->op, copy->start_ns);
+		f3_inode_put(copy->f->core, inode);
+	}
+	if (!pk) {
+		f3_call_fail(copy, r ? r : -ENOMEM);
+		return;
+	}
+	pk->again = copy;
+	pk->at_frontier = true;
+	pk->w.fn = first_here;
+	pk->refs++; /* ours: once it waits it may be gone any time */
 	make_interruptible(pk);
-	need_bytes(pk);
+	r = f3_stream_empty(copy->f->core, inode, &pk->w);
+	if (r <= 0)
+		first_here(&pk->w, r);
+	else if (pk->interrupted && cancel_wait(pk))
+		answer(pk, -EINTR);
+	parked_put(pk);
 }
 
 static void committed(struct f3_waiter *w, int result)

@@ -20,6 +20,19 @@ int f3_fuse_resend(int fd)
 	return write(fd, &out, sizeof(out)) == (ssize_t)sizeof(out) ? 0 : -errno;
 }
 
+int f3_fuse_wake(int fd, uint64_t kh)
+{
+	const struct {
+		struct fuse_out_header out;
+		struct fuse_notify_poll_wakeup_out wake;
+	} notice = {
+		.out = { .len = sizeof(notice), .error = FUSE_NOTIFY_POLL },
+		.wake = { .kh = kh },
+	};
+
+	return write(fd, &notice, sizeof(notice)) < 0 ? -errno : 0;
+}
+
 int f3_fuse_answer(int fd, uint64_t unique, int error)
 {
 	const struct fuse_out_header out = {

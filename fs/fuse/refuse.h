@@ -19,6 +19,9 @@ int f3_fuse_resend(int fd);
 /* Answers a request that was read, past libfuse; error is 0 or -errno. 0, also where who asked has
  * gone, or -errno. Any thread. */
 int f3_fuse_answer(int fd, uint64_t unique, int error);
+/* Wakes who polls the description that the kernel calls kh: he asks again (FUSE_NOTIFY_POLL). 0 or
+ * -errno. */
+int f3_fuse_wake(int fd, uint64_t kh);
 /* Reads one request and answers it. 0, -EAGAIN: none is there; -ENODEV: the mount is gone; -errno. */
 int f3_refuse_one(int fd, struct f3_keep *keep);
 

@@ -208,6 +208,7 @@ static int make_session(struct f3_fuse *f, struct f3_err *err)
 	f3_ops_attr(&ops);
 	f3_ops_open(&ops);
 	f3_ops_data(&ops);
+	f3_ops_poll(&ops);
 	n = snprintf(options, sizeof(options), "-ofsname=f3,subtype=f3,max_read=%u%s",
 		     F3_FUSE_MAX_IO, f->uring ? ",io_uring" : "");
 	if (n >= (int)sizeof(options) || fuse_opt_add_arg(&args, "f3d") ||
@@ -248,6 +249,7 @@ int f3_fuse_new(struct f3_core *core, const struct f3_fuse_given *given, struct 
 	f->keep = given->keep;
 	f->notifier = given->notifier;
 	core->mount_id = f3_keep_id(given->keep);
+	core->takes_over = given->takes_over;
 	f->mounted = given->takes_over;
 	f3_fuse_reload(f);
 	f->threads = (unsigned)f3_conf_u64(core->conf, "f3", NULL, "threads");

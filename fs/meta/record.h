@@ -79,6 +79,8 @@ enum f3_inode_flags {		/* stored */
 	/* Only a listing told of it, which has no attributes: they are defaults, and what is no
 	 * directory may be any type. */
 	F3_INO_GUESSED = 1u << 13,
+	F3_INO_STREAMS = 1u << 14,	/* a rule or a directory's xattr said so when it was made */
+	F3_INO_TORN = 1u << 15,		/* it streams, and a writer was killed: not whole */
 };
 
 #define F3_ETAG_MAX 127

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "fs/core/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/base/clock.h"
+#include "fs/core/file.h"
+
+/* Where there can be no watch the file is looked at after so long; each time in vain doubles it. */
+#define LOOK_MIN_NS (5 * F3_NS_PER_MS)
+#define LOOK_MAX_NS (100 * F3_NS_PER_MS)
+
+struct f3_stream {
+	struct f3_core *core;
+	_Atomic int refs; /* of the inode, and of the timer while it is armed */
+	struct f3_lock lock; /* everything below; rank F3_RANK_TRANSFER */
+	int fd; /* backing file, O_RDONLY */
+	bool holes; /* in the backing file mean that nothing was written there */
+	bool open; /* a writer may add to it */
+	int error; /* FAILED */
+	uint64_t frontier;
+	uint64_t size; /* of the backing file, at the last look */
+	bool sparse; /* space behind the frontier does not prove that it was written */
+	uint64_t hole[2]; /* the first one, at the last event and the one before */
+	struct f3_waiter_list waiters;
+	struct f3_watch *watch; /* while somebody waits */
+	bool blind; /* there can be no watch */
+	struct f3_timer timer;
+	bool armed;
+	uint64_t look_ns; /* to the next look */
+};
+
+bool f3_stream_wanted(const struct f3_inode_rec *rec)
+{
+	if (rec->flags & (F3_INO_STREAM | F3_INO_STREAM_OFF))
+		return (rec->flags & F3_INO_STREAM) != 0;
+	return (rec->flags & F3_INO_STREAMS) != 0;
+}
+
+bool f3_stream_live(const struct f3_inode *inode)
+{
+	const struct f3_inode_rec *rec = &inode->rec;
+
+	return f3_stream_wanted(rec) &&
+	       (rec->state == F3_STATE_WRITING || (rec->flags & F3_INO_TORN));
+}
+
+static void stream_put(struct f3_stream *s)
+{
+	if (--s->refs)
+		return;
+	close(s->fd);
+	f3_lock_done(&s->lock);
+	free(s);
+}
+
+/* Where the next hole begins in what is behind the frontier. Lock held. */
+static uint64_t first_hole(struct f3_stream *s)
+{
+	off_t hole = s->holes ? lseek(s->fd, (off_t)s->frontier, SEEK_HOLE) : -1;
+
+	return hole < 0 || (uint64_t)hole > s->size ? s->size : (uint64_t)hole;
+}
+
+/* The event says that all that was under way at the last but one is over. Lock held. */
+static uint64_t written_of_sparse(struct f3_stream *s, uint64_t hole, uint64_t block)
+{
+	uint64_t was = s->hole[1];
+
+	s->hole[1] = s->hole[0];
+	s->hole[0] = hole;
+	return was > block ? was - block : 0;
+}
+
+/* event: a write returned since the last look with one. Lock held. */
+static int look(struct f3_stream *s, bool event)
+{
+	uint64_t hole, written;
+	struct stat st;
+
+	if (fstat(s->fd, &st))
+		return -errno;
+	if ((uint64_t)st.st_size < s->size)
+		s->hole[0] = s->hole[1] = 0;
+	s->size = (uint64_t)st.st_size;
+	if (!s->size)
+		s->sparse = false;
+	if (s->frontier >= s->size) {
+		s->frontier = s->size;
+		return 0;
+	}
+	hole = first_hole(s);
+	if (hole < s->size)
+		s->sparse = true;
+	if (!s->sparse) {
+		s->frontier = s->size;
+	} else if (event) {
+		written = written_of_sparse(s, hole, (uint64_t)st.st_blksize);
+		if (written > s->frontier)
+			s->frontier = written < s->size ? written : s->size;
+	}
+	return 0;
+}
+
+/* Moves those who have something to read now. Lock held. */
+static bool collect(struct f3_stream *s, struct f3_waiter_list *ready)
+{
+	struct f3_waiter *w = s->waiters.first, *next;
+	bool any = false;
+
+	for (; w; w = next) {
+		next = w->next;
+		if (w->off < s->frontier) {
+			f3_waiter_collect(w, 0, ready);
+			any = true;
+		}
+	}
+	return any;
+}
+
+/* Lock held. */
+static void arm(struct f3_stream *s)
+{
+	if (s->armed || !s->blind || !s->waiters.first)
+		return;
+	s->refs++;
+	s->armed = true;
+	if (f3_timer_arm(&s->timer, f3_clock_mono_ns() + s->look_ns)) {
+		s->armed = false;
+		s->refs--; /* never the last: the caller's inode has one */
+	}
+}
+
+/* The backing file may have more than it had. */
+static void look_again(struct f3_stream *s, bool event)
+{
+	struct f3_waiter_list ready = { NULL };
+
+	f3_lock(&s->lock);
+	if (look(s, event))
+		f3_waiters_collect(&s->waiters, 0, &ready); /* they will find the same error */
+	else if (collect(s, &ready))
+		s->look_ns = LOOK_MIN_NS;
+	arm(s);
+	f3_unlock(&s->lock);
+	f3_waiters_call(&ready);
+}
+
+static void timer_work(struct f3_work *work)
+{
+	struct f3_timer *timer = (struct f3_timer *)work;
+	struct f3_stream *s =
+		(struct f3_stream *)((char *)timer - offsetof(struct f3_stream, timer));
+
+	f3_lock(&s->lock);
+	s->armed = false;
+	s->look_ns = s->look_ns * 2 < LOOK_MAX_NS ? s->look_ns * 2 : LOOK_MAX_NS;
+	f3_unlock(&s->lock);
+	look_again(s, false);
+	stream_put(s);
+}
+
+/* A write. When nobody waits any more it was the last one to be told of. */
+static void written(void *arg, unsigned events)
+{
+	struct f3_stream *s = arg;
+	struct f3_watch *watch = NULL;
+
+	(void)events;
+	f3_lock(&s->lock);
+	if (!s->waiters.first) {
+		watch = s->watch;
+		s->watch = NULL;
+	}
+	f3_unlock(&s->lock);
+	if (watch)
+		f3_watch_del(watch);
+	else
+		look_again(s, true);
+}
+
+int f3_stream_start(struct f3_core *core, struct f3_inode *inode)
+{
+	const struct f3_inode_rec *rec = &inode->rec;
+	struct f3_stream *s;
+	int fd;
+
+	if (inode->stream)
+		return 0;
+	fd = f3_file_fd(core, inode);
+	if (fd < 0)
+		return fd;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (s->fd < 0) {
+		free(s);
+		return -errno;
+	}
+	s->core = core;
+	s->refs = 1;
+	f3_lock_init(&s->lock, F3_RANK_TRANSFER);
+	f3_timer_init(&s->timer, core->transfer, timer_work);
+	s->look_ns = LOOK_MIN_NS;
+	/* What is not here yet is a hole too. */
+	s->holes = !inode->extents;
+	s->open = rec->state == F3_STATE_WRITING;
+	s->error = !s->open && (rec->flags & F3_INO_TORN) ? EIO : 0;
+	s->sparse = inode->presized;
+	inode->stream = s;
+	return 0;
+}
+
+struct f3_stream *f3_stream_take(struct f3_inode *inode)
+{
+	struct f3_stream *s = inode->stream;
+
+	inode->stream = NULL;
+	return s;
+}
+
+void f3_stream_free(struct f3_stream *s)
+{
+	struct f3_waiter_list ready = { NULL };
+	struct f3_watch *watch;
+	bool disarmed;
+
+	if (!s)
+		return;
+	f3_lock(&s->lock);
+	watch = s->watch;
+	s->watch = NULL;
+	disarmed = s->armed && f3_timer_cancel(&s->timer);
+	f3_waiters_collect(&s->waiters, 0, &ready);
+	f3_unlock(&s->lock);
+	f3_watch_del(watch);
+	f3_waiters_call(&ready);
+	if (disarmed)
+		stream_put(s);
+	stream_put(s);
+}
+
+void f3_stream_stop(struct f3_inode *inode)
+{
+	struct f3_waiter_list ready = { NULL };
+	struct f3_stream *s;
+
+	f3_lock(&inode->lock);
+	s = f3_stream_take(inode);
+	if (s) {
+		f3_lock(&s->lock);
+		f3_waiters_collect(&s->waiters, -ESTALE, &ready);
+		f3_unlock(&s->lock);
+	}
+	f3_unlock(&inode->lock);
+	f3_waiters_call(&ready);
+	f3_stream_free(s);
+}
+
+void f3_stream_presized(struct f3_inode *inode)
+{
+	struct f3_stream *s = inode->stream;
+
+	inode->presized = true;
+	if (!s)
+		return;
+	f3_lock(&s->lock);
+	s->sparse = true;
+	f3_unlock(&s->lock);
+}
+
+void f3_stream_writes(struct f3_inode *inode)
+{
+	struct f3_stream *s = inode->stream;
+
+	if (!s)
+		return;
+	f3_lock(&s->lock);
+	s->open = true;
+	s->error = 0;
+	f3_unlock(&s->lock);
+}
+
+void f3_stream_sealed(struct f3_inode *inode, int error, struct f3_waiter_list *ready)
+{
+	struct f3_stream *s = inode->stream;
+
+	if (!s)
+		return;
+	f3_lock(&s->lock);
+	s->open = false;
+	s->error = error;
+	f3_waiters_collect(&s->waiters, 0, ready);
+	f3_unlock(&s->lock);
+}
+
+/* So that the next write is an event. Lock held. */
+static void watch(struct f3_stream *s)
+{
+	s->blind =
+		f3_watch_add(s->core->watcher, s->fd, F3_WATCH_MODIFY, written, s, &s->watch) != 0;
+}
+
+bool f3_stream_open(struct f3_inode *inode)
+{
+	struct f3_stream *s = inode->stream;
+	bool open;
+
+	if (!s)
+		return false; /* the daemon ends */
+	f3_lock(&s->lock);
+	open = s->open;
+	f3_unlock(&s->lock);
+	return open;
+}
+
+int f3_stream_need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3_waiter *w,
+		   uint64_t *ret_len)
+{
+	struct f3_stream *s = inode->stream;
+	uint64_t end;
+	int r;
+
+	f3_lock(&s->lock);
+	r = look(s, false);
+	if (!r && s->open && w && !s->watch && off >= s->frontier) {
+		/* What was written before there was a watch made no event. */
+		watch(s);
+		r = look(s, false);
+	}
+	end = s->open ? s->frontier : s->size;
+	if (r) {
+		/* its backing file cannot be looked at */
+	} else if (off < end) {
+		*ret_len = len < end - off ? len : end - off;
+		r = 1;
+	} else if (!s->open) {
+		*ret_len = 0;
+		r = s->error ? -s->error : 1;
+	} else if (!w) {
+		r = -EAGAIN;
+	} else {
+		w->off = off;
+		w->len = len;
+		f3_waiter_add(&s->waiters, w);
+		arm(s);
+	}
+	f3_unlock(&s->lock);
+	return r;
+}
+
+int f3_stream_empty(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w)
+{
+	uint64_t len;
+	int r = 0;
+
+	f3_lock(&inode->lock);
+	if (inode->writers && f3_stream_live(inode)) {
+		r = f3_stream_start(core, inode);
+		if (!r)
+			r = f3_stream_need(inode, 0, 1, w, &len);
+		r = r == 0 || r == -EAGAIN;
+	}
+	f3_unlock(&inode->lock);
+	return r;
+}
+
+bool f3_stream_cancel(struct f3_inode *inode, struct f3_waiter *w)
+{
+	struct f3_stream *s = inode->stream;
+	bool was;
+
+	if (!s)
+		return false; /* the daemon ends */
+	f3_lock(&s->lock);
+	was = f3_waiter_cancel(w);
+	f3_unlock(&s->lock);
+	return was;
+}
