@@ -224,8 +224,10 @@ static int take_page(struct listing *l, const struct f3_obj_op *op)
 
 static int ask_all(struct listing *l)
 {
+	char *seen = malloc(F3_OBJ_CURSOR_MAX + 1);
+	uint64_t pages = 0;
 	bool more = true;
-	int r = 0;
+	int r = seen ? 0 : -ENOMEM;
 
 	while (!r && more) {
 		struct f3_obj_op op;
@@ -239,11 +241,19 @@ static int ask_all(struct listing *l)
 			r = take_page(l, &op);
 		more = !r && op.ret_next;
 		if (more && strlen(op.ret_next) >= sizeof(l->cursor))
-			r = -EBADMSG;
+			r = -EIO;
 		else if (more)
 			memcpy(l->cursor, op.ret_next, strlen(op.ret_next) + 1);
 		f3_object_op_done(&op);
+		/* Pages in a circle come by one that was noted, and those that are noted lie further and
+		 * further apart. */
+		if (more && pages && !strcmp(seen, l->cursor))
+			r = -EIO;
+		if ((pages & (pages + 1)) == 0)
+			memcpy(seen, l->cursor, sizeof(l->cursor));
+		pages++;
 	}
+	free(seen);
 	return r == -ENOENT ? 0 : r;
 }
 

@@ -146,6 +146,11 @@ static void got(struct f3_s3_ask *a)
 		return;
 	}
 	r = f3_s3_meta_get(&a->answer, &op->info, &op->heap);
+	if (!r && !op->info.etag[0]) {
+		snprintf(op->message, sizeof(op->message),
+			 "GET %.100s: the answer has no (possible) ETag", op->key);
+		r = -EIO;
+	}
 	op->info.size = size;
 	op->moved = op->len ? a->received : 0;
 	f3_s3_end(call, r);

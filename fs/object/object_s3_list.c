@@ -5,11 +5,11 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/conf.h"
 #include "fs/object/s3_meta.h"
 #include "fs/object/s3_xml.h"
 
@@ -118,13 +118,15 @@ static int take_entry(struct page *p, bool is_dir)
 	/* A listing that does not stop at slashes is asked for only to see if there is anything. */
 	if (memchr(name, '/', len))
 		return 0;
+	/* Which content it has would be unknown, and it taken for another one. */
+	if (!is_dir && !p->item.etag[0])
+		return -EBADMSG;
 	return add_item(p, name, len, is_dir);
 }
 
 static int on_text(void *arg, const char *path, const char *text, size_t len)
 {
 	struct page *p = arg;
-	char end;
 
 	if (strncmp(path, "ListBucketResult/", 17) != 0) {
 		p->is_page |= !strcmp(path, "ListBucketResult");
@@ -136,8 +138,7 @@ static int on_text(void *arg, const char *path, const char *text, size_t len)
 		memcpy(p->key, text, len + 1);
 		p->key_len = len;
 	} else if (!strcmp(path, "Contents/Size")) {
-		if (sscanf(text, "%" SCNu64 "%c", &p->item.size, &end) != 1 ||
-		    p->item.size > INT64_MAX)
+		if (f3_parse_uint(text, INT64_MAX, &p->item.size))
 			return -EBADMSG;
 	} else if (!strcmp(path, "Contents/ETag")) {
 		f3_s3_etag(text, p->item.etag);

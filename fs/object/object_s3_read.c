@@ -4,11 +4,11 @@
 #include "fs/object/object_s3.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/conf.h"
 #include "fs/object/s3_meta.h"
 
 static int take_info(struct f3_s3_call *call, const struct f3_s3_ask *a)
@@ -16,15 +16,26 @@ static int take_info(struct f3_s3_call *call, const struct f3_s3_ask *a)
 	return f3_s3_meta_get(&a->answer, &call->op->info, &call->op->heap);
 }
 
+/* Of an object. One without an ETag could not be told from none. */
+static int take_object(struct f3_s3_call *call, const struct f3_s3_ask *a)
+{
+	struct f3_obj_op *op = call->op;
+	int r = take_info(call, a);
+
+	if (r || op->info.etag[0])
+		return r;
+	snprintf(op->message, sizeof(op->message), "%s %.100s: the answer has no (possible) ETag",
+		 a->method, op->key);
+	return -EIO;
+}
+
 static int object_info(struct f3_s3_call *call, const struct f3_s3_ask *a)
 {
 	const char *length = f3_s3_headers_get(&a->answer, "content-length");
 	uint64_t size = 0;
-	char end;
-	int r = take_info(call, a);
+	int r = take_object(call, a);
 
-	if (!r &&
-	    (!length || sscanf(length, "%" SCNu64 "%c", &size, &end) != 1 || size > INT64_MAX))
+	if (!r && (!length || f3_parse_uint(length, INT64_MAX, &size)))
 		r = -EIO;
 	call->op->info.size = size;
 	return r;

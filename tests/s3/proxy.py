@@ -491,7 +491,7 @@ async def serve(a):
         for rule in a.rule:
             proxy.add(json.loads(rule))
         server = await asyncio.start_server(proxy.client, "127.0.0.1", a.listen, limit=HEAD_MAX)
-        await asyncio.start_unix_server(proxy.control, a.control)
+        await asyncio.start_unix_server(proxy.control, a.control, limit=HEAD_MAX)
         print("ready", server.sockets[0].getsockname()[1], flush=True)
         await proxy.stopped.wait()
         await asyncio.sleep(0.02)  # the answer to who said so
