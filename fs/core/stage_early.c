@@ -47,6 +47,8 @@ struct f3_early {
 	uint64_t size; /* as last looked at */
 	int64_t mtime_ns;
 	bool idle, stop;
+	bool wanted; /* by who stopped it, with what is under way */
+	struct f3_parts *pool; /* while parts are sent */
 	struct f3_upload *upload; /* of whoever has the work */
 	uint64_t seq; /* of its journal record */
 	struct f3_obj_op *ops[F3_STAGE_OPS]; /* under way, for cancel */
@@ -358,22 +360,53 @@ static int add_next(struct f3_early *f, int fd)
 	return 0;
 }
 
+static bool stopped(struct f3_early *f, bool *ret_wanted)
+{
+	bool stop;
+
+	f3_lock(&f->inode->lock);
+	stop = f->stop;
+	*ret_wanted = stop && f->wanted;
+	f3_unlock(&f->inode->lock);
+	return stop;
+}
+
+static void set_pool(struct f3_early *f, struct f3_parts *pool)
+{
+	f3_lock(&f->inode->lock);
+	f->pool = pool;
+	f3_unlock(&f->inode->lock);
+}
+
+/* fd is closed, or left with what is under way. */
 static int send_parts(struct f3_early *f, int fd)
 {
 	const struct f3_parts_user user = { begin_request, end_request, f };
+	bool wanted = false;
 	struct f3_parts *pool;
 	int r = f3_parts_new(f->inode->volume, f->upload, fd, &user, &pool);
 
-	if (r)
+	if (r) {
+		close(fd);
 		return r;
-	while (!r) {
+	}
+	set_pool(f, pool);
+	while (!r && !stopped(f, &wanted)) {
 		r = add_next(f, fd);
 		if (!r)
 			r = f3_parts_send(pool, f->upload->n_parts - 1);
 		else if (r == 1 && !f3_parts_idle(pool))
 			r = f3_parts_reap(pool, true);
 	}
-	return f3_parts_end(pool, r);
+	set_pool(f, NULL);
+	(void)stopped(f, &wanted);
+	if (wanted && !f3_parts_idle(pool)) {
+		f3_parts_leave(pool, fd);
+		return r;
+	}
+	r = f3_parts_end(pool, r);
+	close(fd);
+	return r;
 }
 
 static void send_work(struct f3_work *work)
@@ -393,7 +426,7 @@ static void send_work(struct f3_work *work)
 		r = begin(f);
 	if (!r)
 		r = send_parts(f, fd);
-	if (fd >= 0)
+	else if (fd >= 0)
 		close(fd);
 	f3_lock(&inode->lock);
 	/* Whatever went wrong: the commit does it over. */
@@ -413,7 +446,7 @@ static void cancel_all(struct f3_volume *v, struct f3_obj_op *const ops[F3_STAGE
 }
 
 /* Waits until it rests, then takes it from the inode. Inode lock held; let go of meanwhile. What is
- * under way comes to its end, unless nobody wants it. */
+ * under way is left in the upload, or ended if nobody wants it. */
 static struct f3_early *stop(struct f3_inode *inode, bool wanted)
 {
 	struct f3_obj_op *ops[F3_STAGE_OPS];
@@ -423,6 +456,9 @@ static struct f3_early *stop(struct f3_inode *inode, bool wanted)
 	if (!f)
 		return NULL;
 	f->stop = true;
+	f->wanted = wanted;
+	if (f->pool)
+		f3_parts_wake(f->pool);
 	if (!f->idle && f3_timer_cancel(&f->timer)) {
 		f->idle = true;
 		inode->refs--; /* not the last: the caller has one */

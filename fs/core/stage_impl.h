@@ -58,6 +58,8 @@ struct f3_upload_part {
 	char etag[F3_OBJ_ETAG_MAX + 1];
 };
 
+struct f3_parts;
+
 /* An upload in parts, kept over attempts. */
 struct f3_upload {
 	char id[F3_OBJ_UPLOAD_MAX + 1];
@@ -70,6 +72,7 @@ struct f3_upload {
 	char from[F3_ETAG_MAX + 1];	/* of this object */
 	struct f3_upload_part *parts;
 	size_t n_parts;
+	struct f3_parts *under_way;	/* parts that nobody looks after; NULL: none */
 };
 
 struct f3_stage {
@@ -172,8 +175,8 @@ void f3_stage_upload_abort(struct f3_journal_call *call);
 void f3_upload_free(struct f3_upload *u);
 
 /* stage_early.c */
-/* Ends early upload and hands over what it has sent, with the number of its journal record, which
- * the caller removes. NULL: nothing. Waits for the parts under way. */
+/* Ends early upload and hands over what it has sent and is sending, with the number of its journal
+ * record, which the caller removes. NULL: nothing. */
 struct f3_upload *f3_early_take(struct f3_inode *inode, uint64_t *ret_seq);
 /* The same, and the upload is aborted. */
 void f3_early_drop(struct f3_inode *inode);

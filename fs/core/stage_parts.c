@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fs/base/clock.h"
 #include "fs/core/store_op.h"
@@ -20,6 +21,7 @@ struct slot {
 	uint64_t start_ns;
 	unsigned tries;
 	bool busy;
+	bool inherited; /* from whoever sent parts before */
 	bool done; /* the pool's mutex */
 };
 
@@ -27,6 +29,8 @@ struct f3_parts {
 	struct f3_volume *volume;
 	struct f3_upload *u;
 	int fd;
+	int left_fd; /* of those that were left; -1 */
+	bool woken; /* the mutex */
 	struct f3_parts_user user;
 	unsigned n_busy;
 	pthread_mutex_t mutex;
@@ -44,6 +48,7 @@ int f3_parts_new(struct f3_volume *v, struct f3_upload *u, int fd, const struct 
 	p->volume = v;
 	p->u = u;
 	p->fd = fd;
+	p->left_fd = -1;
 	p->user = *user;
 	pthread_mutex_init(&p->mutex, NULL);
 	pthread_cond_init(&p->cond, NULL);
@@ -97,7 +102,7 @@ static int start(struct f3_parts *p, struct slot *slot)
 		op->fd_off = part->off;
 	}
 	slot->pool = p;
-	slot->done = false;
+	slot->done = slot->inherited = false;
 	slot->start_ns = f3_clock_mono_ns();
 	r = p->user.begin(p->user.arg, op, (unsigned)(slot - p->slots));
 	slot->busy = !r;
@@ -111,6 +116,7 @@ static int start(struct f3_parts *p, struct slot *slot)
 
 static int end(struct f3_parts *p, struct slot *slot)
 {
+	bool inherited = slot->inherited;
 	struct f3_upload_part *part = &p->u->parts[slot->part];
 	int r = p->user.end(p->user.arg, &slot->op, (unsigned)(slot - p->slots));
 
@@ -123,6 +129,8 @@ static int end(struct f3_parts *p, struct slot *slot)
 	f3_object_op_done(&slot->op);
 	slot->busy = false;
 	p->n_busy--;
+	if (inherited && r != -ECANCELED)
+		return 0;
 	if (r == F3_OBJ_AMBIGUOUS && ++slot->tries < TRIES)
 		return start(p, slot);
 	return r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
@@ -137,10 +145,11 @@ static bool one_ended(struct f3_parts *p, bool wait)
 	for (;;) {
 		for (unsigned i = 0; i < F3_STAGE_OPS; i++)
 			any |= p->slots[i].busy && p->slots[i].done;
-		if (any || !wait || !p->n_busy)
+		if (any || !wait || !p->n_busy || p->woken)
 			break;
 		pthread_cond_wait(&p->cond, &p->mutex);
 	}
+	p->woken = false;
 	pthread_mutex_unlock(&p->mutex);
 	return any;
 }
@@ -184,6 +193,65 @@ int f3_parts_send(struct f3_parts *p, size_t i)
 	return r;
 }
 
+void f3_parts_wake(struct f3_parts *p)
+{
+	pthread_mutex_lock(&p->mutex);
+	p->woken = true;
+	pthread_cond_signal(&p->cond);
+	pthread_mutex_unlock(&p->mutex);
+}
+
+static int nobody_begins(void *arg, struct f3_obj_op *op, unsigned slot)
+{
+	(void)arg;
+	(void)op;
+	(void)slot;
+	return -ECANCELED;
+}
+
+static int nobody_ends(void *arg, struct f3_obj_op *op, unsigned slot)
+{
+	(void)arg;
+	(void)slot;
+	return op->result;
+}
+
+void f3_parts_leave(struct f3_parts *p, int fd)
+{
+	p->user = (struct f3_parts_user){ nobody_begins, nobody_ends, NULL };
+	p->left_fd = fd;
+	p->u->under_way = p;
+}
+
+static void cancel(struct f3_parts *p, struct slot *slot)
+{
+	if (p->volume->store)
+		f3_object_cancel(p->volume->store, &slot->op);
+}
+
+void f3_parts_adopt(struct f3_parts *p, int fd, const struct f3_parts_user *user)
+{
+	p->u->under_way = NULL;
+	p->fd = fd;
+	p->user = *user;
+	for (unsigned i = 0; i < F3_STAGE_OPS; i++) {
+		struct slot *slot = &p->slots[i];
+
+		slot->inherited = slot->busy;
+		if (slot->busy && p->user.begin(p->user.arg, &slot->op, i))
+			cancel(p, slot);
+	}
+}
+
+void f3_parts_drop(struct f3_parts *p)
+{
+	p->u->under_way = NULL;
+	for (unsigned i = 0; i < F3_STAGE_OPS; i++)
+		if (p->slots[i].busy)
+			cancel(p, &p->slots[i]);
+	(void)f3_parts_end(p, 0);
+}
+
 int f3_parts_end(struct f3_parts *p, int error)
 {
 	while (p->n_busy) {
@@ -194,6 +262,8 @@ int f3_parts_end(struct f3_parts *p, int error)
 	}
 	pthread_cond_destroy(&p->cond);
 	pthread_mutex_destroy(&p->mutex);
+	if (p->left_fd >= 0)
+		close(p->left_fd);
 	free(p);
 	return error;
 }

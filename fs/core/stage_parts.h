@@ -11,8 +11,6 @@
 
 #include "fs/core/stage_impl.h"
 
-struct f3_parts;
-
 /* Around each request, so that it can be cancelled: begin may refuse it with -errno; end gives what
  * is to be made of its result. */
 struct f3_parts_user {
@@ -30,6 +28,15 @@ bool f3_parts_idle(const struct f3_parts *p);
 int f3_parts_send(struct f3_parts *p, size_t i);
 /* Takes note of those that have ended; wait: of one at least, if any is under way. The first error. */
 int f3_parts_reap(struct f3_parts *p, bool wait);
+/* Nobody looks after those under way any more: they are kept in u->under_way, with fd, which is closed
+ * when they have ended. */
+void f3_parts_leave(struct f3_parts *p, int fd);
+/* Takes over what was left there; new ones are of fd. Those that fail then were just not sent. */
+void f3_parts_adopt(struct f3_parts *p, int fd, const struct f3_parts_user *user);
+/* Ends what was left there. */
+void f3_parts_drop(struct f3_parts *p);
+/* Who waits for one to end looks around. */
+void f3_parts_wake(struct f3_parts *p);
 /* Waits for all, and frees it. `error`, else the first of theirs. */
 int f3_parts_end(struct f3_parts *p, int error);
 

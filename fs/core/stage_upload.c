@@ -33,6 +33,8 @@ void f3_upload_free(struct f3_upload *u)
 {
 	if (!u)
 		return;
+	if (u->under_way)
+		f3_parts_drop(u->under_way);
 	free(u->parts);
 	free(u);
 }
@@ -156,7 +158,8 @@ static void copy_known(const struct f3_sending *s, struct f3_upload *u)
 	}
 }
 
-/* The parts a file of this size has. What is in the store already is to be looked at again. */
+/* The parts a file of this size has. What is in the store already, or on its way there, is to be looked
+ * at again. */
 static int schedule(const struct f3_sending *s, struct f3_upload *u)
 {
 	uint64_t size = s->snap.size;
@@ -165,6 +168,10 @@ static int schedule(const struct f3_sending *s, struct f3_upload *u)
 
 	if (!n)
 		return -EFBIG;
+	/* Copies of another object, or of a longer file: what is on its way is not what is wanted. */
+	if (u->under_way &&
+	    (strcmp(u->from, s->etag) || f3_plan_part_offset((uint32_t)u->n_parts + 1) > size))
+		f3_parts_drop(u->under_way);
 	parts = reallocarray(u->parts, n > u->n_parts ? n : u->n_parts, sizeof(*parts));
 	if (!parts)
 		return -ENOMEM;
@@ -174,7 +181,7 @@ static int schedule(const struct f3_sending *s, struct f3_upload *u)
 
 		if (len > size - off)
 			len = size - off;
-		if (i < u->n_parts && parts[i].sent && parts[i].len == len &&
+		if (i < u->n_parts && (parts[i].sent || parts[i].sending) && parts[i].len == len &&
 		    (!parts[i].copy || !strcmp(u->from, s->etag)))
 			parts[i].doubtful = true;
 		else
@@ -203,39 +210,52 @@ static int end_part(void *arg, struct f3_obj_op *op, unsigned slot)
 	return r;
 }
 
+/* The next part from i on that has to be sent; n_parts: there is none. */
+static size_t next_unsent(const struct f3_upload *u, size_t i)
+{
+	while (i < u->n_parts && (u->parts[i].sent || u->parts[i].sending))
+		i++;
+	return i;
+}
+
 /* Everything that is not there; and what is there is compared with the file meanwhile. */
 static int send_parts(struct f3_sending *s, struct f3_upload *u)
 {
 	const struct f3_parts_user user = { begin_part, end_part, s };
 	char *buf = malloc(CHECK_BYTES);
-	struct f3_parts *pool;
-	int r = buf ? f3_parts_new(s->st->inode->volume, u, s->fd, &user, &pool) : -ENOMEM;
+	struct f3_parts *pool = u->under_way;
+	size_t i = 0, look = 0;
+	int r = buf ? 0 : -ENOMEM;
 
+	if (!r && pool)
+		f3_parts_adopt(pool, s->fd, &user);
+	else if (!r)
+		r = f3_parts_new(s->st->inode->volume, u, s->fd, &user, &pool);
 	if (r) {
 		free(buf);
 		return r;
 	}
-	for (size_t i = 0, look = 0; !r; i++) {
-		while (i < u->n_parts && (u->parts[i].sent || u->parts[i].sending))
-			i++;
+	while (!r) {
+		i = next_unsent(u, i);
 		/* While those that are under way keep the connections busy. */
-		while (look < u->n_parts && (i == u->n_parts || f3_parts_full(pool))) {
+		if (look < u->n_parts && (i == u->n_parts || f3_parts_full(pool))) {
 			struct f3_upload_part *part = &u->parts[look];
+			bool on_its_way = part->doubtful && part->sending;
 
-			if (part->doubtful && !still_right(s, part, buf)) {
-				part->sent = part->copy = part->hashed = false;
-				if (look < i)
-					i = look;
+			if (!on_its_way) {
+				if (part->doubtful && part->sent && !still_right(s, part, buf))
+					part->sent = part->copy = part->hashed = false;
+				part->doubtful = false;
+				/* It may have to be sent, again or because it failed. */
+				i = look < i ? look : i;
+				look++;
 			}
-			part->doubtful = false;
-			look++;
-			r = f3_parts_reap(pool, false);
-			if (r)
-				break;
-		}
-		if (r || i == u->n_parts)
+			r = f3_parts_reap(pool, on_its_way);
+		} else if (i < u->n_parts) {
+			r = f3_parts_send(pool, i);
+		} else {
 			break;
-		r = f3_parts_send(pool, i);
+		}
 	}
 	r = f3_parts_end(pool, r);
 	free(buf);
