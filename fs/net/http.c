@@ -474,32 +474,27 @@ uint64_t f3_http_bytes(const struct f3_http_options *opt)
 	return (uint64_t)parallel_of(opt) * BYTES_PER_REQUEST;
 }
 
-unsigned f3_http_running(struct f3_http *h)
+static unsigned locked(struct f3_http *h, const unsigned *n)
 {
-	unsigned n;
+	unsigned now;
 
 	f3_lock(&h->lock);
-	n = h->n_running;
+	now = *n;
 	f3_unlock(&h->lock);
-	return n;
+	return now;
+}
+
+unsigned f3_http_running(struct f3_http *h)
+{
+	return locked(h, &h->n_running);
 }
 
 unsigned f3_http_waiting(struct f3_http *h)
 {
-	unsigned n;
-
-	f3_lock(&h->lock);
-	n = h->n_waiting;
-	f3_unlock(&h->lock);
-	return n;
+	return locked(h, &h->n_waiting);
 }
 
 unsigned f3_http_limit(struct f3_http *h)
 {
-	unsigned n;
-
-	f3_lock(&h->lock);
-	n = h->limit.value;
-	f3_unlock(&h->lock);
-	return n;
+	return locked(h, &h->limit.value);
 }

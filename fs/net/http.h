@@ -3,8 +3,8 @@
  * http: requests to HTTP servers; the only user of libcurl.
  *
  * One engine is one thread with one curl multi handle: connections are kept and used again, proxies
- * are found as curl finds them (http_proxy, https_proxy, no_proxy). It speaks HTTP/1.1: with HTTP/2
- * all bodies would share one TCP connection, and libcurl 7.88 fails requests that share one.
+ * are found as curl finds them (http_proxy, https_proxy, no_proxy). It speaks HTTP/1.1: see ARCHITECTURE
+ * for what libcurl makes of HTTP/2.
  *
  * A request is submitted and completes once, by its done function, on the engine's thread. The
  * engine never repeats a request, follows no redirect and knows nothing of what is asked: who

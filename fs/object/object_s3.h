@@ -242,6 +242,10 @@ int f3_s3_ask_below(struct f3_s3_ask *a, struct f3_s3_call *call, const char *ke
 int f3_s3_first_below(const struct f3_s3_ask *a, const char *key, bool *ret_marker,
 		      bool *ret_below);
 
+/* object_s3_write.c */
+/* Makes call->a a PUT of the op's key that sends its body. False: the call is gone. */
+bool f3_s3_put_begin(struct f3_s3_call *call);
+
 /* object_s3_sums.c */
 /* Sends the op's body with call->a, its sum first. */
 void f3_s3_send_body(struct f3_s3_call *call, void (*then)(struct f3_s3_ask *a));

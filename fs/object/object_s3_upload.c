@@ -198,20 +198,9 @@ static void part_done(struct f3_s3_ask *a)
 
 void f3_s3_upload_part(struct f3_s3_call *call)
 {
-	const struct f3_obj_op *op = call->op;
-	struct f3_s3_ask *a = &call->a;
-	int r;
-
-	f3_s3_ask_init(a, call, "PUT");
-	a->mutates = true;
-	r = f3_s3_ask_key(a, op->key, false);
-	if (!r && op->len > F3_S3_PUT_MAX)
-		r = -EFBIG;
-	if (r) {
-		f3_s3_end(call, r);
+	if (!f3_s3_put_begin(call))
 		return;
-	}
-	name_part(call, op->part, op->upload);
+	name_part(call, call->op->part, call->op->upload);
 	f3_s3_send_body(call, part_done);
 }
 

@@ -31,7 +31,7 @@ static void put_done(struct f3_s3_ask *a)
 		f3_s3_end_as(call, a);
 }
 
-void f3_s3_put(struct f3_s3_call *call)
+bool f3_s3_put_begin(struct f3_s3_call *call)
 {
 	const struct f3_obj_op *op = call->op;
 	struct f3_s3_ask *a = &call->a;
@@ -42,10 +42,18 @@ void f3_s3_put(struct f3_s3_call *call)
 	r = f3_s3_ask_key(a, op->key, false);
 	if (!r && op->len > F3_S3_PUT_MAX)
 		r = -EFBIG;
-	if (r) {
+	if (r)
 		f3_s3_end(call, r);
+	return !r;
+}
+
+void f3_s3_put(struct f3_s3_call *call)
+{
+	const struct f3_obj_op *op = call->op;
+	struct f3_s3_ask *a = &call->a;
+
+	if (!f3_s3_put_begin(call))
 		return;
-	}
 	f3_s3_new_object(a, op->key);
 	f3_s3_meta_put(&a->headers, op->attr, op->gen);
 	f3_s3_ask_cond(a, op->cond, op->etag);
