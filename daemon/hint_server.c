@@ -74,6 +74,7 @@ struct f3_hint_server {
 	struct connections gone; /* to be freed when no event can name them any more */
 	unsigned n_connections;
 	size_t held_bytes;
+	bool told; /* that it is too much; until there is room again */
 	struct jobs waiting;
 	unsigned running, running_max;
 	char bytes[F3_HINT_READ_MAX];
@@ -109,6 +110,8 @@ static bool account(struct connection *conn)
 
 	conn->s->held_bytes += now - conn->held;
 	conn->held = now;
+	if (conn->s->held_bytes < F3_HINT_HELD_MAX / 2)
+		conn->s->told = false;
 	return conn->s->held_bytes <= F3_HINT_HELD_MAX;
 }
 
@@ -404,8 +407,10 @@ static void go_on(struct connection *conn)
 		return;
 	}
 	if (!account(conn)) {
-		f3_log_warn("a hint connection was closed: too much is held for those that do not "
-			    "read answers or end lines");
+		if (!conn->s->told)
+			f3_log_warn("hint connections are closed: too much is held for those that "
+				    "do not read answers or end lines");
+		conn->s->told = true;
 		drop(conn);
 		return;
 	}

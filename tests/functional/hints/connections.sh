@@ -90,6 +90,10 @@ for _ in range(60):
     except ConnectionError:
         pass
 wants(c.ask({'op': 'hello'}), ok=True)
+ends = select.poll()
+for g in greedy:
+    ends.register(g.socket, select.POLLIN)
+assert ends.poll(60000), 'nobody was disconnected'
 ended = 0
 for g in greedy:
     g.socket.settimeout(0)
