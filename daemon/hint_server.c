@@ -103,16 +103,17 @@ static size_t heap_of(const struct f3_buf *buf)
 	return buf->data == buf->inline_data ? 0 : buf->cap;
 }
 
-/* False: all together hold too much now. */
+/* False: it holds more than before, and all together too much. */
 static bool account(struct connection *conn)
 {
 	size_t now = CONNECTION_BYTES + f3_hint_lines_heap(&conn->in) + heap_of(&conn->out);
+	bool more = now > conn->held;
 
 	conn->s->held_bytes += now - conn->held;
 	conn->held = now;
 	if (conn->s->held_bytes < F3_HINT_HELD_MAX / 2)
 		conn->s->told = false;
-	return conn->s->held_bytes <= F3_HINT_HELD_MAX;
+	return !more || conn->s->held_bytes <= F3_HINT_HELD_MAX;
 }
 
 static void free_connection(struct connection *conn)
