@@ -55,6 +55,8 @@ struct f3_kernel_ops {
 	 * the configuration has no passthrough. One ioctl, does not block. */
 	int (*backing_open)(void *arg, int fd);
 	void (*backing_close)(void *arg, int backing_id);
+	/* Files opened past the page cache can be mapped all the same. */
+	bool direct_mmap;
 	/* Waits until nothing is queued any more; that takes memory of the budget. */
 	void (*drain)(void *arg);
 	void *arg;

@@ -28,7 +28,8 @@
 /* What an open is told to do by the kernel layer's answer. */
 struct f3_open_plan {
 	enum f3_open_mode mode;
-	bool direct_io;		/* reads and writes to the daemon; with PASSTHROUGH mmap is native */
+	/* reads and writes to the daemon; with PASSTHROUGH mmap is native, without it in the page cache */
+	bool direct_io;
 	bool stream;		/* a reader that follows the writers (stream.h) */
 	bool keep_cache;	/* CACHED: pages of the last open are still right */
 	bool noflush;		/* close() has nothing to say */

@@ -131,12 +131,13 @@ void f3_fill_plan_ahead(struct f3_core *core, struct f3_inode *inode)
 	end = fill->window < limit - fill->seq_end ? fill->seq_end + fill->window : limit;
 	if (!next_wanted(inode, fill->seq_end, end, &from, &to))
 		return;
-	/* Most of a window is still on its way: wait until a good piece can be asked for. */
-	if (from - fill->seq_end > fill->window - fill->window / 4 && end < limit)
-		return;
 	while (piece > fill->window / F3_FILL_FLOW && piece > F3_FILL_STEP)
 		piece /= 2;
-	(void)ask(core, inode, from, end, piece, false); /* nobody waits for it */
+	/* Whole pieces, as soon as there is room for one: no fragments, nothing that is not aligned. */
+	if (end < limit)
+		end -= end % piece;
+	if (from < end)
+		(void)ask(core, inode, from, end, piece, false); /* nobody waits for it */
 }
 
 int f3_fill_plan(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t end)

@@ -69,7 +69,7 @@ struct f3_fuse {
 	struct f3_notifier *notifier;
 	char mountpoint[4096];
 	unsigned threads;
-	bool passthrough, uring;
+	bool passthrough, uring, direct_mmap;
 	_Atomic bool mounted;
 	bool not_served;		/* mounted by us, and nobody has seen it work */
 	const char *passthrough_reason;

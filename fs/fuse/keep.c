@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FORMAT 1u
+#define FORMAT 2u
 #define HEAD_BYTES 4096u
 
 static const char magic[8] = "F3 keep";

@@ -147,6 +147,7 @@ void f3_notify_ops(struct f3_fuse *f, struct f3_kernel_ops *ret_ops)
 		.inval_entry = inval_entry,
 		.backing_open = f->passthrough ? backing_open : NULL,
 		.backing_close = f->passthrough ? backing_close : NULL,
+		.direct_mmap = f->direct_mmap,
 		.drain = drain,
 		.arg = f,
 	};

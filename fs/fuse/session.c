@@ -84,6 +84,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_READDIRPLUS_AUTO);
 	want(conn, FUSE_CAP_ASYNC_DIO);
 	want(conn, FUSE_CAP_EXPIRE_ONLY);
+#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
+	want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
+	f->direct_mmap = (conn->capable_ext & FUSE_CAP_DIRECT_IO_ALLOW_MMAP) != 0;
+#endif
 	/* Locks are the kernel's: one node is one kernel. */
 	fuse_unset_feature_flag(conn, FUSE_CAP_POSIX_LOCKS);
 	fuse_unset_feature_flag(conn, FUSE_CAP_FLOCK_LOCKS);
