@@ -23,8 +23,8 @@
 #include "fs/core/store_dir.h"
 #include "fs/core/stream.h"
 
-/* From here on an object is streamed rather than kept in the page cache. */
-#define STREAM_BYTES (64ull << 20)
+/* Objects from this size on are read past the page cache while they are not here. */
+#define UNCACHED_BYTES (64ull << 20)
 
 const char *f3_open_mode_name(enum f3_open_mode m)
 {
@@ -259,9 +259,10 @@ static void choose_cached(struct f3_inode *inode, const char *reason)
 
 /* A large object that is not here: it is likely to be read through once, and the bytes are in a buffer of
  * ours when they are asked for. A second copy in the page cache would cost more than the request. */
-static bool streams(const struct f3_core *core, const struct f3_inode *inode)
+static bool past_page_cache(const struct f3_core *core, const struct f3_inode *inode)
 {
-	return inode->extents && core->kernel.direct_mmap && inode->rec.base_limit >= STREAM_BYTES;
+	return inode->extents && core->kernel.direct_mmap &&
+	       inode->rec.base_limit >= UNCACHED_BYTES;
 }
 
 /* Decides how the kernel reaches the bytes and counts the open. Inode lock held. */
@@ -301,9 +302,9 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 		f3_fill_forget(core, inode);
 	plan->mode = inode->mode;
 	plan->backing_id = inode->mode == F3_MODE_PASSTHROUGH ? inode->backing_id : 0;
-	plan->direct_io = plan->stream ||
-			  (inode->mode == F3_MODE_PASSTHROUGH ? reason != NULL :
-								!writer && streams(core, inode));
+	plan->direct_io = plan->stream || (inode->mode == F3_MODE_PASSTHROUGH ?
+						   reason != NULL :
+						   !writer && past_page_cache(core, inode));
 	plan->native = writer && inode->mode == F3_MODE_PASSTHROUGH && !reason;
 	plan->noflush = !writer || (!in_store(inode) && !f3_stream_wanted(&inode->rec));
 	if (inode->mode == F3_MODE_CACHED) {

@@ -165,8 +165,13 @@ static int complete(struct f3_core *core, struct f3_inode *inode, struct f3_wait
 	/* The record's times are the file's; what natively changes from here on is a program's. */
 	(void)f3_backing_set_times(f3_file_store(inode), inode->ino, rec->backing, rec->atime_ns,
 				   rec->mtime_ns);
-	if (!f3_backing_stat(f3_file_store(inode), inode->ino, rec->backing, &st))
+	if (!f3_backing_stat(f3_file_store(inode), inode->ino, rec->backing, &st)) {
 		f3_file_seen(inode, &st);
+		/* So far a program could change it through the daemon only, and it has not since the
+		 * last commit: what was filled in is no change to be sent. */
+		if (state == F3_STATE_WRITING && !inode->changed && !inode->stage)
+			inode->committed = inode->seen;
+	}
 	return 0;
 }
 

@@ -47,7 +47,8 @@ static int lost_error(const struct f3_inode *inode)
 
 bool f3_stage_unchanged(const struct f3_inode *inode)
 {
-	if (inode->changed || !inode->rec.etag[0])
+	/* What is on its way may not arrive. */
+	if (inode->changed || inode->stage || !inode->rec.etag[0])
 		return false;
 	return f3_fill_incomplete(inode) ||
 	       !memcmp(&inode->seen, &inode->committed, sizeof(inode->seen));
