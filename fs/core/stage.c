@@ -47,8 +47,11 @@ static int lost_error(const struct f3_inode *inode)
 
 bool f3_stage_unchanged(const struct f3_inode *inode)
 {
-	/* What is on its way may not arrive. */
-	if (inode->changed || inode->stage || !inode->rec.etag[0])
+	const struct f3_stage *st = inode->stage;
+
+	/* A change that is on its way may not arrive. */
+	if (inode->changed || !inode->rec.etag[0] ||
+	    (st && st->taken && st->snap.content && !st->snap.again))
 		return false;
 	return f3_fill_incomplete(inode) ||
 	       !memcmp(&inode->seen, &inode->committed, sizeof(inode->seen));
