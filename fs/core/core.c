@@ -330,8 +330,8 @@ static void seal_one(void *arg, struct f3_inode *inode)
 {
 	struct f3_core *core = arg;
 
-	if (inode->rec.state == F3_STATE_WRITING && !inode->dead)
-		f3_file_seal(core, inode);
+	if (inode->rec.state == F3_STATE_WRITING && !inode->dead && f3_file_seal(core, inode))
+		f3_file_left(core, inode);
 }
 
 /* Copies of objects are trusted after an orderly stop, though nobody has synced them: that is done

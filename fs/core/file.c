@@ -731,6 +731,19 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 	return 0;
 }
 
+void f3_file_left(struct f3_core *core, struct f3_inode *inode)
+{
+	struct f3_batch *b;
+
+	if (f3_batch_new(core->meta, &b))
+		return;
+	f3_lock(&inode->lock);
+	f3_batch_put_inode(b, &inode->rec);
+	(void)f3_batch_commit(b); /* then fsck says that the usage is not right */
+	f3_unlock(&inode->lock);
+	f3_batch_free(b);
+}
+
 void f3_file_settle(struct f3_core *core, struct f3_inode *inode)
 {
 	const struct f3_inode_rec *rec = &inode->rec;

@@ -59,6 +59,10 @@ void f3_file_torn(struct f3_core *core, struct f3_inode *inode);
  * mapping lives. */
 int f3_file_seal(struct f3_core *core, struct f3_inode *inode);
 
+/* The daemon stops, and somebody goes on writing it: what it is counted for goes to the record, so that
+ * the next start counts only what came after. */
+void f3_file_left(struct f3_core *core, struct f3_inode *inode);
+
 /* A read-only descriptor of the backing file, borrowed while the inode is open or `lock` is held;
  * opened if need be. -errno. Inode lock held. */
 int f3_file_fd(struct f3_core *core, struct f3_inode *inode);
