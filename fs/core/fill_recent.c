@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "fs/base/clock.h"
@@ -39,7 +40,10 @@ static void free_all(struct f3_recent *recent, struct bytes_list *gone)
 	while ((b = TAILQ_FIRST(gone))) {
 		TAILQ_REMOVE(gone, b, of_list);
 		bytes += b->room;
-		free(b->buf);
+		if (b->mapped)
+			munmap(b->buf, b->room);
+		else
+			free(b->buf);
 		free(b);
 	}
 	if (bytes)
@@ -204,16 +208,30 @@ struct f3_bytes *f3_bytes_of(void *buf, size_t len)
 
 struct f3_bytes *f3_bytes_new(struct f3_recent *recent, size_t len)
 {
-	struct f3_bytes *b = NULL;
+	/* Large ones past the heap, whose gaps between them would be nobody's account's. */
+	bool mapped = len >= READY_MIN;
+	struct f3_bytes *b = f3_bytes_of(NULL, len);
 	void *buf = NULL;
+	bool ok;
 
-	if (!posix_memalign(&buf, F3_BYTES_ALIGN, len ? len : 1))
-		b = f3_bytes_of(buf, len);
-	if (!b) {
-		free(buf);
-		f3_budget_give(recent->core->budget, F3_ACCT_BUFFERS, len);
+	if (mapped) {
+		buf = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		ok = buf != MAP_FAILED;
+	} else {
+		ok = !posix_memalign(&buf, F3_BYTES_ALIGN, len ? len : 1);
 	}
-	return b;
+	if (b && ok) {
+		b->buf = buf;
+		b->mapped = mapped;
+		return b;
+	}
+	if (ok && mapped)
+		munmap(buf, len);
+	else if (ok)
+		free(buf);
+	free(b);
+	f3_budget_give(recent->core->budget, F3_ACCT_BUFFERS, len);
+	return NULL;
 }
 
 void f3_bytes_put(struct f3_recent *recent, struct f3_bytes *b)

@@ -37,6 +37,7 @@ struct f3_fill_lent;
 struct f3_bytes {
 	char *buf;
 	size_t room; /* taken from the budget */
+	bool mapped; /* not of the heap */
 	/* the list's lock: */
 	TAILQ_ENTRY(f3_bytes) of_list;
 	unsigned refs;
