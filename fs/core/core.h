@@ -33,7 +33,7 @@
 #define F3_EWAIT 4094
 /* "Is made again when there may be room" (lack.h): internal too, and only for who may_wait. */
 #define F3_EROOM 4093
-/* "Is made again when there is something to read" (stream.h): likewise, of opens. */
+/* "Is asked for again when there is something to read" (stream.h): likewise, of opens. */
 #define F3_EFIRST 4092
 
 struct f3_caller {

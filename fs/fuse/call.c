@@ -187,7 +187,7 @@ void f3_call_fail(struct f3_call *copy, int error)
 	call_free(copy);
 }
 
-void f3_call_again(struct f3_call *copy)
+static void call_again(struct f3_call *copy)
 {
 	int r = f3_workq_push(copy->f->core->blocking, &copy->work);
 
@@ -329,7 +329,7 @@ void f3_call_run(struct f3_call *call)
 		f3_park_open(copy);
 	} else {
 		make_killable(copy);
-		f3_call_again(copy);
+		call_again(copy);
 	}
 }
 

@@ -112,8 +112,7 @@ void f3_call_init(struct f3_call *call, fuse_req_t req, enum f3_op op,
 void f3_call_run(struct f3_call *call);
 /* A copy on the heap, with what it refers to; itself, if it is one. NULL: out of memory. */
 struct f3_call *f3_call_dup(struct f3_call *call);
-/* A copy on the heap: made again on core->blocking; or answered with -errno. */
-void f3_call_again(struct f3_call *copy);
+/* Answers a copy with -errno, and frees it. */
 void f3_call_fail(struct f3_call *copy, int error);
 /* Accounts for an operation that answered by itself later (parked): metrics, logs. */
 void f3_op_finished(struct f3_fuse *f, enum f3_op op, uint64_t start_ns, uint64_t ino,
@@ -219,7 +218,7 @@ struct f3_read {
 /* Reads of an open file and replies, now or when the bytes are there. */
 void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
 		  const struct f3_read *read);
-/* Makes a call (f3_call_dup) again when its file has something to read. */
+/* Answers an open (f3_call_dup) so that it is asked for again, when its file has something to read. */
 void f3_park_open(struct f3_call *copy);
 /* Replies to a flush or fsync, or to a write of so many bytes, when the content of now is durable. */
 void f3_park_commit(struct f3_fuse *f, fuse_req_t req, struct f3_inode *inode, enum f3_op op,

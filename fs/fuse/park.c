@@ -555,17 +555,11 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
 	}
 }
 
+/* ESTALE has the kernel look the name up anew and open it once more. By then it knows that there is
+ * something to read, which without asking it would learn only after we do. */
 static void first_here(struct f3_waiter *w, int result)
 {
-	struct parked *pk = (struct parked *)w;
-
-	if (result) {
-		answer(pk, result);
-		return;
-	}
-	table_del(pk->f->parked, pk);
-	f3_call_again(pk->again);
-	parked_put(pk);
+	answer((struct parked *)w, result ? result : -ESTALE);
 }
 
 void f3_park_open(struct f3_call *copy)
