@@ -107,7 +107,7 @@ bool f3_process_holds(pid_t pid, const char *name, uint64_t ino)
 	dir = opendir(path);
 	if (!dir)
 		return false;
-	while (!holds && n++ < HELD_MAX && (d = readdir(dir))) {
+	while (!holds && (!name || n++ < HELD_MAX) && (d = readdir(dir))) {
 		ssize_t len = readlinkat(dirfd(dir), d->d_name, target, sizeof(target) - 1);
 		const char *last;
 
@@ -115,7 +115,8 @@ bool f3_process_holds(pid_t pid, const char *name, uint64_t ino)
 			continue;
 		target[len] = '\0';
 		last = strrchr(target, '/');
-		holds = last && !strcmp(last + 1, name) && writes_to(pid, d->d_name, ino);
+		holds = last && (!name || !strcmp(last + 1, name)) &&
+			writes_to(pid, d->d_name, ino);
 	}
 	closedir(dir);
 	return holds;

@@ -18,9 +18,9 @@ bool f3_process_in_group(pid_t pid, gid_t gid);
 /* A capability (CAP_... of linux/capability.h) is in its effective set, and counts here: its user
  * namespace is the daemon's. */
 bool f3_process_can(pid_t pid, int capability);
-/* Another of its descriptors is open for writing on the file of this name (its last component) and
- * inode number. By /proc alone: nothing of the file is touched. False where that cannot be seen, or
- * not quickly. */
+/* Another of its descriptors is open for writing on the file of this name (its last component; NULL:
+ * of any) and inode number. By /proc alone: nothing of the file is touched. False where that cannot be
+ * seen, or, with a name, not quickly. */
 bool f3_process_holds(pid_t pid, const char *name, uint64_t ino);
 /* Is the thread on its way out, closing what is left open? Then *ret_status is its wait status
  * (proc_pid_stat(5): exit_code), 0 where it cannot be seen. */

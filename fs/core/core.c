@@ -321,9 +321,14 @@ void f3_core_set_kernel(struct f3_core *core, const struct f3_kernel_ops *ops)
 
 static void stop_waiting(void *arg, struct f3_inode *inode)
 {
-	f3_stream_stop(inode);
 	f3_fill_stop(arg, inode);
 	f3_fetch_stop(inode);
+}
+
+static void stop_stream(void *arg, struct f3_inode *inode)
+{
+	(void)arg;
+	f3_stream_stop(inode);
 }
 
 static void seal_one(void *arg, struct f3_inode *inode)
@@ -367,6 +372,8 @@ void f3_core_stop(struct f3_core *core)
 		f3_itable_each(core, seal_one, core);
 	f3_journal_stop(core);
 	f3_lack_stop(core);
+	if (core->itable)
+		f3_itable_each(core, stop_stream, core);
 	f3_workq_free(core->blocking);
 	/* What began before it was stopping: nothing is asked for ahead from here on. */
 	if (core->transfer)

@@ -367,7 +367,8 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 
 	if (inode->dead && !f3_file_complete(inode))
 		return -ESTALE;
-	if (f3_fill_incomplete(inode) && truncate && inode->mode == F3_MODE_NONE && !inode->fill)
+	if (f3_fill_incomplete(inode) && truncate && inode->mode == F3_MODE_NONE && !inode->fill &&
+	    !inode->stream)
 		r = replace_empty(core, inode, gone);
 	else if (f3_fill_incomplete(inode) && !inode->extents)
 		return 1;
@@ -397,8 +398,7 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 		f3_debug_point("truncate.on-disk");
 		inode->changed = true;
 		inode->rec.mtime_ns = inode->rec.ctime_ns = now;
-		inode->rec.flags &= ~(uint32_t)F3_INO_TORN;
-		inode->presized = false;
+		f3_file_emptied(core, inode);
 	}
 	if (!r)
 		plan_open(core, inode, flags, writer, ret_plan);
@@ -605,6 +605,23 @@ void f3_file_torn(struct f3_core *core, struct f3_inode *inode)
 	f3_unlock(&inode->lock);
 }
 
+void f3_file_emptied(struct f3_core *core, struct f3_inode *inode)
+{
+	struct f3_batch *b;
+
+	inode->presized = false;
+	f3_stream_truncated(inode, 0);
+	if (!(inode->rec.flags & F3_INO_TORN))
+		return;
+	inode->rec.flags &= ~(uint32_t)F3_INO_TORN;
+	inode->rec.error = 0;
+	if (inode->dead || f3_batch_new(core->meta, &b))
+		return;
+	f3_batch_put_inode(b, &inode->rec);
+	(void)f3_batch_commit(b); /* it is said again when the file is sealed */
+	f3_batch_free(b);
+}
+
 /* The record of a file that nothing writes any more. */
 static int record_sealed(struct f3_core *core, struct f3_inode *inode)
 {
@@ -668,8 +685,15 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 	if (inode->dead || inode->rec.state != F3_STATE_WRITING) {
 		watch = inode->watch;
 		inode->watch = NULL;
+		/* Without a name there is no state to be sealed, but whoever reads it has the end. */
+		if (!inode->writers)
+			f3_stream_sealed(inode, inode->rec.flags & F3_INO_TORN ? EIO : 0, &ready);
+		if (!inode->opens)
+			stream = f3_stream_take(inode);
 		f3_unlock(&inode->lock);
 		end_watch(core, inode, watch);
+		f3_waiters_call(&ready);
+		f3_stream_free(stream);
 		return 0;
 	}
 	fd = inode->writers ? -EBUSY : f3_file_fd(core, inode);
@@ -707,7 +731,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 			stream = f3_stream_take(inode);
 		}
 		f3_waiters_collect(&inode->seal_waiters, 0, &ready);
-	} else {
+	} else if (!f3_sealer_tries_again(r)) {
 		f3_stream_sealed(inode, -r, &ready);
 	}
 	f3_unlock(&inode->lock);

@@ -54,6 +54,8 @@ void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, 
 /* Before that, where the last who closed it was killed by a signal: a file that streams is not whole
  * then, and stays so, also over a restart, until it is emptied. */
 void f3_file_torn(struct f3_core *core, struct f3_inode *inode);
+/* It was emptied: what was left of it before does not count any more. Inode lock held. */
+void f3_file_emptied(struct f3_core *core, struct f3_inode *inode);
 
 /* Now, not later: probe and seal if nothing writes. 0 sealed (or never written), -EBUSY a writer or
  * mapping lives. */

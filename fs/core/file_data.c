@@ -172,8 +172,10 @@ int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size
 		if (longer)
 			f3_stream_presized(inode);
 		changed(core, inode, fd);
-		if (!size)
-			inode->rec.flags &= ~(uint32_t)F3_INO_TORN;
+		if (size)
+			f3_stream_truncated(inode, size);
+		else
+			f3_file_emptied(core, inode);
 	}
 	if (close_it)
 		close(fd);

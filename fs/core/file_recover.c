@@ -109,7 +109,8 @@ static int drop_copy(struct f3_core *core, uint64_t ino)
 		f3_file_account(core, inode, inode->rec.store_size, 0);
 		inode->rec.state = F3_STATE_REMOTE;
 		inode->rec.base_limit = 0;
-		inode->rec.flags &= ~(uint32_t)F3_INO_DIRTY;
+		inode->rec.flags &= ~(uint32_t)(F3_INO_DIRTY | F3_INO_TORN);
+		inode->rec.error = 0;
 		/* Attributes that were not sent are of an object that may be another one by now. */
 		if (inode->rec.class_ == F3_CLASS_DURABLE)
 			inode->rec.flags &= ~(uint32_t)F3_INO_ATTR_DIRTY;

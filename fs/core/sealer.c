@@ -55,7 +55,7 @@ struct f3_sealer {
 
 /* Is it the disk's or the machine's state, which may be another one soon? A database that takes
  * nothing any more (EROFS) will not. */
-static bool passes(int error)
+bool f3_sealer_tries_again(int error)
 {
 	return error == -ENOSPC || error == -EDQUOT || error == -EIO || error == -ENOMEM ||
 	       error == -EMFILE || error == -ENFILE;
@@ -132,7 +132,7 @@ static void do_all(struct f3_sealer *s)
 
 		inode->seal_queued = false;
 		/* busy: a mapping lives, its end is awaited */
-		if (!passes(f3_file_seal(s->core, inode)) || !keep_failed(s, inode))
+		if (!f3_sealer_tries_again(f3_file_seal(s->core, inode)) || !keep_failed(s, inode))
 			f3_inode_put(s->core, inode);
 		inode = next;
 	}

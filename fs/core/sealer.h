@@ -33,6 +33,8 @@ void f3_sealer_push(struct f3_sealer *s, struct f3_inode *inode);
 /* Takes over what is left of a dead file of `v`. Blocks on the disk if too much is waiting. */
 void f3_sealer_gone(struct f3_core *core, struct f3_volume *v, struct f3_file_gone *gone);
 
+/* Is what failed with this error tried again? */
+bool f3_sealer_tries_again(int error);
 /* Does now what is waiting, and waits for what is under way. */
 void f3_sealer_settle(struct f3_sealer *s);
 

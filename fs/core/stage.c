@@ -37,12 +37,14 @@ bool f3_stage_in_store(const struct f3_inode *inode)
 /* Its object is somebody else's, or no store would take it, and that was said: left alone. */
 static bool lost(const struct f3_inode *inode)
 {
-	return inode->rec.error == ESTALE || f3_stage_permanent(-inode->rec.error);
+	return (inode->rec.flags & F3_INO_TORN) || inode->rec.error == ESTALE ||
+	       f3_stage_permanent(-inode->rec.error);
 }
 
 static int lost_error(const struct f3_inode *inode)
 {
-	return inode->rec.error == ESTALE ? -EIO : -inode->rec.error;
+	return (inode->rec.flags & F3_INO_TORN) || inode->rec.error == ESTALE ? -EIO :
+										-inode->rec.error;
 }
 
 bool f3_stage_unchanged(const struct f3_inode *inode)
@@ -272,9 +274,7 @@ int f3_stage_commit(struct f3_core *core, struct f3_inode *inode, struct f3_wait
 		return r == -ENOENT ? 0 : r;
 	f3_lock(&inode->lock);
 	durable = inode->rec.class_ == F3_CLASS_DURABLE;
-	if (inode->rec.flags & F3_INO_TORN) {
-		r = w ? -EIO : 0;
-	} else if (!inode->stage && !f3_stage_dirty(core, inode)) {
+	if (!inode->stage && !f3_stage_dirty(core, inode)) {
 		r = w && lost(inode) && f3_stage_in_store(inode) ? lost_error(inode) : 0;
 		serve_idle(inode, &ready);
 	} else {

@@ -317,7 +317,8 @@ static int record(struct f3_sending *s)
 	if (r)
 		return r;
 	f3_lock(&inode->lock);
-	same = f3_stage_same(st->core, inode, &s->snap);
+	/* What a killed writer left is not the file, whatever of it was synced. */
+	same = f3_stage_same(st->core, inode, &s->snap) && !(rec->flags & F3_INO_TORN);
 	memcpy(rec->etag, s->new_etag, sizeof(rec->etag));
 	rec->modified_ns = 0;
 	rec->attempt = e->attempt;

@@ -265,6 +265,21 @@ void f3_stream_stop(struct f3_inode *inode)
 	f3_stream_free(s);
 }
 
+void f3_stream_truncated(struct f3_inode *inode, uint64_t size)
+{
+	struct f3_stream *s = inode->stream;
+
+	if (!s)
+		return;
+	f3_lock(&s->lock);
+	if (s->frontier > size)
+		s->frontier = size;
+	s->hole[0] = s->hole[1] = 0;
+	if (!size)
+		s->sparse = false;
+	f3_unlock(&s->lock);
+}
+
 void f3_stream_presized(struct f3_inode *inode)
 {
 	struct f3_stream *s = inode->stream;
@@ -311,24 +326,30 @@ static void watch(struct f3_stream *s)
 
 bool f3_stream_open(struct f3_inode *inode)
 {
-	struct f3_stream *s = inode->stream;
-	bool open;
+	struct f3_stream *s;
+	bool open = false;
 
-	if (!s)
-		return false; /* the daemon ends */
-	f3_lock(&s->lock);
-	open = s->open;
-	f3_unlock(&s->lock);
+	f3_lock(&inode->lock);
+	s = inode->stream;
+	if (s) {
+		f3_lock(&s->lock);
+		open = s->open;
+		f3_unlock(&s->lock);
+	}
+	f3_unlock(&inode->lock);
 	return open;
 }
 
-int f3_stream_need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3_waiter *w,
-		   uint64_t *ret_len)
+/* Inode lock held. */
+static int need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3_waiter *w,
+		uint64_t *ret_len)
 {
 	struct f3_stream *s = inode->stream;
 	uint64_t end;
 	int r;
 
+	if (!s)
+		return -ESTALE;
 	f3_lock(&s->lock);
 	r = look(s, false);
 	if (!r && s->open && w && !s->watch && off >= s->frontier) {
@@ -357,6 +378,17 @@ int f3_stream_need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3
 	return r;
 }
 
+int f3_stream_need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3_waiter *w,
+		   uint64_t *ret_len)
+{
+	int r;
+
+	f3_lock(&inode->lock);
+	r = need(inode, off, len, w, ret_len);
+	f3_unlock(&inode->lock);
+	return r;
+}
+
 int f3_stream_empty(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w)
 {
 	uint64_t len;
@@ -366,7 +398,7 @@ int f3_stream_empty(struct f3_core *core, struct f3_inode *inode, struct f3_wait
 	if (inode->writers && f3_stream_live(inode)) {
 		r = f3_stream_start(core, inode);
 		if (!r)
-			r = f3_stream_need(inode, 0, 1, w, &len);
+			r = need(inode, 0, 1, w, &len);
 		r = r == 0 || r == -EAGAIN;
 	}
 	f3_unlock(&inode->lock);
@@ -375,13 +407,17 @@ int f3_stream_empty(struct f3_core *core, struct f3_inode *inode, struct f3_wait
 
 bool f3_stream_cancel(struct f3_inode *inode, struct f3_waiter *w)
 {
-	struct f3_stream *s = inode->stream;
+	struct f3_stream *s;
 	bool was;
 
-	if (!s)
-		return false; /* the daemon ends */
-	f3_lock(&s->lock);
+	/* Between its reads it may have gone from one list to the other: both stand still. */
+	f3_lock(&inode->lock);
+	s = inode->stream;
+	if (s)
+		f3_lock(&s->lock);
 	was = f3_waiter_cancel(w);
-	f3_unlock(&s->lock);
+	if (s)
+		f3_unlock(&s->lock);
+	f3_unlock(&inode->lock);
 	return was;
 }

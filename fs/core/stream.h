@@ -48,6 +48,8 @@ void f3_stream_free(struct f3_stream *s);
 /* The daemon ends: who still waits gets ESTALE. */
 void f3_stream_stop(struct f3_inode *inode);
 
+/* It was cut to this size, or is that long anyway. Inode lock held. */
+void f3_stream_truncated(struct f3_inode *inode, uint64_t size);
 /* It was made longer without being written. Inode lock held. */
 void f3_stream_presized(struct f3_inode *inode);
 /* There is a writer (again), of this content. Inode lock held. */
@@ -61,14 +63,16 @@ bool f3_stream_open(struct f3_inode *inode);
 /*
  * How many of the `len` bytes at `off` a reader who has the file open may read now: 1 and
  * *ret_len, where 0 is the end of the file; 0: `w` was taken, and is called when it is worth asking
- * again; -EAGAIN: it would have been, but there is no `w`; -EIO: the writer did not get that far.
+ * again; -EAGAIN: it would have been, but there is no `w`; -EIO: the writer did not get that far;
+ * -ESTALE: the daemon ends.
  */
 int f3_stream_need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3_waiter *w,
 		   uint64_t *ret_len);
 /* Does nobody read it yet because there is nothing? 1, and `w`, if there is one, is called when it is
  * worth asking again; 0; -errno. For a reader who is about to open it. */
 int f3_stream_empty(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w);
-/* True: it was still waiting and is not called any more. */
+/* Takes a reader's waiter out, whether it waits here or for a fill. True: it was still waiting and is
+ * not called any more. */
 bool f3_stream_cancel(struct f3_inode *inode, struct f3_waiter *w);
 
 #endif

@@ -177,6 +177,8 @@ struct f3_call;
 void f3_open_keep(const struct f3_call *call, const struct f3_open *open,
 		  const struct f3_open_plan *plan, uint64_t ino);
 void f3_open_drop(struct f3_opens *o, struct f3_open *open);
+/* A reader of a stream has come to here. */
+void f3_open_note_read(struct f3_opens *o, struct f3_open *open, uint64_t off);
 /* Somebody polls it: should this daemon die, the next one wakes him, to ask again. */
 void f3_open_note_poll(struct f3_opens *o, struct f3_open *open, uint64_t kh);
 /* Whoever closed it last was killed, or was not. */

@@ -53,7 +53,7 @@ struct f3_kept_open {
 	uint32_t backing_id;	/* 0: the pages are the kernel's own */
 	uint32_t uid;		/* who opened it */
 	uint64_t poll;		/* what the kernel calls it when it is polled; 0: it was not */
-	uint32_t unused[2];
+	uint64_t next_off;	/* of a stream's reader: where its last read ended */
 };
 
 struct f3_keep;

@@ -122,9 +122,15 @@ void f3_open_keep(const struct f3_call *call, const struct f3_open *open,
 		      (plan->direct_io ? F3_KEPT_DIRECT : 0u) |
 		      (open->stream ? F3_KEPT_STREAM : 0u) | (plan->noflush ? F3_KEPT_NOFLUSH : 0u);
 	kept->opener = (uint32_t)open->opener;
-	kept->poll = 0;
+	kept->poll = kept->next_off = 0;
 	kept->backing_id = plan->mode == F3_MODE_PASSTHROUGH ? (uint32_t)plan->backing_id : 0;
 	atomic_store_explicit(&kept->fh, open->fh, memory_order_release);
+}
+
+void f3_open_note_read(struct f3_opens *o, struct f3_open *open, uint64_t off)
+{
+	open->next_off = off;
+	f3_keep_open(o->keep, open->slot)->next_off = off;
 }
 
 void f3_open_note_poll(struct f3_opens *o, struct f3_open *open, uint64_t kh)
@@ -189,6 +195,7 @@ static int restore_one(void *arg, struct f3_kept_open *kept, uint32_t slot)
 	open->writer = was.writer;
 	open->native = was.native;
 	open->stream = was.stream;
+	open->next_off = kept->next_off;
 	open->killed = (kept->flags & F3_KEPT_KILLED) != 0;
 	open->opener = (pid_t)kept->opener;
 	if (f3_virtual_is(kept->ino))

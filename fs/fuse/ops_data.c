@@ -330,7 +330,7 @@ static int do_copy(struct f3_call *call)
 	const struct f3_open *in = f3_open_find(call->f->opens, call->fh);
 
 	/* The kernel finds its end where it ends now; refused, programs read. */
-	if (in && in->stream && f3_stream_open(in->inode))
+	if (in && in->inode && in->stream && f3_stream_open(in->inode))
 		return -EINVAL;
 	if (!find_file(call, call->fh, &call->file) || !find_file(call, call->fh2, &call->file2))
 		return -EBADF;

@@ -132,16 +132,17 @@ static struct f3_open *opened_before(struct f3_call *call, struct f3_open_plan *
 /* Who follows writers that have written nothing so far comes again; but not whoever is to write. */
 static int wait_for_first(struct f3_call *call, struct f3_inode *inode)
 {
-	char name[F3_NAME_MAX + 1];
+	pid_t opener;
 	int r;
 
 	if ((call->flags & O_ACCMODE) != O_RDONLY || (call->flags & (O_TRUNC | O_NONBLOCK)))
 		return 0;
 	r = f3_stream_empty(call->f->core, inode, NULL);
-	if (r != 1 || !f3_file_empty(inode, name) ||
-	    f3_process_holds(f3_process_of(call->who.pid), name, inode->ino))
-		return r == 1 ? 0 : r;
-	return -F3_EFIRST;
+	if (r != 1)
+		return r;
+	/* Of another PID namespace nothing can be seen. */
+	opener = f3_process_of(call->who.pid);
+	return !opener || f3_process_holds(opener, NULL, inode->ino) ? 0 : -F3_EFIRST;
 }
 
 static int do_open(struct f3_call *call)

@@ -46,7 +46,6 @@ struct parked {
 	uint64_t off;
 	size_t size;
 	size_t wanted; /* of a stream's reader, who gets as many of them as there are */
-	_Atomic bool at_frontier; /* it is a stream that `w` waits for, not a fill */
 	uint64_t fh;
 	char *buf;
 	_Atomic int refs;
@@ -161,8 +160,8 @@ static void answer(struct parked *pk, int error)
 /* Takes it out of the list of those who wait for bytes. */
 static bool cancel_wait(struct parked *pk)
 {
-	return pk->at_frontier ? f3_stream_cancel(pk->inode, &pk->w) :
-				 f3_fill_cancel(pk->inode, &pk->w);
+	return pk->wanted || pk->again ? f3_stream_cancel(pk->inode, &pk->w) :
+					 f3_fill_cancel(pk->inode, &pk->w);
 }
 
 static void cancel_work(struct f3_work *work)
@@ -194,7 +193,7 @@ static void note_read(struct parked *pk, size_t n)
 	struct f3_open *open = pk->wanted ? f3_open_find(pk->f->opens, pk->fh) : NULL;
 
 	if (open)
-		open->next_off = pk->off + n;
+		f3_open_note_read(pk->f->opens, open, pk->off + n);
 }
 
 /* With the first n of its buffer; with none of a read that has come to the end. */
@@ -224,6 +223,9 @@ static void read_done(struct f3_io *io)
 		free(pk->buf);
 		pk->buf = NULL;
 		f3_budget_give(pk->f->core->budget, F3_ACCT_BUFFERS, pk->size);
+		if (pk->own_fd >= 0)
+			close(pk->own_fd);
+		pk->own_fd = -1;
 		follow(pk);
 		return;
 	}
@@ -411,8 +413,8 @@ static char *thread_buffer(void)
 }
 
 /* What is in the page cache is answered by the thread that has the request: two switches less. */
-static bool read_cached(fuse_req_t req, struct f3_open *open, int fd, enum f3_class class_,
-			size_t size, uint64_t off)
+static bool read_cached(struct f3_fuse *f, fuse_req_t req, struct f3_open *open, int fd,
+			enum f3_class class_, size_t size, uint64_t off)
 {
 	char *buf = size <= F3_FUSE_MAX_IO ? thread_buffer() : NULL;
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
@@ -431,7 +433,8 @@ static bool read_cached(fuse_req_t req, struct f3_open *open, int fd, enum f3_cl
 		if (!n && open->stream)
 			return false; /* truncated since it was seen to be longer */
 	}
-	open->next_off = off + (uint64_t)n;
+	if (open->stream)
+		f3_open_note_read(f->opens, open, off + (uint64_t)n);
 	fuse_reply_buf(req, buf, (size_t)n);
 	f3_data_count_read(class_, (uint64_t)n);
 	return true;
@@ -440,7 +443,6 @@ static bool read_cached(fuse_req_t req, struct f3_open *open, int fd, enum f3_cl
 /* Waits for a fill of its range; what is in the backing file is read. */
 static void start_fill(struct parked *pk)
 {
-	pk->at_frontier = false;
 	pk->w.fn = bytes_here;
 	pk->w.early = true;
 	if (!pk->number)
@@ -477,7 +479,6 @@ static void follow(struct parked *pk)
 	uint64_t len;
 	int r;
 
-	pk->at_frontier = true;
 	pk->w.fn = frontier_moved;
 	pk->refs++; /* ours, as above */
 	if (!pk->number)
@@ -517,6 +518,8 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
 		r = read->for_pages && f3_stream_open(inode) ?
 			    -EINVAL :
 			    f3_stream_need(inode, read->off, size, NULL, &len);
+		if (r == -EAGAIN)
+			f3_open_note_read(f->opens, open, read->off);
 		if ((r < 0 && r != -EAGAIN) || (r == -EAGAIN && read->nonblock)) {
 			fuse_reply_err(req, -r);
 			f3_op_finished(f, F3_OP_READ, read->start_ns, ino, NULL, &who, r);
@@ -532,7 +535,7 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
 	complete = f3_file_complete(inode);
 	fd = complete && !noatime ? f3_file_fd(core, inode) : -1;
 	f3_unlock(&inode->lock);
-	if (fd >= 0 && r == 1 && read_cached(req, open, fd, class_, size, read->off)) {
+	if (fd >= 0 && r == 1 && read_cached(f, req, open, fd, class_, size, read->off)) {
 		f3_op_finished(f, F3_OP_READ, read->start_ns, ino, NULL, &who, 0);
 		return;
 	}
@@ -577,7 +580,6 @@ void f3_park_open(struct f3_call *copy)
 		return;
 	}
 	pk->again = copy;
-	pk->at_frontier = true;
 	pk->w.fn = first_here;
 	pk->refs++; /* ours: once it waits it may be gone any time */
 	make_interruptible(pk);

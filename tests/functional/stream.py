@@ -47,6 +47,8 @@ class Writer:
             elif what == b"reopen":
                 os.close(fd)
                 fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+            elif what == b"fsync":
+                os.fsync(fd)
             elif what == b"close":
                 os.close(fd)
             elif what == b"status":

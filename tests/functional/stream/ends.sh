@@ -68,6 +68,20 @@ for how in signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM:
     if durable:
         eq(name + ", in the store", get(f"{store}/{name}"), b"anew")
 
+# What was synced of it is in the store, and nothing of what came after.
+w = Writer(f"{d}/synced")
+w(b"write synced")
+w(b"fsync")
+w(b"write and not")
+w.killed()
+until(60, "torn", lambda: state(f"{d}/synced") == "failed")
+if durable:
+    eq("what was synced", get(f"{store}/synced"), b"synced")
+refused("not whole", "EIO", read_all, f"{d}/synced")
+os.truncate(f"{d}/synced", 0)
+until(60, "whole again", lambda: state(f"{d}/synced") in ("sealed", "clean"))
+eq("emptied by its name", read_all(f"{d}/synced"), b"")
+
 # A child that shares the description is killed; the last word is that of who closes it.
 fd = os.open(f"{d}/shared", os.O_WRONLY | os.O_CREAT)
 os.write(fd, b"a")
