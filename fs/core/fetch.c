@@ -95,13 +95,8 @@ static int write_backing(struct f3_inode *inode, uint32_t number, const void *bu
 	struct f3_backing_store *store = f3_file_store(inode);
 	struct timespec times[2] = { f3_timespec_from_ns(rec->atime_ns),
 				     f3_timespec_from_ns(rec->mtime_ns) };
-	int r, fd = f3_backing_create(store, inode->ino, number);
+	int r, fd = f3_backing_create_anew(store, inode->ino, number);
 
-	if (fd == -EEXIST) {
-		/* Of an earlier run, whose record was never committed. */
-		f3_backing_unlink(store, inode->ino, number);
-		fd = f3_backing_create(store, inode->ino, number);
-	}
 	if (fd < 0)
 		return fd;
 	close(fd);

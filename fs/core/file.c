@@ -153,13 +153,8 @@ int f3_file_make_backing(struct f3_inode *inode)
 	struct stat st;
 	struct f3_backing_store *store = f3_file_store(inode);
 	uint32_t number = inode->rec.backing + 1;
-	int fd = f3_backing_create(store, inode->ino, number);
+	int fd = f3_backing_create_anew(store, inode->ino, number);
 
-	if (fd == -EEXIST) {
-		/* Of an earlier run, whose record was never committed. */
-		f3_backing_unlink(store, inode->ino, number);
-		fd = f3_backing_create(store, inode->ino, number);
-	}
 	if (fd < 0)
 		return fd;
 	inode->rec.backing++;

@@ -47,12 +47,8 @@ void f3_fill_free(struct f3_fill *fill)
 static int make_sparse(struct f3_inode *inode, uint32_t number, struct stat *ret_st)
 {
 	struct f3_backing_store *store = f3_file_store(inode);
-	int r, fd = f3_backing_create(store, inode->ino, number);
+	int r, fd = f3_backing_create_anew(store, inode->ino, number);
 
-	if (fd == -EEXIST) {
-		f3_backing_unlink(store, inode->ino, number);
-		fd = f3_backing_create(store, inode->ino, number);
-	}
 	if (fd < 0)
 		return fd;
 	close(fd);

@@ -260,6 +260,16 @@ int f3_backing_create(struct f3_backing_store *s, uint64_t ino, uint32_t number)
 	return f3_backing_make(s, ino, number, O_RDONLY);
 }
 
+int f3_backing_create_anew(struct f3_backing_store *s, uint64_t ino, uint32_t number)
+{
+	int fd = f3_backing_create(s, ino, number);
+
+	if (fd != -EEXIST)
+		return fd;
+	f3_backing_unlink(s, ino, number);
+	return f3_backing_create(s, ino, number);
+}
+
 int f3_backing_open_file(struct f3_backing_store *s, uint64_t ino, uint32_t number, int flags)
 {
 	struct f3_backing_name name;

@@ -50,6 +50,8 @@ int f3_backing_dirfd(const struct f3_backing_store *s); /* O_PATH | O_DIRECTORY 
 
 /* New empty file; returns an O_RDONLY descriptor (>= 0) or -errno (-EEXIST if it is there). */
 int f3_backing_create(struct f3_backing_store *s, uint64_t ino, uint32_t number);
+/* The same, in the place of one of an earlier run whose record was never committed. */
+int f3_backing_create_anew(struct f3_backing_store *s, uint64_t ino, uint32_t number);
 /* flags: O_RDONLY or O_RDWR (plus O_DIRECT). Descriptor or -errno. */
 int f3_backing_open_file(struct f3_backing_store *s, uint64_t ino, uint32_t number, int flags);
 /* Gone at return by name. The blocks of a large file are freed by the ring soon after; until then
