@@ -106,6 +106,7 @@ struct f3_inode {
 	uint64_t attempts;		/* the highest number a request to the store had */
 	uint32_t attr_changes;		/* counts what is to reach the object */
 	bool maybe_stored;		/* an answer was lost: the store may have another object of it */
+	bool sent;			/* bytes of it were sent to the store, or that was counted */
 	uint64_t dirty_counted;		/* in the volume's dirty bytes */
 	uint64_t checked_mono_ns;	/* agreed with the store then; 0: never */
 	struct f3_fetch *fetch;		/* under way, ahead of an open (fetch.h) */

@@ -21,6 +21,11 @@ static struct f3_counter dropped = {
 	.labels = "",
 	.help = "Files that were gone, or local, before anything of them was sent to a store.",
 };
+static struct f3_counter dropped_bytes = {
+	.name = "f3_stage_dropped_bytes_total",
+	.labels = "",
+	.help = "Bytes of them.",
+};
 
 /* ---- What is needed ---- */
 
@@ -416,8 +421,6 @@ void f3_stage_hold(struct f3_core *core, struct f3_inode *inode)
 		}
 		gone = st;
 		inode->stage = NULL;
-		if (!f3_stage_stored(inode))
-			f3_count(&dropped, 1);
 	}
 	f3_unlock(&inode->lock);
 	if (early)
@@ -431,6 +434,16 @@ void f3_stage_hold(struct f3_core *core, struct f3_inode *inode)
 	f3_stage_free(gone);
 }
 
+/* It has no name in the store any more, and never had: nothing of it left the node. Inode lock held. */
+static void count_dropped(struct f3_inode *inode)
+{
+	if (!S_ISREG(inode->rec.mode) || inode->sent || f3_stage_stored(inode))
+		return;
+	inode->sent = true; /* only once */
+	f3_count(&dropped, 1);
+	f3_count(&dropped_bytes, inode->rec.size);
+}
+
 void f3_stage_release(struct f3_core *core, struct f3_inode *inode)
 {
 	struct f3_waiter_list ready = { NULL };
@@ -438,6 +451,8 @@ void f3_stage_release(struct f3_core *core, struct f3_inode *inode)
 
 	f3_lock(&inode->lock);
 	if (--inode->stage_held == 0) {
+		if (inode->dead || !inode->rec.nlink)
+			count_dropped(inode);
 		f3_stage_account(inode);
 		if (inode->stage_waiters.first)
 			again = true;
@@ -556,5 +571,7 @@ void f3_stage_forget(struct f3_core *core)
 void f3_stage_register_metrics(void)
 {
 	f3_counter_register(&dropped);
+	f3_counter_register(&dropped_bytes);
 	f3_stage_register_counters();
+	f3_stage_register_superseded();
 }

@@ -262,6 +262,7 @@ static int begin(struct f3_early *f)
 	e->id = inode->rec.id;
 	e->generation = inode->rec.generation;
 	e->attempt = f3_stage_new_attempt(inode);
+	inode->sent = true;
 	e->since_ns = f3_clock_real_ns();
 	snprintf(e->etag, sizeof(e->etag), "%s", inode->rec.etag);
 	u->attr_changes = inode->attr_changes;

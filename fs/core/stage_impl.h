@@ -144,6 +144,7 @@ static inline void f3_waiters_move(struct f3_waiter_list *from, struct f3_waiter
 void f3_stage_register_counters(void);
 
 /* stage_send.c */
+void f3_stage_register_superseded(void);
 /* A request, cancelable by f3_stage_hold. */
 int f3_stage_request(struct f3_stage *st, struct f3_obj_op *op);
 /* One that changes the object: until its end is known and recorded the store may have another one

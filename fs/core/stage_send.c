@@ -10,7 +10,20 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/debug.h"
+#include "fs/base/metric.h"
 #include "fs/core/store_op.h"
+
+static struct f3_counter superseded = {
+	.name = "f3_stage_superseded_total",
+	.labels = "",
+	.help = "Files that were opened for writing again before anything was sent of what had been "
+		"closed.",
+};
+
+void f3_stage_register_superseded(void)
+{
+	f3_counter_register(&superseded);
+}
 
 int f3_stage_request_begin(struct f3_stage *st, struct f3_obj_op *op, unsigned slot)
 {
@@ -84,6 +97,11 @@ int f3_stage_next_attempt(struct f3_sending *s)
 	struct f3_batch *b;
 	int r;
 
+	f3_lock(&inode->lock);
+	inode->sent = true;
+	f3_unlock(&inode->lock);
+	if (!st->attempted && e->generation < s->snap.generation)
+		f3_count(&superseded, 1);
 	e->generation = s->snap.generation;
 	if (!st->attempted) {
 		/* The number in the record was not used yet. */
