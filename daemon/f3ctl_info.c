@@ -122,6 +122,8 @@ static void line_open(const json_t *a, struct f3_buf *b)
 	}
 	if (json_is_true(json_object_get(a, "mapped")))
 		f3_buf_printf(b, "; a writable mapping lives");
+	if (json_is_true(json_object_get(a, "held")))
+		f3_buf_printf(b, "; no writer is left, and one may come again");
 	put("open", b);
 }
 

@@ -294,5 +294,7 @@ int f3_look_json(const struct f3_look *look, json_t *object)
 		json_object_set_new(object, "failed", json_string(f3_errno_name(rec->error)));
 	if (rec->flags & F3_INO_TORN)
 		json_object_set_new(object, "torn", json_true());
+	if (rec->flags & F3_INO_HELD)
+		json_object_set_new(object, "held", json_true());
 	return 0;
 }

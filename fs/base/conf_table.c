@@ -588,6 +588,30 @@ const struct f3_conf_opt f3_conf_table[] = {
 	},
 	{
 		.section = "volume",
+		.key = "stream-grace",
+		.type = F3_CONF_DURATION,
+		.dflt = "0",
+		.arg = "TIME",
+		.help = "how long readers of a file that streams wait for another writer after the last",
+		.more = "Whoever opens the file for writing within this time goes on with it, and readers "
+			"see no end in between. Until then a file of an object class does not go to its "
+			"store, but by close or fsync of class durable.",
+		.max = 3600000 * MS,
+		.change = F3_CHANGE_LIVE,
+	},
+	{
+		.section = "volume",
+		.key = "stream-exit",
+		.type = F3_CONF_ENUM,
+		.dflt = "any",
+		.choices = "any|zero",
+		.help = "which exit statuses of its writer leave a file that streams whole",
+		.more = "zero: a writer that exits with another status while it has the file open is taken "
+			"for one that was killed. What it closed before counts as closed.",
+		.change = F3_CHANGE_LIVE,
+	},
+	{
+		.section = "volume",
 		.key = "attributes",
 		.type = F3_CONF_ENUM,
 		.dflt = "object",

@@ -27,6 +27,7 @@
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
 #include "fs/core/fill_recent.h"
+#include "fs/core/hold.h"
 #include "fs/core/inode.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/lack.h"
@@ -164,6 +165,8 @@ static int start_threads(struct f3_core *core, struct f3_err *err)
 		r = f3_recent_new(core, &core->recent);
 	if (!r)
 		r = f3_lack_new(core, &core->lack);
+	if (!r)
+		r = f3_holds_new(&core->holds);
 	if (!r)
 		r = f3_sealer_new(core, &core->sealer);
 	if (r && (!err || !err->code))
@@ -381,6 +384,7 @@ void f3_core_stop(struct f3_core *core)
 	if (core->itable)
 		f3_itable_each(core, stop_waiting, core);
 	f3_timers_stop();
+	f3_holds_free(core);
 	f3_workq_free(core->transfer);
 	f3_revive_free(core->revive);
 	/* A read whose answer let the last program go may still hold its inode. */

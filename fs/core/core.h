@@ -65,6 +65,7 @@ struct f3_kernel_ops {
 struct f3_answered;
 struct f3_itable;
 struct f3_rest;
+struct f3_holds;
 struct f3_sealer;
 struct f3_volumes;
 struct f3_journal_run;
@@ -84,6 +85,7 @@ struct f3_core {
 	struct f3_workq *blocking;	/* requests that wait for the store, admin's verbs */
 	struct f3_workq *transfer;	/* fills, stages, journal */
 	struct f3_sealer *sealer;
+	struct f3_holds *holds;
 	struct f3_itable *itable;
 	struct f3_rest *rest;		/* NULL until f3_core_recover */
 	struct f3_revive *revive;	/* likewise */

@@ -15,6 +15,7 @@
 #include "fs/core/evict.h"
 #include "fs/core/fetch.h"
 #include "fs/core/fill.h"
+#include "fs/core/hold.h"
 #include "fs/core/move.h"
 #include "fs/core/namespace.h"
 #include "fs/core/sealer.h"
@@ -198,16 +199,38 @@ static int empty_in_place(struct f3_core *core, struct f3_inode *inode)
 	return r;
 }
 
+/* Its last writer has gone, which a daemon that comes after a crash cannot see; or one is there again. */
+static int note_held(struct f3_core *core, struct f3_inode *inode, bool held)
+{
+	uint32_t was = inode->rec.flags;
+	struct f3_batch *b;
+	int r;
+
+	inode->rec.flags = held ? was | F3_INO_HELD : was & ~(uint32_t)F3_INO_HELD;
+	if (inode->dead)
+		return 0;
+	r = f3_batch_new(core->meta, &b);
+	if (!r) {
+		f3_batch_put_inode(b, &inode->rec);
+		r = f3_batch_commit(b);
+		f3_batch_free(b);
+	}
+	if (r)
+		inode->rec.flags = was;
+	return r;
+}
+
 static int mark_writing(struct f3_core *core, struct f3_inode *inode)
 {
 	struct f3_inode_rec was;
 	struct f3_batch *b;
 	int r;
 
+	f3_hold_writes(inode);
 	if (inode->rec.state == F3_STATE_WRITING) {
 		/* A commit that lost a race is history also where the sealer has not come by yet. */
 		inode->rec.error = 0;
-		return 0;
+		return inode->rec.flags & F3_INO_HELD ? note_held(core, inode, false) : 0;
 	}
 	if (inode->dead) {
 		inode->rec.state = F3_STATE_WRITING;
@@ -646,6 +669,7 @@ static int record_sealed(struct f3_core *core, struct f3_inode *inode)
 			f3_batch_put_mark(b, F3_MARK_DIRTY, inode->ino);
 		}
 	}
+	inode->rec.flags &= ~(uint32_t)F3_INO_HELD;
 	f3_stage_account(inode);
 	f3_batch_del_mark(b, F3_MARK_WRITER, inode->ino);
 	f3_batch_put_inode(b, &inode->rec);
@@ -675,6 +699,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 	struct f3_stream *stream = NULL;
 	bool stage = false, resume = false;
 	int fd, r = 0, close_fd = -1;
+	uint64_t was_size;
 
 	f3_lock(&inode->lock);
 	if (inode->dead || inode->rec.state != F3_STATE_WRITING) {
@@ -707,13 +732,27 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 		if (r > 0)
 			r = 0;
 	}
+	was_size = inode->rec.size;
 	if (!r)
 		r = look(core, inode);
 	f3_debug_point("seal.probed");
+	if (!r && f3_hold_puts_off(core, inode)) {
+		if (!(inode->rec.flags & F3_INO_HELD) || inode->rec.size != was_size)
+			(void)note_held(core, inode, true); /* then it is taken for torn */
+		if (!inode->opens) {
+			close_fd = inode->fd;
+			inode->fd = -1;
+		}
+		f3_unlock(&inode->lock);
+		if (close_fd >= 0)
+			close(close_fd);
+		return -EBUSY;
+	}
 	if (!r)
 		r = record_sealed(core, inode);
 	if (!r) {
 		inode->mapped = inode->presized = false;
+		inode->grace_until_ns = 0;
 		watch = inode->watch;
 		inode->watch = NULL;
 		f3_stream_sealed(inode, inode->rec.flags & F3_INO_TORN ? EIO : 0, &ready);

@@ -6,7 +6,7 @@
  *   SEALED ---------------> WRITING ---------------------> SEALED -> (in-store classes) STAGING -> CLEAN
  *   CLEAN                      |       lease probe granted
  *   FILLING                    | last RELEASE came, probe not granted: a mapping lives on
- *   REMOTE                     v
+ *   REMOTE                     v				(put off while it is held: hold.h)
  *                            WRITING + mapped: CLOSE_WRITE on the backing file, probe again
  *
  * RELEASE decides, with the probe; FLUSH is only evidence (fuse/ops_data.c collects it). While
@@ -58,7 +58,7 @@ void f3_file_torn(struct f3_core *core, struct f3_inode *inode);
 void f3_file_emptied(struct f3_core *core, struct f3_inode *inode);
 
 /* Now, not later: probe and seal if nothing writes. 0 sealed (or never written), -EBUSY a writer or
- * mapping lives. */
+ * mapping lives, or it is held (hold.h). */
 int f3_file_seal(struct f3_core *core, struct f3_inode *inode);
 
 /* The daemon stops, and somebody goes on writing it: what it is counted for goes to the record, so that

@@ -172,8 +172,11 @@ static int seal_writer(struct f3_core *core, struct f3_inode *inode)
 		}
 	}
 	/* A writer that a reader may follow was cut off: nobody said that this is all. */
-	if (!core->takes_over && f3_stream_wanted(&inode->rec))
+	if (!core->takes_over && f3_stream_wanted(&inode->rec) &&
+	    (r || !(inode->rec.flags & F3_INO_HELD) || (uint64_t)st.st_size != inode->rec.size))
 		inode->rec.flags |= F3_INO_TORN;
+	if (!core->takes_over)
+		inode->grace_until_ns = 1; /* nobody is left who would come again */
 	if (!r) {
 		inode->seen_valid = true; /* all zero: whatever the file says is news */
 		if (st.st_size == 0 && inode->rec.size == 0)

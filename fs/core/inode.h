@@ -38,6 +38,7 @@ struct f3_early;
 struct f3_sums;
 struct f3_fetch;
 struct f3_fill;
+struct f3_hold;
 struct f3_stream;
 struct f3_walk;
 
@@ -85,12 +86,16 @@ struct f3_inode {
 	bool unpromised;		/* made in this run, and never synced or moved since */
 	_Atomic bool seal_queued;
 	struct f3_inode *seal_next;	/* in the sealer's list */
+	uint64_t seal_due_ns;		/* in the sealer's list of later; 0: it is not. Its lock */
+	struct f3_inode *later_next;
 	struct f3_core *core;		/* for callbacks */
 	struct f3_watch *watch;		/* CLOSE_WRITE while `mapped` */
 	struct f3_extents *extents;	/* present ranges while incomplete; NULL: complete or empty */
 	struct f3_fill *fill;		/* transfers under way for it (fill.c) */
 	bool presized;			/* made longer without being written, since it is written */
 	struct f3_stream *stream;	/* readers that follow its writers (stream.h) */
+	struct f3_hold *holds;		/* who keeps it from being sealed (hold.h) */
+	uint64_t grace_until_ns;	/* no writer is left, one may come till then; 0: one is */
 	struct f3_stage *stage;		/* commit under way (stage.c) */
 	bool moving, move_again;	/* its class or place is being changed (move.c) */
 	struct f3_waiter_list move_waiters;	/* until it is not */

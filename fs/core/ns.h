@@ -130,7 +130,9 @@ int f3_ns_rename_replayed(struct f3_core *core, struct f3_inode *dir, const char
 			  struct f3_inode *inode, struct f3_ns_told *told);
 
 /* Takes one name from an inode, in the batch. Names and inode lock held. True: that was the last
- * one and nobody has it open; fills under way for it are to be stopped without the locks. */
+ * one and nobody has it open: f3_ns_died follows. */
 bool f3_ns_drop_name(struct f3_inode *inode, int64_t now_ns, struct f3_batch *b);
+/* Then, without the locks: nothing is to be filled or held of it any more. */
+void f3_ns_died(struct f3_core *core, struct f3_inode *inode);
 
 #endif

@@ -14,6 +14,7 @@
 #include "fs/core/answered.h"
 #include "fs/core/extents.h"
 #include "fs/core/fill.h"
+#include "fs/core/hold.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/ns.h"
 #include "fs/core/stage.h"
@@ -111,6 +112,14 @@ bool f3_ns_drop_name(struct f3_inode *inode, int64_t now_ns, struct f3_batch *b)
 	return true;
 }
 
+void f3_ns_died(struct f3_core *core, struct f3_inode *inode)
+{
+	if (inode->fill)
+		f3_fill_stop(core, inode);
+	if (inode->holds)
+		f3_hold_drop(core, inode);
+}
+
 void f3_ns_reap(struct f3_core *core, struct f3_inode *inode)
 {
 	struct f3_batch *b;
@@ -127,8 +136,7 @@ void f3_ns_reap(struct f3_core *core, struct f3_inode *inode)
 	f3_unlock(&inode->lock);
 	if (mine) {
 		(void)f3_batch_commit(b); /* as above */
-		if (inode->fill)
-			f3_fill_stop(core, inode);
+		f3_ns_died(core, inode);
 	}
 	f3_batch_free(b);
 }
@@ -171,8 +179,8 @@ static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *
 	}
 	f3_unlock_many(locks, 2);
 	f3_batch_free(b);
-	if (!r && died && child->fill)
-		f3_fill_stop(core, child);
+	if (!r && died)
+		f3_ns_died(core, child);
 	return r;
 }
 

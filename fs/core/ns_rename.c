@@ -21,7 +21,6 @@
 #include "fs/base/clock.h"
 #include "fs/core/answered.h"
 #include "fs/core/escape.h"
-#include "fs/core/fill.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/move.h"
 #include "fs/core/ns.h"
@@ -588,8 +587,8 @@ static int rename_local(struct renaming *rn)
 	}
 	f3_unlock_many(locks, 3);
 	f3_batch_free(b);
-	if (!r && replaced && rn->to.inode->fill)
-		f3_fill_stop(rn->core, rn->to.inode);
+	if (!r && replaced)
+		f3_ns_died(rn->core, rn->to.inode);
 	return r;
 }
 

@@ -14,6 +14,7 @@
 #define SEALER_DELAY_NS (2 * F3_NS_PER_MS)
 #define AGAIN_MIN_NS (200 * F3_NS_PER_MS)
 #define AGAIN_MAX_NS (60 * F3_NS_PER_SEC)
+#define LATER_STEP_NS (10 * F3_NS_PER_MS) /* what is due within it is sealed together */
 
 #define GONE_MAX 16384u /* more than that has whoever removes files wait for it */
 
@@ -46,6 +47,10 @@ struct f3_sealer {
 	struct f3_timer sync;
 	struct gone_list unsynced; /* may go when the log that says so is on the disk */
 	bool sync_armed, sync_at_once;
+
+	struct f3_timer at; /* the earliest of them is due */
+	struct f3_inode *later; /* referenced */
+	uint64_t at_ns; /* the timer is armed for then; 0: it is not */
 
 	struct f3_timer again;
 	struct f3_inode *failed; /* queued and referenced as if they were in `first` */
@@ -168,6 +173,78 @@ static void take_failed(struct f3_sealer *s, bool ending)
 	f3_unlock(&s->lock);
 }
 
+/* Lock held. */
+static void arm_later(struct f3_sealer *s, uint64_t due_ns)
+{
+	due_ns = (due_ns / LATER_STEP_NS + 1) * LATER_STEP_NS;
+	if (!s->at_ns || due_ns < s->at_ns)
+		s->at_ns = f3_timer_arm(&s->at, due_ns) ? 0 : due_ns;
+}
+
+/* Those that are due stand where new work does. To be put back: what is there already. */
+static struct f3_inode *take_later(struct f3_sealer *s, uint64_t until_ns)
+{
+	struct f3_inode *back = NULL, **at, *inode;
+	uint64_t next_ns = 0;
+
+	f3_lock(&s->lock);
+	s->at_ns = 0;
+	for (at = &s->later; (inode = *at);) {
+		if (inode->seal_due_ns > until_ns) {
+			if (!next_ns || inode->seal_due_ns < next_ns)
+				next_ns = inode->seal_due_ns;
+			at = &inode->later_next;
+			continue;
+		}
+		*at = inode->later_next;
+		inode->seal_due_ns = 0;
+		if (atomic_exchange(&inode->seal_queued, true)) {
+			inode->later_next = back;
+			back = inode;
+			continue;
+		}
+		inode->seal_next = NULL;
+		*s->last = inode;
+		s->last = &inode->seal_next;
+	}
+	if (next_ns)
+		arm_later(s, next_ns);
+	f3_unlock(&s->lock);
+	return back;
+}
+
+static void put_all(struct f3_core *core, struct f3_inode *inode)
+{
+	while (inode) {
+		struct f3_inode *next = inode->later_next;
+
+		f3_inode_put(core, inode);
+		inode = next;
+	}
+}
+
+static void at_work(struct f3_work *work)
+{
+	struct f3_timer *timer = (struct f3_timer *)work;
+	struct f3_sealer *s = (struct f3_sealer *)((char *)timer - offsetof(struct f3_sealer, at));
+
+	put_all(s->core, take_later(s, f3_clock_mono_ns()));
+	do_all(s);
+}
+
+void f3_sealer_push_at(struct f3_sealer *s, struct f3_inode *inode, uint64_t due_mono_ns)
+{
+	f3_lock(&s->lock);
+	if (!inode->seal_due_ns && !s->ending) {
+		f3_inode_ref(inode);
+		inode->seal_due_ns = due_mono_ns;
+		inode->later_next = s->later;
+		s->later = inode;
+		arm_later(s, due_mono_ns);
+	}
+	f3_unlock(&s->lock);
+}
+
 static void again_work(struct f3_work *work)
 {
 	struct f3_timer *timer = (struct f3_timer *)work;
@@ -201,6 +278,7 @@ int f3_sealer_new(struct f3_core *core, struct f3_sealer **ret_s)
 	f3_timer_init(&s->timer, s->q, timer_work);
 	f3_timer_init(&s->again, s->q, again_work);
 	f3_timer_init(&s->sync, s->q, sync_work);
+	f3_timer_init(&s->at, s->q, at_work);
 	s->backoff = (struct f3_backoff){ AGAIN_MIN_NS, AGAIN_MAX_NS, 0 };
 	*ret_s = s;
 	return 0;
@@ -208,16 +286,22 @@ int f3_sealer_new(struct f3_core *core, struct f3_sealer **ret_s)
 
 void f3_sealer_free(struct f3_sealer *s)
 {
+	struct f3_inode *inode;
+
 	if (!s)
 		return;
 	f3_timer_cancel(&s->timer);
 	f3_timer_cancel(&s->again);
 	f3_timer_cancel(&s->sync);
+	f3_timer_cancel(&s->at);
 	take_failed(s, true);
 	f3_workq_free(s->q);
 	take_failed(s, true); /* by a pass that was under way */
 	do_all(s);
 	do_unsynced(s);
+	for (inode = s->later; inode; inode = inode->later_next)
+		inode->seal_due_ns = 0;
+	put_all(s->core, s->later);
 	f3_lock_done(&s->lock);
 	free(s);
 }

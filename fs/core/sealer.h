@@ -30,6 +30,9 @@ int f3_sealer_new(struct f3_core *core, struct f3_sealer **ret_s);
 void f3_sealer_free(struct f3_sealer *s);
 /* Takes a reference until it has been done. The inode lock may be held. */
 void f3_sealer_push(struct f3_sealer *s, struct f3_inode *inode);
+/* The same, at that time, or a little later: one timer is for all. Asked again before, it stays at the
+ * earlier one. What is left at the end is not sealed. */
+void f3_sealer_push_at(struct f3_sealer *s, struct f3_inode *inode, uint64_t due_mono_ns);
 /* Takes over what is left of a dead file of `v`. Blocks on the disk if too much is waiting. */
 void f3_sealer_gone(struct f3_core *core, struct f3_volume *v, struct f3_file_gone *gone);
 

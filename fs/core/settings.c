@@ -99,6 +99,16 @@ static int parse_attributes(void *field, const char *value)
 	return n < 0 ? n : 0;
 }
 
+static int parse_exit(void *field, const char *value)
+{
+	static const char *const names[] = { "any", "zero", NULL };
+	int n = choose(names, value);
+
+	if (n >= 0)
+		*(bool *)field = n;
+	return n < 0 ? n : 0;
+}
+
 static int parse_style(void *field, const char *value)
 {
 	static const char *const names[] = { "auto", "yes", "no", NULL };
@@ -128,6 +138,8 @@ static const struct setting {
 	{ "quota", parse_bytes, offsetof(struct f3_settings, quota_bytes) },
 	{ "quota-inodes", parse_count, offsetof(struct f3_settings, quota_inodes) },
 	{ "attr-ttl", parse_time, offsetof(struct f3_settings, attr_ttl_ns) },
+	{ "stream-grace", parse_time, offsetof(struct f3_settings, stream_grace_ns) },
+	{ "stream-exit", parse_exit, offsetof(struct f3_settings, stream_exit_zero) },
 	{ "attributes", parse_attributes, offsetof(struct f3_settings, listed_attr) },
 	{ "readonly", parse_bool, offsetof(struct f3_settings, read_only) },
 	{ "uid", parse_id, offsetof(struct f3_settings, uid) },

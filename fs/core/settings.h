@@ -21,8 +21,8 @@
 
 struct f3_settings {
 	enum f3_class dflt;	/* F3_CLASS_NONE: nothing was said */
-	uint64_t quota_bytes, quota_inodes, attr_ttl_ns;
-	bool read_only, listed_attr;
+	uint64_t quota_bytes, quota_inodes, attr_ttl_ns, stream_grace_ns;
+	bool read_only, listed_attr, stream_exit_zero;
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;

@@ -12,7 +12,6 @@
 
 #include "fs/base/clock.h"
 #include "fs/core/escape.h"
-#include "fs/core/fill.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/ns.h"
 #include "fs/core/stage.h"
@@ -433,8 +432,8 @@ static void after(struct merge *mg, struct one *one)
 		f3_volume_account(v, (int64_t)f3_file_charge(&one->rec));
 		found_so(mg, one, one->rec.ino);
 	}
-	if (one->old_died && one->old->fill)
-		f3_fill_stop(core, one->old);
+	if (one->old_died)
+		f3_ns_died(core, one->old);
 	if (inval && core->kernel.inval_entry)
 		core->kernel.inval_entry(core->kernel.arg, mg->dir->ino, one->m->name,
 					 strlen(one->m->name));

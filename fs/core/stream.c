@@ -12,6 +12,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/core/file.h"
+#include "fs/core/hold.h"
 
 /* Where there can be no watch the file is looked at after so long; each time in vain doubles it. */
 #define LOOK_MIN_NS (5 * F3_NS_PER_MS)
@@ -395,7 +396,7 @@ int f3_stream_empty(struct f3_core *core, struct f3_inode *inode, struct f3_wait
 	int r = 0;
 
 	f3_lock(&inode->lock);
-	if (inode->writers && f3_stream_live(inode)) {
+	if ((inode->writers || f3_hold_applies(inode)) && f3_stream_live(inode)) {
 		r = f3_stream_start(core, inode);
 		if (!r)
 			r = need(inode, 0, 1, w, &len);

@@ -138,6 +138,8 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 	v->quota_bytes = s->quota_bytes;
 	v->quota_inodes = s->quota_inodes;
 	v->attr_ttl_ns = s->attr_ttl_ns;
+	v->stream_grace_ns = s->stream_grace_ns;
+	v->stream_exit_zero = s->stream_exit_zero;
 	v->read_only = s->read_only;
 	v->listed_attr = s->listed_attr;
 	v->used_bytes = rec->used_bytes;
@@ -331,6 +333,8 @@ static void reload_one(void *arg, struct f3_volume *v)
 	v->quota_bytes = f3_conf_u64(conf, "volume", v->name, "quota");
 	v->quota_inodes = f3_conf_u64(conf, "volume", v->name, "quota-inodes");
 	v->attr_ttl_ns = f3_conf_u64(conf, "volume", v->name, "attr-ttl");
+	v->stream_grace_ns = f3_conf_u64(conf, "volume", v->name, "stream-grace");
+	v->stream_exit_zero = f3_conf_u64(conf, "volume", v->name, "stream-exit");
 }
 
 void f3_volumes_reload(struct f3_core *core)

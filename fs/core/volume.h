@@ -29,6 +29,8 @@ struct f3_volume {
 	struct f3_placement placement;
 	_Atomic uint64_t quota_bytes, quota_inodes;	/* 0: none */
 	_Atomic uint64_t attr_ttl_ns;
+	_Atomic uint64_t stream_grace_ns;		/* see hold.h */
+	_Atomic bool stream_exit_zero;			/* a writer that exits with another status was killed */
 	_Atomic bool read_only;
 	bool listed_attr;		/* what a listing says of a file is enough to show it */
 	bool by_command;
@@ -53,7 +55,7 @@ struct f3_volume {
 int f3_volumes_start(struct f3_core *core, struct f3_err *err);
 void f3_volumes_stop(struct f3_core *core);
 
-/* quota, quota-inodes and attr-ttl of those that are configured may have changed. */
+/* quota, quota-inodes, attr-ttl and what is said of streams of those that are configured may have changed. */
 void f3_volumes_reload(struct f3_core *core);
 
 /* By number or name; reference taken, NULL if there is none. */

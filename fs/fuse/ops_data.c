@@ -200,7 +200,9 @@ static bool note_close(struct f3_call *call, struct f3_open *open)
 	store = f3_class_in_store((enum f3_class)inode->rec.class_) && inode->volume->store;
 	f3_unlock(&inode->lock);
 	if (stream) {
-		killed = f3_process_ends(call->who.pid, &status) && WIFSIGNALED(status);
+		killed = f3_process_ends(call->who.pid, &status) &&
+			 (WIFSIGNALED(status) ||
+			  (inode->volume->stream_exit_zero && WEXITSTATUS(status)));
 		f3_open_note_killed(call->f->opens, open, killed);
 	}
 	return store && !killed;

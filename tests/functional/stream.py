@@ -3,6 +3,7 @@
 
 A writer is a process of its own, so that a reader may be held up, and so that it can be killed.
 """
+import json
 import os
 import signal
 import socket
@@ -113,6 +114,21 @@ def parked(stats, count):
                     return float(line.split()[1]) == count
         return False
     return until(60, "%d requests wait" % count, now)
+
+
+def tell(**request):
+    """A request of f3ctl's protocol."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(os.environ["F3_RUN"] + "/control.sock")
+        s.sendall(json.dumps(request).encode() + b"\n")
+        with s.makefile("rb") as f:
+            for line in f:
+                answer = json.loads(line)
+                if "ok" in answer:
+                    if not answer["ok"]:
+                        raise RuntimeError("%s: %s" % (request, answer))
+                    return answer
+    raise RuntimeError("no answer to %s" % request)
 
 
 def read_all(path):
