@@ -19,6 +19,7 @@
 
 #include "daemon/args.h"
 #include "daemon/control.h"
+#include "daemon/hint_act.h"
 #include "daemon/hint_server.h"
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
@@ -293,6 +294,8 @@ static int serve(struct daemon *d, struct f3_err *err)
 		r = f3_fuse_open_access_log(d->fuse, err);
 	if (!r)
 		r = f3_control_start(d->core, d->fuse, d->worker, &d->control, err);
+	if (!r)
+		r = f3_hint_act_load(d->core, err);
 	if (!r)
 		r = f3_hint_server_start(d->core, &d->hints, err);
 	if (!r)

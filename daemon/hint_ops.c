@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/hint_act.h"
 #include "daemon/verb.h"
 #include "fs/base/clock.h"
 #include "fs/base/metric.h"
@@ -285,8 +286,9 @@ static int prefetch(struct f3_hint *h)
 /* ---- The table ------------------------------------------------------------------------------- */
 
 const struct f3_hint_op f3_hint_ops[] = {
-	{ "hello", hello },       { "status", status }, { "locate", locate },
-	{ "prefetch", prefetch }, { NULL, NULL },
+	{ "hello", hello },       { "status", status },       { "locate", locate },
+	{ "prefetch", prefetch }, { "begin", f3_hint_begin }, { "end", f3_hint_end },
+	{ NULL, NULL },
 };
 
 #define N_OPS (sizeof(f3_hint_ops) / sizeof(f3_hint_ops[0]))

@@ -420,6 +420,27 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.change = F3_CHANGE_LIVE,
 	},
 
+	/* ---- [f3]: activations ---- */
+	{
+		.section = "f3",
+		.key = "activations-kept",
+		.type = F3_CONF_UINT,
+		.dflt = "10000",
+		.arg = "N",
+		.help = "how many activations that have ended are remembered, with what they read and wrote",
+		.max = 10000000,
+		.change = F3_CHANGE_LIVE,
+	},
+	{
+		.section = "f3",
+		.key = "activations-age",
+		.type = F3_CONF_DURATION,
+		.dflt = "7d",
+		.arg = "TIME",
+		.help = "and for how long at most",
+		.change = F3_CHANGE_LIVE,
+	},
+
 	/* ---- [metrics] ---- */
 	{
 		.section = "metrics",

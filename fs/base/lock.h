@@ -12,6 +12,8 @@
  *  40   inode table shard                      hash chains and the idle list
  *  50   transfer                               queues of fills, stages, journal entries
  *  60   cache accounting                       bytes used, quotas, eviction candidates
+ *  62   activations                            the live ones, containers
+ *  63   threads of activations                 which one a thread belongs to
  *  65   volume table                           the list of volumes
  *  70   local store (ring, watch, backing)     submission, watch table, synced names
  *  75   timer                                  the heap of armed timers
@@ -33,6 +35,8 @@ enum f3_lock_rank {
 	F3_RANK_ITABLE = 40,
 	F3_RANK_TRANSFER = 50,
 	F3_RANK_CACHE = 60,
+	F3_RANK_ACTS = 62,
+	F3_RANK_THREADS = 63,
 	F3_RANK_VOLUMES = 65,
 	F3_RANK_LOCAL = 70,
 	F3_RANK_TIMER = 75,

@@ -21,6 +21,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/core/activation.h"
 #include "fs/core/answered.h"
 #include "fs/core/evict.h"
 #include "fs/core/fetch.h"
@@ -270,6 +271,11 @@ int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_
 		if (r)
 			f3_err_set(err, r, "out of memory");
 	}
+	if (!r) {
+		r = f3_acts_new(core, &core->acts);
+		if (r)
+			f3_err_set(err, r, "out of memory");
+	}
 	if (!r)
 		r = f3_volumes_start(core, err);
 	if (r) {
@@ -369,6 +375,7 @@ void f3_core_stop(struct f3_core *core)
 	if (!core)
 		return;
 	core->stopping = true;
+	f3_acts_stop(core->acts);
 	f3_sealer_free(core->sealer);
 	core->sealer = NULL;
 	if (core->itable)
@@ -389,6 +396,7 @@ void f3_core_stop(struct f3_core *core)
 	f3_revive_free(core->revive);
 	/* A read whose answer let the last program go may still hold its inode. */
 	f3_ring_drain(core->ring);
+	f3_acts_free(core->acts);
 	f3_itable_free(core->itable);
 	f3_evict_stop(core);
 	f3_watcher_free(core->watcher);

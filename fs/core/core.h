@@ -62,6 +62,7 @@ struct f3_kernel_ops {
 	void *arg;
 };
 
+struct f3_acts;
 struct f3_answered;
 struct f3_itable;
 struct f3_rest;
@@ -94,6 +95,8 @@ struct f3_core {
 	struct f3_evict *evict;
 	struct f3_lack *lack;
 	struct f3_recent *recent;
+	struct f3_acts *acts;
+	_Atomic uint32_t n_acts;	/* activations that live */
 	struct f3_kernel_ops kernel;
 	uint64_t mount_id;	/* random; the same for all daemons of one mount */
 	bool takes_over;	/* the mount was another daemon's: what was open goes on */

@@ -12,6 +12,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/text.h"
+#include "fs/core/activation.h"
 #include "fs/core/authority.h"
 #include "fs/core/escape.h"
 #include "fs/core/evict.h"
@@ -142,37 +143,52 @@ static int inherit(struct f3_core *core, struct f3_inode *dir, enum f3_class *re
 	return 0;
 }
 
-int f3_ns_place(struct f3_core *core, struct f3_inode *dir, const char *name, bool is_dir,
-		enum f3_class own, int own_stream, struct f3_placement_result *ret)
+/* The path of a name below dir, in its volume. */
+static int path_of(struct f3_core *core, struct f3_inode *dir, const char *name,
+		   char path[PATH_MAX])
 {
+	size_t len, name_len = strlen(name);
+	int r = f3_inode_path(core, dir->ino, path, PATH_MAX);
+
+	if (r)
+		return r;
+	len = strlen(path);
+	if (len == 1)
+		len = 0;
+	if (len + name_len + 2 > PATH_MAX)
+		return -ENAMETOOLONG;
+	path[len] = '/';
+	memcpy(path + len + 1, name, name_len + 1);
+	return 0;
+}
+
+int f3_ns_place(struct f3_core *core, struct f3_inode *dir, const char *name, bool is_dir,
+		const struct f3_caller *who, struct f3_placement_result *ret)
+{
+	struct f3_activation *act = who ? f3_act_of(core, who->pid) : NULL;
 	struct f3_placement_query q = {
 		.path = "",
 		.is_dir = is_dir,
 		.in_local_tree = dir->local_tree,
-		.own = own,
-		.own_stream = own_stream,
 	};
+	bool hinted = act && act->spec.outputs.n_rules;
 	char path[PATH_MAX];
+	const char *seen;
 	int r = inherit(core, dir, &q.inherited, &q.inherited_stream);
 
-	if (r)
-		return r;
-	if (f3_placement_needs_path(&dir->volume->placement)) {
-		size_t len, name_len = strlen(name);
-
-		r = f3_inode_path(core, dir->ino, path, sizeof(path));
-		if (r)
-			return r;
-		len = strlen(path);
-		if (len == 1)
-			len = 0;
-		if (len + name_len + 2 > sizeof(path))
-			return -ENAMETOOLONG;
-		path[len] = '/';
-		memcpy(path + len + 1, name, name_len + 1);
+	q.own_stream = -1;
+	if (!r && (hinted || f3_placement_needs_path(&dir->volume->placement))) {
+		r = path_of(core, dir, name, path);
 		q.path = path;
 	}
-	return f3_placement_decide(&dir->volume->placement, &q, ret);
+	if (!r && hinted) {
+		seen = f3_act_path(act, dir->volume, path);
+		if (seen)
+			f3_placement_hint(&act->spec.outputs, seen, is_dir, &q.hint,
+					  &q.hint_stream);
+	}
+	f3_act_put(act);
+	return r ? r : f3_placement_decide(&dir->volume->placement, &q, ret);
 }
 
 void f3_ns_change_begin(struct f3_ns_change *ch, struct f3_batch *b,
@@ -409,7 +425,7 @@ int f3_ns_place_again(struct f3_core *core, struct f3_inode *dir, struct f3_inod
 	f3_unlock(&inode->lock);
 	if (is_dir || source == F3_FROM_OWN || source == F3_FROM_HINT)
 		return 0;
-	r = f3_ns_place(core, dir, name, false, F3_CLASS_NONE, -1, &place);
+	r = f3_ns_place(core, dir, name, false, who, &place);
 	if (r || place.class_ == now)
 		return r;
 	r = f3_move_class(core, inode, place.class_, place.source, who);

@@ -20,9 +20,9 @@ int f3_ns_name_check(const char *name, size_t *ret_len);
 /* Names of this directory are cached from an object store. */
 bool f3_ns_dir_in_store(const struct f3_inode *dir);
 
-/* Class and stream flag for a name below dir. `own`: the file's own xattr, NONE without. */
+/* Class and stream flag for a name below dir. who: whose activation may have a say; NULL: nobody's. */
 int f3_ns_place(struct f3_core *core, struct f3_inode *dir, const char *name, bool is_dir,
-		enum f3_class own, int own_stream, struct f3_placement_result *ret);
+		const struct f3_caller *who, struct f3_placement_result *ret);
 
 /*
  * A change of names and the inodes it alters. Their locks are held from begin to end: nobody

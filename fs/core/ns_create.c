@@ -105,8 +105,7 @@ static int making_init(struct making *mk, struct f3_core *core, uint64_t parent,
 	f3_unlock(&mk->dir->lock);
 	r = inherit_acl(mk, dir_flags, who->umask);
 	if (!r)
-		r = f3_ns_place(core, mk->dir, name ? name : "", S_ISDIR(mode), F3_CLASS_NONE, -1,
-				&mk->place);
+		r = f3_ns_place(core, mk->dir, name ? name : "", S_ISDIR(mode), who, &mk->place);
 	if (!r && name)
 		r = f3_ns_key_check(core, mk->dir, name, mk->place.class_);
 	if (r)
@@ -463,7 +462,7 @@ int f3_ns_link(struct f3_core *core, uint64_t ino, uint64_t parent, const char *
 		r = -EPERM;
 	/* A file without a name (O_TMPFILE) gets the class of its first one. */
 	if (!r && was_orphan) {
-		r = f3_ns_place(core, dir, name, false, F3_CLASS_NONE, -1, &place);
+		r = f3_ns_place(core, dir, name, false, who, &place);
 		if (!r)
 			r = f3_ns_key_check(core, dir, name, place.class_);
 		if (!r && place.class_ != class_ && !who->may_block)

@@ -415,8 +415,7 @@ static int before(struct renaming *rn)
 	rn->place.class_ = (enum f3_class)inode->rec.class_;
 	rn->place.source = (enum f3_class_source)inode->rec.class_source;
 	if (rn->place.source != F3_FROM_OWN && rn->place.source != F3_FROM_HINT)
-		r = f3_ns_place(rn->core, rn->to.dir, rn->to.name, false, F3_CLASS_NONE, -1,
-				&rn->place);
+		r = f3_ns_place(rn->core, rn->to.dir, rn->to.name, false, rn->who, &rn->place);
 	if (!r)
 		r = f3_ns_key_check(rn->core, rn->to.dir, rn->to.name, rn->place.class_);
 	if (r)

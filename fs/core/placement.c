@@ -266,6 +266,13 @@ static int parse_value(const char *value, struct f3_placement_rule *rule)
 	return 0;
 }
 
+bool f3_placement_pattern_ok(const char *pattern)
+{
+	size_t len = strlen(pattern);
+
+	return len && len <= PATTERN_MAX - 2;
+}
+
 int f3_placement_add(struct f3_placement *p, const char *pattern, const char *value,
 		     struct f3_err *err)
 {
@@ -339,6 +346,17 @@ static void by_rules(const struct f3_placement *p, const struct f3_placement_que
 	}
 }
 
+void f3_placement_hint(const struct f3_placement *outputs, const char *path, bool is_dir,
+		       enum f3_class *ret_class, bool *ret_stream)
+{
+	const struct f3_placement_query q = { .path = path, .is_dir = is_dir };
+	struct f3_placement_result res;
+
+	by_rules(outputs, &q, &res);
+	*ret_class = res.class_;
+	*ret_stream = res.stream;
+}
+
 int f3_placement_decide(const struct f3_placement *p, const struct f3_placement_query *q,
 			struct f3_placement_result *ret)
 {
@@ -359,7 +377,9 @@ int f3_placement_decide(const struct f3_placement *p, const struct f3_placement_
 			res.source = F3_FROM_DIR;
 		}
 	}
-	if (q->own_stream >= 0)
+	if (q->hint_stream)
+		res.stream = true;
+	else if (q->own_stream >= 0)
 		res.stream = q->own_stream > 0;
 	else if (q->inherited_stream >= 0)
 		res.stream = q->inherited_stream > 0;

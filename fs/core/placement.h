@@ -2,7 +2,7 @@
 /*
  * placement: which class a file gets. Pure.
  *
- * First match wins: an activation's hint, the file's own xattr, the nearest ancestor's xattr, the
+ * First match wins: what an activation said of its outputs, the file's own xattr, the nearest ancestor's xattr, the
  * volume's rules, its default. Then the cap: below a directory of a local class nothing is more
  * durable than its name.
  *
@@ -46,6 +46,7 @@ struct f3_placement_query {
 	bool is_dir;
 	bool in_local_tree; /* the parent directory is of a local class */
 	enum f3_class hint; /* NONE if there is none */
+	bool hint_stream;
 	enum f3_class own; /* own xattr */
 	enum f3_class inherited; /* nearest ancestor's xattr */
 	int own_stream, inherited_stream; /* -1 not set, 0, 1 */
@@ -62,6 +63,11 @@ struct f3_placement_result {
  * capped), or it is `replicated`; -EPERM: own or hint class is above the cap. */
 int f3_placement_decide(const struct f3_placement *p, const struct f3_placement_query *q,
 			struct f3_placement_result *ret);
+/* What an activation said of its outputs (classes may be NONE), for a path as it sees it. */
+void f3_placement_hint(const struct f3_placement *outputs, const char *path, bool is_dir,
+		       enum f3_class *ret_class, bool *ret_stream);
+/* Short enough to be matched. */
+bool f3_placement_pattern_ok(const char *pattern);
 bool f3_placement_match(const char *pattern, const char *path);
 /* Whether a decision can depend on the path at all: without rules no path need be built. */
 static inline bool f3_placement_needs_path(const struct f3_placement *p)

@@ -388,8 +388,7 @@ static int place(struct merge *mg, struct one *one)
 
 	if (!one->m->info)
 		return 0;
-	r = f3_ns_place(mg->core, mg->dir, one->m->name, one->m->info->is_dir, F3_CLASS_NONE, -1,
-			&one->place);
+	r = f3_ns_place(mg->core, mg->dir, one->m->name, one->m->info->is_dir, NULL, &one->place);
 	if (r)
 		return r;
 	if (!f3_class_in_store(one->place.class_)) {

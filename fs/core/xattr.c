@@ -467,8 +467,7 @@ static int remove_own(struct f3_core *core, struct f3_inode *inode, const char *
 		r = f3_inode_get(core, inode->rec.parent, &dir);
 		if (r)
 			return r;
-		r = f3_ns_place(core, dir, inode->rec.name, S_ISDIR(inode->rec.mode), F3_CLASS_NONE,
-				-1, &place);
+		r = f3_ns_place(core, dir, inode->rec.name, S_ISDIR(inode->rec.mode), NULL, &place);
 		f3_inode_put(core, dir);
 		if (r)
 			return r;

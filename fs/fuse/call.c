@@ -79,6 +79,27 @@ void f3_ops_register_metrics(void)
 	}
 }
 
+static void count_for_activation(struct f3_core *core, enum f3_op op, uint64_t took_ns,
+				 const struct f3_caller *who, int result)
+{
+	struct f3_activation *act = f3_act_of(core, who->pid);
+
+	if (!act)
+		return;
+	f3_act_count(act, F3_ACT_OPS, 1);
+	f3_act_count(act, F3_ACT_OP_NS, took_ns);
+	if (who->may_block)
+		f3_act_count(act, F3_ACT_WAIT_NS, took_ns);
+	if (result && result != -ENOENT && result != -ENODATA)
+		f3_act_count(act, F3_ACT_OPS_FAILED, 1);
+	if (!result &&
+	    (op == F3_OP_CREATE || op == F3_OP_MKNOD || op == F3_OP_MKDIR || op == F3_OP_SYMLINK))
+		f3_act_count(act, F3_ACT_CREATED, 1);
+	if (!result && (op == F3_OP_UNLINK || op == F3_OP_RMDIR))
+		f3_act_count(act, F3_ACT_REMOVED, 1);
+	f3_act_put(act);
+}
+
 void f3_op_finished(struct f3_fuse *f, enum f3_op op, uint64_t start_ns, uint64_t ino,
 		    const char *name, const struct f3_caller *who, int result)
 {
@@ -87,6 +108,8 @@ void f3_op_finished(struct f3_fuse *f, enum f3_op op, uint64_t start_ns, uint64_
 	f3_observe(&op_seconds[op], took_ns);
 	if (result && result != -ENOENT && result != -ENODATA)
 		f3_count(&op_errors[op], 1);
+	if (f3_acts_live(f->core))
+		count_for_activation(f->core, op, took_ns, who, result);
 	if (f3_access_wanted())
 		f3_access(op, took_ns, ino, name, who, result);
 	if (f->slow_ns && took_ns > f->slow_ns)

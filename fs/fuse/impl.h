@@ -17,6 +17,7 @@
 #include <sched.h>
 
 #include "fs/base/metric.h"
+#include "fs/core/activation.h"
 #include "fs/core/file.h"
 #include "fs/core/namespace.h"
 #include "fs/fuse/keep.h"
@@ -46,6 +47,8 @@ struct f3_open {
 	struct f3_poll *_Atomic poll;	/* of a stream's reader: to be told when there is more */
 	pid_t opener;			/* process that opened it, where close() has something to say */
 	struct f3_virtual *virt;
+	struct f3_activation *act;	/* whose process opened it; a reference, or NULL */
+	uint64_t opened_bytes;		/* the file's size then, where act is */
 	uint32_t slot;
 	struct f3_open *next_free;
 };
@@ -114,14 +117,17 @@ void f3_call_run(struct f3_call *call);
 struct f3_call *f3_call_dup(struct f3_call *call);
 /* Answers a copy with -errno, and frees it. */
 void f3_call_fail(struct f3_call *copy, int error);
-/* Accounts for an operation that answered by itself later (parked): metrics, logs. */
+/* Accounts for an operation that answered by itself later (parked): metrics, logs. who->may_block: it
+ * did not come from memory, and waited. */
 void f3_op_finished(struct f3_fuse *f, enum f3_op op, uint64_t start_ns, uint64_t ino,
 		    const char *name, const struct f3_caller *who, int result);
 const char *f3_op_name(enum f3_op op);
 void f3_ops_register_metrics(void);
 void f3_open_register_metrics(void);
 void f3_data_register_metrics(void);
-void f3_data_count_read(enum f3_class class_, uint64_t bytes);
+/* So many bytes were read through the daemon for this thread. */
+void f3_data_count_read(struct f3_core *core, pid_t pid, enum f3_class class_,
+			enum f3_act_source source, uint64_t bytes);
 /* The process of a thread (/proc); 0 if it is gone. */
 pid_t f3_process_of(pid_t thread);
 

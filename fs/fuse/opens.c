@@ -44,8 +44,11 @@ void f3_opens_free(struct f3_opens *o)
 {
 	if (!o)
 		return;
-	for (unsigned i = 0; i < o->n_chunks; i++)
+	for (unsigned i = 0; i < o->n_chunks; i++) {
+		for (unsigned k = 0; k < CHUNK; k++)
+			f3_act_put(o->chunks[i][k].act);
 		free(o->chunks[i]);
+	}
 	f3_lock_done(&o->lock);
 	free(o);
 }
@@ -153,6 +156,7 @@ void f3_open_drop(struct f3_opens *o, struct f3_open *open)
 	f3_lock(&o->lock);
 	open->fh = 0;
 	open->inode = NULL;
+	open->act = NULL;
 	open->next_free = o->free;
 	o->free = open;
 	o->count--;

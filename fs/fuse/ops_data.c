@@ -35,10 +35,27 @@ void f3_data_register_metrics(void)
 	f3_counter_register(&bytes_written);
 }
 
-void f3_data_count_read(enum f3_class class_, uint64_t bytes)
+void f3_data_count_read(struct f3_core *core, pid_t pid, enum f3_class class_,
+			enum f3_act_source source, uint64_t bytes)
 {
+	struct f3_activation *act = f3_act_of(core, pid);
+
+	if (act) {
+		f3_act_count(act, F3_ACT_READ_BYTES + source * F3_ACT_CLASSES + class_, bytes);
+		f3_act_put(act);
+	}
 	f3_count(&bytes_read, bytes);
 	f3_traffic_count(F3_TRAFFIC_LOCAL, class_, bytes);
+}
+
+static void count_written(struct f3_core *core, pid_t pid, enum f3_class class_, uint64_t bytes)
+{
+	struct f3_activation *act = f3_act_of(core, pid);
+
+	if (!act)
+		return;
+	f3_act_count(act, F3_ACT_WRITTEN_BYTES + class_, bytes);
+	f3_act_put(act);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -166,6 +183,7 @@ static int do_write(struct f3_call *call)
 	if (n < 0)
 		return (int)n;
 	f3_count(&bytes_written, (uint64_t)n);
+	count_written(core, call->who.pid, (enum f3_class)inode->rec.class_, (uint64_t)n);
 	if (sync)
 		return commit(call, inode, (size_t)n);
 	fuse_reply_write(call->req, (size_t)n);

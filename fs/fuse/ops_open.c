@@ -60,10 +60,56 @@ static void tell_kernel(const struct f3_open_plan *plan, struct fuse_file_info *
 	fi->parallel_direct_writes = 1;
 }
 
+/* Bytes of it here now; what its record says where there are none. */
+static uint64_t size_now(struct f3_inode *inode)
+{
+	struct f3_backing_store *store;
+	struct stat st;
+	uint64_t size;
+	uint32_t backing;
+
+	f3_lock(&inode->lock);
+	store = f3_file_store(inode);
+	backing = inode->rec.backing;
+	size = inode->rec.size;
+	f3_unlock(&inode->lock);
+	return backing && !f3_backing_stat(store, inode->ino, backing, &st) ? (uint64_t)st.st_size :
+									      size;
+}
+
+static void opened_by(struct f3_activation *act, struct f3_open *open,
+		      const struct f3_open_plan *plan)
+{
+	bool passthrough = plan->mode == F3_MODE_PASSTHROUGH;
+
+	open->act = act;
+	open->opened_bytes = size_now(open->inode);
+	f3_act_count(act,
+		     passthrough && plan->direct_io ? F3_ACT_OPENS_DIRECT :
+		     passthrough                    ? F3_ACT_OPENS_PASSTHROUGH :
+						      F3_ACT_OPENS_CACHED,
+		     1);
+	if (passthrough && !plan->direct_io && !open->writer)
+		f3_act_count(act, F3_ACT_NATIVE_BYTES, open->opened_bytes);
+}
+
+/* The file has grown by so much while it was open natively; what was written over is not seen. */
+static void closed_by(struct f3_activation *act, const struct f3_open *was)
+{
+	uint64_t size = was->writer && was->native ? size_now(was->inode) : 0;
+
+	if (size > was->opened_bytes)
+		f3_act_count(act, F3_ACT_WRITTEN_BYTES + was->inode->rec.class_,
+			     size - was->opened_bytes);
+	f3_act_put(act);
+}
+
 /* writer: counted so by the core until the first close, whatever the flags. */
 static void remember(struct f3_call *call, struct f3_open *open, struct f3_inode *inode,
 		     bool writer, const struct f3_open_plan *plan)
 {
+	struct f3_activation *act = f3_act_of(call->f->core, call->who.pid);
+
 	open->inode = inode;
 	open->flags = call->flags;
 	open->writer = writer;
@@ -72,6 +118,8 @@ static void remember(struct f3_call *call, struct f3_open *open, struct f3_inode
 	if (!plan->noflush)
 		open->opener = f3_process_of(call->who.pid);
 	f3_open_keep(call, open, plan, inode->ino);
+	if (act)
+		opened_by(act, open, plan);
 }
 
 static int open_virtual(struct f3_call *call)
@@ -106,6 +154,7 @@ static void take_back(struct f3_call *call, struct f3_open *open)
 	struct f3_inode *inode = open->inode;
 	bool writer = open->writer, native = open->native;
 
+	f3_act_put(open->act);
 	f3_open_drop(call->f->opens, open);
 	f3_file_release(call->f->core, inode, writer, native);
 	f3_inode_put(call->f->core, inode);
@@ -336,6 +385,8 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_err(req, 0);
 	if (was.virt)
 		f3_virtual_close(was.virt);
+	if (was.act)
+		closed_by(was.act, &was);
 	if (inode) {
 		f3_file_release(f->core, inode, was.writer, was.native);
 		f3_inode_put(f->core, inode);

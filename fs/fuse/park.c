@@ -50,6 +50,7 @@ struct parked {
 	char *buf;
 	_Atomic int refs;
 	bool noatime;
+	enum f3_act_source source; /* of a read */
 	int own_fd; /* to be closed; -1 */
 	_Atomic bool interrupted;
 	struct parked *next; /* in its bucket */
@@ -203,7 +204,8 @@ static void answer_bytes(struct parked *pk, size_t n)
 		table_del(pk->f->parked, pk);
 	note_read(pk, n);
 	fuse_reply_buf(pk->req, pk->buf, n);
-	f3_data_count_read((enum f3_class)pk->inode->rec.class_, n);
+	f3_data_count_read(pk->f->core, pk->who.pid, (enum f3_class)pk->inode->rec.class_,
+			   pk->source, n);
 	f3_op_finished(pk->f, pk->op, pk->start_ns, pk->inode->ino, NULL, &pk->who, 0);
 	parked_put(pk);
 }
@@ -316,9 +318,9 @@ static bool reply_lent(struct f3_fuse *f, fuse_req_t req, struct f3_inode *inode
 		return false;
 	for (unsigned i = 0; i < lent.n; i++)
 		bytes += lent.iov[i].iov_len;
+	f3_data_count_read(core, fuse_req_ctx(req)->pid, class_, F3_ACT_OBJECT, bytes);
 	fuse_reply_iov(req, lent.iov, (int)lent.n);
 	f3_fill_lent_done(core, &lent);
-	f3_data_count_read(class_, bytes);
 	return true;
 }
 
@@ -374,7 +376,12 @@ static struct parked *parked_new(struct f3_fuse *f, fuse_req_t req, struct f3_in
 	pk->req = req;
 	pk->op = op;
 	pk->start_ns = start_ns;
-	pk->who = (struct f3_caller){ .uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid };
+	pk->who = (struct f3_caller){
+		.uid = ctx->uid,
+		.gid = ctx->gid,
+		.pid = ctx->pid,
+		.may_block = true,
+	};
 	pk->inode = inode;
 	pk->refs = 1;
 	pk->own_fd = -1;
@@ -435,8 +442,9 @@ static bool read_cached(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
 	}
 	if (open->stream)
 		f3_open_note_read(f->opens, open, off + (uint64_t)n);
+	f3_data_count_read(f->core, fuse_req_ctx(req)->pid, class_,
+			   open->stream ? F3_ACT_STREAM : F3_ACT_LOCAL, (uint64_t)n);
 	fuse_reply_buf(req, buf, (size_t)n);
-	f3_data_count_read(class_, (uint64_t)n);
 	return true;
 }
 
@@ -547,6 +555,7 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
 	pk->off = read->off;
 	pk->size = size;
 	pk->noatime = noatime;
+	pk->source = open->stream ? F3_ACT_STREAM : complete ? F3_ACT_LOCAL : F3_ACT_OBJECT;
 	if (open->stream) {
 		pk->wanted = read->size;
 		pk->fh = open->fh;

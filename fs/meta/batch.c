@@ -316,6 +316,26 @@ void f3_batch_put_answer(struct f3_batch *b, uint32_t slot, const struct f3_meta
 	put(b, F3_CF_META);
 }
 
+static void note_key(struct f3_batch *b, enum f3_note note, const void *key, size_t klen)
+{
+	f3_buf_put_u8(new_key(b), (uint8_t)note);
+	f3_buf_put(&b->key, key, klen);
+}
+
+void f3_batch_put_note(struct f3_batch *b, enum f3_note note, const void *key, size_t klen,
+		       const void *value, size_t vlen)
+{
+	note_key(b, note, key, klen);
+	f3_buf_put(new_value(b), value, vlen);
+	put(b, F3_CF_ACTIVATIONS);
+}
+
+void f3_batch_del_note(struct f3_batch *b, enum f3_note note, const void *key, size_t klen)
+{
+	note_key(b, note, key, klen);
+	del(b, F3_CF_ACTIVATIONS);
+}
+
 /* ---- All of one inode ----------------------------------------------------------------------- */
 
 struct del_ctx {

@@ -13,6 +13,7 @@
  *   meta         "v" id:u32                            volume records
  *   meta         "r" slot:u32                          requests carried out: u8 version,
  *                                                      u64 mount, u64 number, u64 ino
+ *   activations  letter and the owner's key            see enum f3_note in meta.h
  *
  * All integers big-endian, so one directory, one file's xattrs, one file's extents are each one
  * range. The cookie of a name is 63 bits of its hash keyed by a random seed of the database

@@ -126,6 +126,22 @@ struct f3_meta_answer {
 int f3_meta_each_answer(struct f3_meta *m, int (*fn)(void *arg, const struct f3_meta_answer *a),
 			void *arg);
 
+/* Notes: what is kept of activations, in families that are told by a letter. Keys and values are the
+ * owner's: a key is at most F3_NOTE_KEY_MAX bytes, a value begins with a version of its own. */
+#define F3_NOTE_KEY_MAX 1024u
+enum f3_note {
+	F3_NOTE_ACTIVATION = 'a',	/* by id (core/activation.h) */
+	F3_NOTE_ENDED = 'e',		/* by time of end and id */
+};
+/* Appends the value. -ENOENT. */
+int f3_meta_get_note(struct f3_meta *m, enum f3_note note, const void *key, size_t klen,
+		     struct f3_buf *out);
+/* In order of keys, those that begin with prefix. fn non-zero: stops, and is returned. */
+int f3_meta_each_note(struct f3_meta *m, enum f3_note note, const void *prefix, size_t plen,
+		      int (*fn)(void *arg, const uint8_t *key, size_t klen, const uint8_t *value,
+				size_t vlen),
+		      void *arg);
+
 /* Batches. Puts keep the first error; commit returns it. */
 struct f3_batch;
 int f3_batch_new(struct f3_meta *m, struct f3_batch **ret_b);
@@ -154,6 +170,9 @@ void f3_batch_put_journal(struct f3_batch *b, const struct f3_journal_entry *e);
 void f3_batch_del_journal(struct f3_batch *b, uint64_t seq);
 void f3_batch_put_volume(struct f3_batch *b, const struct f3_volume_rec *v);
 void f3_batch_del_volume(struct f3_batch *b, uint32_t id);
+void f3_batch_put_note(struct f3_batch *b, enum f3_note note, const void *key, size_t klen,
+		       const void *value, size_t vlen);
+void f3_batch_del_note(struct f3_batch *b, enum f3_note note, const void *key, size_t klen);
 void f3_batch_put_answer(struct f3_batch *b, uint32_t slot, const struct f3_meta_answer *a);
 
 /* Group commit of the log: everything committed before the call is on the disk after it. */

@@ -567,3 +567,59 @@ int f3_meta_each_answer(struct f3_meta *m, int (*fn)(void *arg, const struct f3_
 
 	return scan_letter(m, 'r', each_answer, &e);
 }
+
+int f3_meta_get_note(struct f3_meta *m, enum f3_note note, const void *key, size_t klen,
+		     struct f3_buf *out)
+{
+	struct f3_buf whole;
+	int r;
+
+	f3_buf_init(&whole, F3_META_KEY_MAX);
+	f3_buf_put_u8(&whole, (uint8_t)note);
+	f3_buf_put(&whole, key, klen);
+	r = whole.error;
+	if (!r)
+		r = m->kv->ops->get(m->kv, F3_CF_ACTIVATIONS, whole.data, whole.len, out);
+	f3_buf_done(&whole);
+	return r;
+}
+
+struct each_note {
+	void *arg;
+	int (*fn)(void *arg, const uint8_t *key, size_t klen, const uint8_t *value, size_t vlen);
+};
+
+static int without_letter(void *arg, const uint8_t *key, size_t klen, const uint8_t *value,
+			  size_t vlen)
+{
+	const struct each_note *e = arg;
+
+	return e->fn(e->arg, key + 1, klen - 1, value, vlen);
+}
+
+int f3_meta_each_note(struct f3_meta *m, enum f3_note note, const void *prefix, size_t plen,
+		      int (*fn)(void *arg, const uint8_t *key, size_t klen, const uint8_t *value,
+				size_t vlen),
+		      void *arg)
+{
+	struct each_note e = { .arg = arg, .fn = fn };
+	struct f3_buf from, to;
+	int r;
+
+	f3_buf_init(&from, F3_META_KEY_MAX);
+	f3_buf_init(&to, F3_META_KEY_MAX);
+	f3_buf_put_u8(&from, (uint8_t)note);
+	f3_buf_put(&from, prefix, plen);
+	f3_buf_put(&to, from.data, from.len);
+	r = from.error ? from.error : to.error;
+	/* The first key that does not begin so; a letter is never the last byte there is. */
+	while (!r && to.data[to.len - 1] == UINT8_MAX)
+		to.len--;
+	if (!r) {
+		to.data[to.len - 1]++;
+		r = f3_meta_scan(m, F3_CF_ACTIVATIONS, &from, &to, without_letter, &e);
+	}
+	f3_buf_done(&from);
+	f3_buf_done(&to);
+	return r;
+}

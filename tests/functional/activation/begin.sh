@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Which activation a process belongs to, by its control group, and what begin says of its outputs.
+. "$F3_SRCDIR/tests/functional/lib.sh"
+. "$F3_SRCDIR/tests/functional/activation.sh"
+f3_requires root fuse jq
+f3_volume w "file://$F3_STORE/w" default-class=durable
+f3_volume local -
+f3_set node=worker-1
+f3_start
+w=$F3_MNT/w
+mkdir "$w/in" "$w/deep"
+begin() { hint "$(jq -nc --arg id "$1" --argjson pid "$2" --argjson more "{${3:-}}" \
+	'{op: "begin", activation: $id, namespace: "guest", action: "/guest/blur", version: "0.0.1", container: {pid: $pid}, volume: "w"} + $more')"; }
+end() { hint "$(jq -nc --arg id "$1" --argjson ok "${2:-true}" '{op: "end", activation: $id, ok: $ok}')"; }
+
+n=0
+for h in $(act_hierarchies); do
+	n=$((n + 1))
+	a=$(act_group "$h" a$n) || { echo "no group can be made in $h"; continue; }
+	b=$(act_group "$h" b$n)
+	act_holder "$a"; in_a=$act_pid
+	act_holder "$b"; in_b=$act_pid
+	f3_ok begin x$n "$in_a" '"outputs": [{"path": "/tmp/**", "class": "ephemeral"}, {"path": "/**/*.log", "class": "writeback"}]'
+	f3_ok begin y$n "$in_b" '"outputs": [{"path": "/tmp/**", "class": "writeback"}]'
+	mkdir -p "$a/below"
+	echo "$a/below" >>"$F3_TEST_TMP/groups"
+	act_in "$a" mkdir "$w/tmp"
+	act_in "$a" cp /etc/hostname "$w/tmp/one"
+	act_in "$a/below" cp /etc/hostname "$w/deep/two.log"
+	act_in "$b" cp /etc/hostname "$w/deep/three.log"
+	cp /etc/hostname "$w/deep/four.log"
+	f3_eq "$h: outputs" "$(f3_info "$w/tmp/one" .class) $(f3_info "$w/deep/two.log" .class)" "ephemeral writeback"
+	f3_eq "$h: others" "$(f3_info "$w/deep/three.log" .class) $(f3_info "$w/deep/four.log" .class)" "durable durable"
+	f3_eq "$h: who chose" "$(f3_info "$w/tmp/one" .class_source)" hint
+	act_in "$a" sh -c 'echo 1 >"$0/deep/before.log"; read -r go; echo 1 >"$0/deep/after.log"' "$w" < <(f3_until 20 test -e "$w/deep/before.log"; end x$n >/dev/null; echo go)
+	f3_eq "$h: after its end" "$(f3_info "$w/deep/before.log" .class) $(f3_info "$w/deep/after.log" .class)" "writeback durable"
+	f3_ok end y$n false
+	rm -r "$w/tmp" "$w"/deep/*
+done
+[ $n -gt 0 ] || f3_skip "no hierarchy of control groups"
+
+# Two at a time in one container: neither.
+f3_ok begin s1 "$in_a" '"outputs": [{"path": "/**", "class": "ephemeral"}]'
+f3_ok begin s2 "$in_a" '"outputs": [{"path": "/**", "class": "ephemeral"}]'
+act_in "$a" cp /etc/hostname "$w/shared"
+f3_eq "shared" "$(f3_info "$w/shared" .class)" durable
+f3_ok end s1
+f3_ok end s2
+
+# The same once more is the same; another one is not.
+f3_ok begin r1 "$in_a"
+f3_eq "again" "$(begin r1 "$in_a" | jq -c '[.ok, .again]')" '[true,true]'
+f3_eq "otherwise" "$(begin r1 "$in_a" '"next": ["/guest/thumb"]' | jq -r .error)" EEXIST
+f3_ok end r1
+f3_eq "end again" "$(end r1 | jq -c '[.ok, .again]')" '[true,true]'
+f3_eq "end otherwise" "$(end r1 false | jq -r .error)" EEXIST
+f3_eq "begin after its end" "$(begin r1 "$in_a" | jq -r .error)" EEXIST
+f3_eq "end of none" "$(end nobody | jq -r .error)" ENOENT
+
+# What is refused, and is not begun.
+refused()	# ERROR WHAT MEMBERS
+{
+	f3_eq "$2" "$(begin bad "$in_a" "$3" 2>/dev/null | jq -r .error)" "$1"
+	f3_eq "$2: not begun" "$(end bad 2>/dev/null | jq -r .error)" ENOENT
+}
+refused EINVAL "no class" '"outputs": [{"path": "/x", "class": "gold"}]'
+refused EINVAL "no path" '"outputs": [{"class": "durable"}]'
+refused EINVAL "relative" '"inputs": [{"path": "x"}]'
+refused EINVAL "no list" '"outputs": {"path": "/x"}'
+refused EINVAL "commit" '"commit": "maybe"'
+refused EINVAL "deadline" '"deadline": -1'
+refused ENODEV "no volume" '"volume": "nowhere"'
+refused ENOENT "no view" '"view": "nothing"'
+refused EOPNOTSUPP "no store" '"volume": "local", "outputs": [{"path": "/x", "class": "durable"}]'
+refused EINVAL "our own group" '"container": {"pid": '$$'}'
+refused ESRCH "no process" '"container": {"pid": 4194303}'
+
+# A deadline ends it.
+
+# The daemon's death is nothing to it.
+f3_ok begin z "$in_a" '"outputs": [{"path": "/**", "class": "ephemeral"}]'
+kill -9 "$F3_PID"
+f3_until 30 ctl status >/dev/null
+act_in "$a" cp /etc/hostname "$w/z"
+f3_eq "after a restart" "$(f3_info "$w/z" .class)" ephemeral
+f3_ok end z
