@@ -38,7 +38,11 @@ enum f3_kept_flags {
 	F3_KEPT_NOFLUSH = 8,
 	F3_KEPT_STREAM = 16,	/* a reader that follows the writers */
 	F3_KEPT_KILLED = 32,	/* the last who closed it was killed by a signal */
-	F3_KEPT_FLAGS = 63,
+	/* Of refuse.h: the last who closed it exited with another status than 0; nobody has it open any
+	 * more, and what was said last of it has still to be taken note of. */
+	F3_KEPT_STATUS = 64,
+	F3_KEPT_GONE = 128,
+	F3_KEPT_FLAGS = 255,
 };
 
 /* One open file description. */

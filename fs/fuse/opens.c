@@ -176,6 +176,25 @@ struct restoring {
 	size_t n;
 };
 
+static bool was_killed(const struct f3_inode *inode, const struct f3_kept_open *kept)
+{
+	return kept->flags & F3_KEPT_KILLED ||
+	       (kept->flags & F3_KEPT_STATUS && inode->volume->stream_exit_zero);
+}
+
+/* While nobody served the mount: what was said last of it is all that is left to do. */
+static void released_before(struct f3_fuse *f, struct f3_kept_open *kept)
+{
+	struct f3_inode *inode;
+
+	if (!f3_inode_get(f->core, kept->ino, &inode)) {
+		if (inode->volume && was_killed(inode, kept))
+			f3_file_torn(f->core, inode);
+		f3_inode_put(f->core, inode);
+	}
+	atomic_store(&kept->fh, 0);
+}
+
 static int restore_one(void *arg, struct f3_kept_open *kept, uint32_t slot)
 {
 	struct restoring *all = arg;
@@ -188,6 +207,7 @@ static int restore_one(void *arg, struct f3_kept_open *kept, uint32_t slot)
 		.backing_id = (int)kept->backing_id,
 	};
 	struct f3_open *open;
+	bool gone = (kept->flags & F3_KEPT_GONE) != 0;
 	int r = 0;
 
 	while (!at_slot(f->opens, slot) && add_chunk(f->opens))
@@ -200,12 +220,18 @@ static int restore_one(void *arg, struct f3_kept_open *kept, uint32_t slot)
 	open->native = was.native;
 	open->stream = was.stream;
 	open->next_off = kept->next_off;
-	open->killed = (kept->flags & F3_KEPT_KILLED) != 0;
 	open->opener = (pid_t)kept->opener;
+	if (gone) {
+		released_before(f, kept);
+		open->next_free = f->opens->free;
+		f->opens->free = open;
+		return 0;
+	}
 	if (f3_virtual_is(kept->ino))
 		r = f3_virtual_open(f, kept->ino, (uid_t)kept->uid, &open->virt);
 	else
 		r = f3_file_restore(f->core, &was, &open->inode);
+	open->killed = open->inode && was_killed(open->inode, kept);
 	/* Its number stays good, and whoever uses it is told. */
 	if (r)
 		f3_log_error("inode %" PRIu64

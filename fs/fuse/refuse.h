@@ -4,7 +4,7 @@
  *
  * A program that waits for an answer to a request somebody has read cannot even be killed, so
  * somebody has to answer. This does with one buffer and no allocation, and keeps no state but what
- * it takes out of the keep: descriptions that are closed meanwhile.
+ * it says in the keep: which descriptions were closed meanwhile, and by whose death.
  *
  * f3_refuse_one: one thread, and it does not block on a non-blocking descriptor.
  */
