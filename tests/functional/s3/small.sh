@@ -111,10 +111,17 @@ check(f"{single} of {N} files by one request in the order of readdir", single > 
 
 # Anywhere, and the beginning of a walk that stops: what was for nothing is little.
 made("some")
-names = sorted(os.listdir(f"{v}/some"))
+order = os.listdir(f"{v}/some")
+names = sorted(order)
 n = len(passed())
+at = 0
 for i in range(25):
-    check_read("some", names[i * 83 % N])
+    check_read("some", names[at])
+    # Neither near it nor, by chance, one of the next of readdir, whose order is another one each time.
+    near = order[order.index(names[at]):][:10]
+    order.remove(names[at])
+    at = next(k % N for k in range(at + 83, at + 83 + N)
+              if names[k % N] in order and names[k % N] not in near and abs(k % N - at) > 32)
 eq("opens here and there", sum(m.split().count("GET") for m in asked(n, "some").values()), 25)
 made("few")
 names = sorted(os.listdir(f"{v}/few"))
