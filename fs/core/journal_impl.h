@@ -92,6 +92,7 @@ struct f3_journal_gate {
 	_Atomic bool full;		/* no new ones where that can be avoided */
 	uint64_t failing_since_ns;	/* the store does not work since then; 0: it does */
 	struct f3_work leftovers;	/* see leftover.h */
+	_Atomic bool unsure;		/* it is to run again when an upload has begun */
 };
 
 #define F3_RES_BUCKETS 16384u

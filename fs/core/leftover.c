@@ -4,6 +4,7 @@
 #include "fs/core/leftover.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,28 @@ int f3_leftover_begin(struct f3_volume *v, const char *key, uint64_t *ret_seq)
 	return note(v, key, "", ret_seq);
 }
 
+/* What a sweep could not tell because of a beginning it may be able to tell now. */
+static void again(struct f3_volume *v)
+{
+	if (atomic_exchange(&v->stages->unsure, false))
+		f3_leftover_go(v);
+}
+
+int f3_leftover_named(struct f3_volume *v, const struct f3_journal_entry *e, uint64_t begun)
+{
+	struct f3_batch *b;
+	int r = f3_batch_new(v->core->meta, &b);
+
+	if (r)
+		return r;
+	f3_batch_put_journal(b, e);
+	f3_batch_del_journal(b, begun);
+	r = f3_batch_commit(b);
+	f3_batch_free(b);
+	again(v);
+	return r;
+}
+
 void f3_leftover_end(struct f3_volume *v, uint64_t seq)
 {
 	struct f3_batch *b;
@@ -58,6 +81,7 @@ void f3_leftover_end(struct f3_volume *v, uint64_t seq)
 	if (f3_batch_commit(b))
 		f3_log_warn("journal entry %llu cannot be removed", (unsigned long long)seq);
 	f3_batch_free(b);
+	again(v);
 }
 
 static int ask_to_abort(struct f3_volume *v, const char *key, const char *id)
@@ -94,6 +118,7 @@ struct question {
 	const struct f3_obj_upload *u;
 	uint64_t first_seq; /* of this run */
 	bool known, wanted;
+	bool unsure; /* it may be one that begins now */
 };
 
 static int ask_record(void *arg, const struct f3_journal_entry *e)
@@ -109,17 +134,28 @@ static int ask_record(void *arg, const struct f3_journal_entry *e)
 	else if (e->upload[0])
 		q->known |= !strcmp(e->upload, q->u->upload);
 	else if (e->seq >= q->first_seq)
-		q->wanted = true; /* it may be the one that begins now */
+		q->unsure = true;
 	else
 		q->known |= q->u->since_ns >= e->since_ns - (int64_t)CLOCKS_DIFFER_NS;
 	return q->wanted;
 }
 
-bool f3_leftover_is(struct f3_volume *v, const struct f3_obj_upload *u)
+/* 1: it is one. 0: no. -EBUSY: that shows when what begins now has its id. */
+static int ask(struct f3_volume *v, const struct f3_obj_upload *u)
 {
 	struct question q = { .v = v, .u = u, .first_seq = v->stages->j->first_seq };
+	int r = f3_meta_each_journal(v->core->meta, ask_record, &q);
 
-	return f3_meta_each_journal(v->core->meta, ask_record, &q) >= 0 && q.known && !q.wanted;
+	if (r < 0)
+		return r;
+	if (!q.known || q.wanted)
+		return 0;
+	return q.unsure ? -EBUSY : 1;
+}
+
+bool f3_leftover_is(struct f3_volume *v, const struct f3_obj_upload *u)
+{
+	return ask(v, u) == 1;
 }
 
 /* ---- Ending them ---- */
@@ -129,23 +165,32 @@ static int abort_of_key(struct f3_volume *v, const char *key)
 {
 	char after[F3_OBJ_CURSOR_MAX + 1] = "";
 	struct f3_obj_op op;
-	bool more;
-	int r;
+	bool more, unsure = false;
+	int r, is;
 
 	do {
 		f3_object_op_init(&op, F3_OBJ_UPLOAD_LIST);
 		op.key = "";
 		op.after = after[0] ? after : NULL;
 		r = f3_store_run(v, &op);
-		for (size_t i = 0; !r && i < op.n_uploads; i++)
-			if (!strcmp(op.uploads[i].key, key) && f3_leftover_is(v, &op.uploads[i]))
+		for (size_t i = 0; !r && i < op.n_uploads; i++) {
+			if (strcmp(op.uploads[i].key, key) != 0)
+				continue;
+			is = ask(v, &op.uploads[i]);
+			unsure |= is == -EBUSY;
+			if (is == 1)
 				r = ask_to_abort(v, key, op.uploads[i].upload);
+			else if (is && is != -EBUSY)
+				r = is;
+		}
 		more = !r && op.ret_next;
 		if (more)
 			snprintf(after, sizeof(after), "%s", op.ret_next);
 		f3_object_op_done(&op);
 	} while (more && !v->core->stopping);
-	return r == -ENOENT ? 0 : more ? -ECANCELED : r;
+	if (r && r != -ENOENT)
+		return r;
+	return more ? -ECANCELED : unsure ? -EBUSY : 0;
 }
 
 struct next {
@@ -165,14 +210,15 @@ static int find_next(void *arg, const struct f3_journal_entry *e)
 	return 1;
 }
 
-void f3_leftover_sweep(struct f3_volume *v)
+/* Is there one of which it cannot be told yet? */
+static bool sweep(struct f3_volume *v)
 {
 	struct next *n = calloc(1, sizeof(*n));
-	unsigned stay = 0;
+	unsigned stay = 0, unsure = 0;
 	int r;
 
 	if (!n)
-		return;
+		return false;
 	n->v = v;
 	while (!v->core->stopping && f3_meta_each_journal(v->core->meta, find_next, n) == 1) {
 		n->after = n->e.seq;
@@ -180,6 +226,8 @@ void f3_leftover_sweep(struct f3_volume *v)
 				     abort_of_key(v, n->e.key);
 		if (!r)
 			f3_leftover_end(v, n->e.seq);
+		else if (r == -EBUSY)
+			unsure++;
 		else
 			stay++;
 	}
@@ -188,6 +236,12 @@ void f3_leftover_sweep(struct f3_volume *v)
 			    "f3ctl gc --delete, or the next start",
 			    v->name, stay);
 	free(n);
+	return unsure;
+}
+
+void f3_leftover_sweep(struct f3_volume *v)
+{
+	(void)sweep(v);
 }
 
 static void sweep_work(struct f3_work *work)
@@ -196,7 +250,10 @@ static void sweep_work(struct f3_work *work)
 		(struct f3_journal_gate *)((char *)work -
 					   offsetof(struct f3_journal_gate, leftovers));
 
-	f3_leftover_sweep(gate->volume);
+	/* First: what it waits for may happen while it looks. */
+	atomic_store(&gate->unsure, true);
+	if (!sweep(gate->volume))
+		atomic_store(&gate->unsure, false);
 }
 
 void f3_leftover_go(struct f3_volume *v)

@@ -15,10 +15,13 @@
 #define F3_CORE_LEFTOVER_H
 
 #include "fs/core/volume.h"
+#include "fs/meta/journal.h"
 #include "fs/object/object.h"
 
 /* The store is going to be asked for an upload of this key; *ret_seq is the record's number. */
 int f3_leftover_begin(struct f3_volume *v, const char *key, uint64_t *ret_seq);
+/* It has begun; the entry names it, and who has that ends it. */
+int f3_leftover_named(struct f3_volume *v, const struct f3_journal_entry *e, uint64_t begun);
 /* It was refused, or is no more. */
 void f3_leftover_end(struct f3_volume *v, uint64_t seq);
 /* Ends an upload; if the store does not do it, a record of it stays. */

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/debug.h"
 #include "fs/base/log.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
@@ -228,20 +229,6 @@ static int request(struct f3_early *f, struct f3_obj_op *op)
 	return end_request(f, op, 0);
 }
 
-static int put_record(struct f3_early *f, const struct f3_journal_entry *e, uint64_t begun)
-{
-	struct f3_batch *b;
-	int r = f3_batch_new(f->core->meta, &b);
-
-	if (r)
-		return r;
-	f3_batch_put_journal(b, e);
-	f3_batch_del_journal(b, begun);
-	r = f3_batch_commit(b);
-	f3_batch_free(b);
-	return r;
-}
-
 static int begin(struct f3_early *f)
 {
 	struct f3_inode *inode = f->inode;
@@ -299,9 +286,10 @@ static int begin(struct f3_early *f)
 	if (!r) {
 		memcpy(e->upload, u->id, sizeof(e->upload));
 		e->seq = f3_meta_new_seq(f->core->meta);
-		r = put_record(f, e, begun);
+		r = f3_leftover_named(inode->volume, e, begun);
 		if (r)
 			f3_leftover_abort(inode->volume, u->key, u->id);
+		f3_debug_point("early.begun");
 	} else if (r != F3_OBJ_AMBIGUOUS) {
 		f3_leftover_end(inode->volume, begun);
 	}

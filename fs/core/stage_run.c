@@ -601,8 +601,11 @@ static int decide(struct f3_stage *st, struct f3_sending *s, int r)
 static int superseded(struct f3_journal_call *call)
 {
 	struct f3_batch *b;
-	int r = f3_batch_new(call->core->meta, &b);
+	int r;
 
+	if (call->e->upload[0])
+		f3_stage_upload_abort(call);
+	r = f3_batch_new(call->core->meta, &b);
 	if (r)
 		return r;
 	f3_batch_del_journal(b, call->e->seq);

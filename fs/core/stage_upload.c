@@ -55,21 +55,6 @@ void f3_stage_upload_abort(struct f3_journal_call *call)
 	call->e->upload[0] = '\0';
 }
 
-/* It names the upload now, which nobody else has to end any more. */
-static int put_entry(struct f3_stage *st, const struct f3_journal_entry *e, uint64_t begun)
-{
-	struct f3_batch *b;
-	int r = f3_batch_new(st->core->meta, &b);
-
-	if (r)
-		return r;
-	f3_batch_put_journal(b, e);
-	f3_batch_del_journal(b, begun);
-	r = f3_batch_commit(b);
-	f3_batch_free(b);
-	return r;
-}
-
 static int create(struct f3_sending *s, bool copies)
 {
 	struct f3_stage *st = s->st;
@@ -102,7 +87,7 @@ static int create(struct f3_sending *s, bool copies)
 	if (!r) {
 		snprintf(e->key, sizeof(e->key), "%s", u->key);
 		snprintf(e->upload, sizeof(e->upload), "%s", u->id);
-		r = put_entry(st, e, begun);
+		r = f3_leftover_named(st->inode->volume, e, begun);
 		if (r)
 			f3_leftover_abort(st->inode->volume, u->key, u->id);
 	} else if (r != F3_OBJ_AMBIGUOUS) {
@@ -420,6 +405,11 @@ static int take_early(struct f3_sending *s)
 	if (r)
 		return r;
 	snprintf(e->upload, sizeof(e->upload), "%s", u->id);
+	/* Its number is used; it may have been given out after the one of the entry. */
+	if (e->attempt < u->gen.attempt) {
+		e->attempt = u->gen.attempt;
+		st->attempted = true;
+	}
 	f3_batch_del_journal(b, seq);
 	f3_batch_put_journal(b, e);
 	r = f3_batch_commit(b);

@@ -8,11 +8,11 @@
 . "$F3_SRCDIR/tests/functional/lib.sh"
 . "$F3_SRCDIR/tests/functional/s3.sh"
 . "$F3_SRCDIR/tests/functional/suites.sh"
-f3_requires root fuse python3 jq
+f3_requires root fuse debug python3 jq
 export AWS_EC2_METADATA_DISABLED=true
 f3_s3_start "${F3_S3_KIND:-versitygw}"
 f3_s3_proxy
-f3_set retry-min=20ms retry-max=2s restart=no
+f3_set retry-min=20ms retry-max=30s restart=no
 S3_PREFIX=p f3_s3_volume w default-class=writeback attr-ttl=50ms
 S3_PREFIX=q f3_s3_volume d default-class=durable attr-ttl=50ms
 w=$F3_MNT/w d=$F3_MNT/d
@@ -53,8 +53,8 @@ f3_becomes 60 "after the start" '' uploads
 f3_ok cmp "$w/early" <(f3_s3 get p/early)
 f3_ok cmp -n 90000000 big "$w/early"
 
-# While close(2) waits, and before the store's answer to the beginning was there.
-crash '{"method": "PUT", "path": "/closing.*partNumber=3", "hold": true}' cp big "$d/closing"
+# While close(2) waits (the last part goes up only then), and before the store's answer to the beginning was there.
+crash '{"method": "PUT", "path": "/closing.*partNumber=11", "hold": true}' cp big "$d/closing"
 f3_eq "left by close" "$(cat left)" "q/closing "
 f3_becomes 60 "after the start" '' uploads
 f3_ok cmp big "$d/closing"
@@ -63,6 +63,84 @@ crash '{"method": "POST", "path": "/unknown.*uploads", "hold_answer": true}' cp 
 f3_eq "left without its id" "$(cat left)" "p/unknown "
 f3_becomes 60 "after the start" '' uploads
 f3_ok cmp -n "$(stat -c %s "$w/unknown")" big "$w/unknown"
+
+# The same, and the next start begins another one of that key while it looks at what there is: it looks again.
+rule=$(f3_proxy add '{"method": "POST", "path": "/twice.*uploads", "hold_answer": true}')
+cp big "$w/twice" 2>/dev/null &
+writer=$!
+f3_proxy wait "$rule" >/dev/null
+f3_kill
+wait $writer
+f3_proxy clear
+look=$(f3_proxy add '{"method": "GET", "path": "uploads", "hold": true}')
+rule=$(f3_proxy add '{"method": "POST", "path": "/twice.*uploads", "hold_answer": true}')
+f3_start
+f3_proxy wait "$look" >/dev/null
+f3_proxy wait "$rule" >/dev/null
+looked()
+{
+	jq -e 'select(.method == "GET" and (.path + .query | test("uploads"))) | select(.rules != [])' \
+		"$F3_TEST_TMP/proxy.log"
+}
+f3_proxy release "$look"
+f3_until 60 looked || f3_bad "nobody looks for uploads"
+f3_proxy release
+f3_until 60 ctl sync || f3_bad "sync: $(ctl sync 2>&1)"
+f3_becomes 60 "after two beginnings" '' uploads
+f3_ok cmp -n "$(stat -c %s "$w/twice")" big "$w/twice"
+f3_proxy clear
+
+# The file is synced before the upload of what is written begins, so that the entry of its commit is older
+# than that, and waits for its directory: slow FILE. A crash before the commit has taken the upload over, and
+# one after it was completed.
+slow()
+{
+	marker=$(f3_proxy add '{"method": "PUT", "path": "/p/'"$1"'/$", "hold": true}')
+	mkdir "$w/$1"
+	f3_proxy wait "$marker" >/dev/null
+	mkfifo "$F3_TEST_TMP/$1.go"
+	python3 -c "
+import os
+big = open('big', 'rb').read()
+f = open('$w/$1/f', 'wb', buffering=0)
+f.write(big[:1000000])
+os.fsync(f.fileno())
+f.write(big[1000000:])
+open('$F3_TEST_TMP/$1.go').read()
+f.close()" 2>/dev/null &
+	writer=$!
+}
+f3_stop
+F3_DEBUG_POINTS="early.begun=exit" f3_start
+slow begun
+f3_crashed
+: >"$F3_TEST_TMP/begun.go"
+wait $writer
+f3_proxy clear
+f3_eq "left beside the entry" "$(uploads)" "p/begun/f "
+f3_start
+f3_proxy release
+f3_until 60 ctl sync || f3_bad "sync: $(ctl sync 2>&1)"
+f3_becomes 60 "after the start, of two entries" '' uploads
+f3_ok cmp "$w/begun/f" <(f3_s3 get p/begun/f)
+
+part=$(f3_proxy add '{"method": "PUT", "path": "/ended/f.*partNumber=2", "hold": true}')
+slow ended
+f3_proxy wait "$part" >/dev/null
+: >"$F3_TEST_TMP/ended.go"
+f3_ok wait $writer
+rule=$(f3_proxy add '{"method": "POST", "path": "/ended/f.*uploadId", "hold_answer": true}')
+f3_proxy release "$part"
+f3_proxy release "$marker"
+f3_proxy wait "$rule" >/dev/null
+f3_kill
+f3_proxy clear
+f3_start
+f3_proxy release
+f3_until 60 ctl sync || f3_bad "sync: $(ctl sync 2>&1)"
+f3_becomes 60 "after its completion" '' uploads
+f3_ok cmp big <(f3_s3 get p/ended/f)
+f3_eq "its directory" "$(ls "$w/ended")" f
 
 # An upload that may not be ended, beside others': gc has that one, and no other.
 f3_s3 upload p/foreign >/dev/null
