@@ -109,6 +109,28 @@ const struct f3ctl_verb f3ctl_verbs[] = {
 		.run = f3ctl_volume,
 	},
 	{
+		.name = "activation",
+		.args = "list | show ID",
+		.help = "what runs of functions did, how long they waited for storage, what they cost",
+		.more = "Of those that run and of those that are kept after their end (activations-kept, "
+			"activations-age). Bytes read natively are not seen one by one: what is told is how "
+			"large the files were. Bytes written natively are what the files grew by. Requests "
+			"to stores are counted for the activation that last opened the file they are for; "
+			"prices are those of price-get and its like in f3.conf(5).",
+		.completes = F3CTL_WORDS,
+		.words = "list show",
+		.options = f3ctl_activation_options,
+		.run = f3ctl_activation,
+	},
+	{
+		.name = "top",
+		.help = "which activations are at work, the busiest first",
+		.more = "IN CALLS is how much of a second its threads spent in calls to the daemon, all "
+			"together, WAITING how much of that went by waiting for a store, a disk or a writer.",
+		.options = f3ctl_top_options,
+		.run = f3ctl_top,
+	},
+	{
 		.name = "stats",
 		.help = "what goes on, a line a second",
 		.options = f3ctl_stats_options,

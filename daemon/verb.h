@@ -47,6 +47,7 @@ extern const struct f3_verb_entry f3_verbs_file[];
 extern const struct f3_verb_entry f3_verbs_work[];
 extern const struct f3_verb_entry f3_verbs_volume[];
 extern const struct f3_verb_entry f3_verbs_check[];
+extern const struct f3_verb_entry f3_verbs_act[];
 extern const struct f3_verb_entry f3_verbs_change[];
 extern const struct f3_verb_entry f3_verbs_fault[];
 

@@ -39,6 +39,7 @@ enum f3_conf_type {
 	F3_CONF_DURATION,	/* ns, see f3_parse_duration */
 	F3_CONF_BOOL,		/* yes/no, true/false, on/off, 1/0; kept as "yes" or "no" */
 	F3_CONF_UINT,
+	F3_CONF_DECIMAL,	/* millionths, see f3_parse_decimal */
 	F3_CONF_MODE,		/* permission bits in octal, at most 07777 */
 	F3_CONF_ADDRESS,	/* ADDRESS:PORT, see f3_parse_address */
 	F3_CONF_ENUM,		/* choices separated by | */
@@ -151,6 +152,8 @@ int f3_parse_bytes(const char *text, uint64_t *ret_bytes);
 int f3_parse_duration(const char *text, uint64_t *ret_ns);
 /* Decimal digits only. */
 int f3_parse_uint(const char *text, uint64_t max, uint64_t *ret_n);
+/* "0.4": in millionths; at most six digits behind the point. */
+int f3_parse_decimal(const char *text, uint64_t *ret_millionths);
 /* "127.0.0.1:9333", "[::1]:9333", ":9333" (every address). Numbers only: nothing is looked up. */
 int f3_parse_address(const char *text, struct sockaddr_storage *ret_addr, socklen_t *ret_len);
 /* "1.5 GiB": for people. */

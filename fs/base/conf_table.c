@@ -441,6 +441,45 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.change = F3_CHANGE_LIVE,
 	},
 
+	{
+		.section = "f3",
+		.key = "price-get",
+		.type = F3_CONF_DECIMAL,
+		.dflt = "0",
+		.arg = "PRICE",
+		.help = "what a million requests cost that read from object stores",
+		.more = "The four prices, in whatever currency, say what an activation has cost: f3ctl "
+			"activation.",
+		.change = F3_CHANGE_LIVE,
+	},
+	{
+		.section = "f3",
+		.key = "price-put",
+		.type = F3_CONF_DECIMAL,
+		.dflt = "0",
+		.arg = "PRICE",
+		.help = "what a million requests cost that write to them",
+		.change = F3_CHANGE_LIVE,
+	},
+	{
+		.section = "f3",
+		.key = "price-out",
+		.type = F3_CONF_DECIMAL,
+		.dflt = "0",
+		.arg = "PRICE",
+		.help = "what a TiB costs that is read from them",
+		.change = F3_CHANGE_LIVE,
+	},
+	{
+		.section = "f3",
+		.key = "price-in",
+		.type = F3_CONF_DECIMAL,
+		.dflt = "0",
+		.arg = "PRICE",
+		.help = "what a TiB costs that is written to them",
+		.change = F3_CHANGE_LIVE,
+	},
+
 	/* ---- [metrics] ---- */
 	{
 		.section = "metrics",

@@ -114,6 +114,7 @@ static int parse_number(const struct f3_conf_opt *opt, const char *text, uint64_
 	} kinds[] = {
 		[F3_CONF_BYTES] = { f3_parse_bytes, "a size like 512M or 200G" },
 		[F3_CONF_DURATION] = { f3_parse_duration, "a time like 250ms, 1s or 5m" },
+		[F3_CONF_DECIMAL] = { f3_parse_decimal, "a number like 5 or 0.4" },
 	};
 	uint64_t n = 0, bound;
 	const char *what = "a whole number";
@@ -161,6 +162,7 @@ int f3_conf_parse_value(const struct f3_conf_opt *opt, const char *text, uint64_
 	case F3_CONF_BYTES:
 	case F3_CONF_DURATION:
 	case F3_CONF_UINT:
+	case F3_CONF_DECIMAL:
 		n = parse_number(opt, text, &number, err);
 		if (n)
 			return n;

@@ -33,6 +33,33 @@ int f3_parse_uint(const char *text, uint64_t max, uint64_t *ret_n)
 	return 0;
 }
 
+int f3_parse_decimal(const char *text, uint64_t *ret_millionths)
+{
+	size_t whole = strspn(text, DIGITS), digits = 0;
+	uint64_t n, part = 0;
+	char *end;
+
+	if (text[whole] == '.') {
+		digits = strspn(text + whole + 1, DIGITS);
+		if (!digits || digits > 6)
+			return -EINVAL;
+		part = strtoull(text + whole + 1, &end, 10);
+	} else {
+		end = (char *)text + whole;
+	}
+	if (!whole || *end)
+		return -EINVAL;
+	for (size_t i = digits; i < 6; i++)
+		part *= 10;
+	errno = 0;
+	n = strtoull(text, NULL, 10);
+	if (errno || __builtin_mul_overflow(n, UINT64_C(1000000), &n) ||
+	    __builtin_add_overflow(n, part, &n))
+		return -ERANGE;
+	*ret_millionths = n;
+	return 0;
+}
+
 /* "", "B", and K, M, G, T, P, E alone, with "B" or with "iB". */
 static bool is_size_unit(const char *unit)
 {

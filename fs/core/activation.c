@@ -16,6 +16,7 @@
 #include "fs/base/hash.h"
 #include "fs/base/log.h"
 #include "fs/core/activation_impl.h"
+#include "fs/core/traffic.h"
 
 #define RECORD_VERSION 1
 #define RECORD_MAX (1u << 17)
@@ -481,6 +482,82 @@ int f3_act_end(struct f3_core *core, const char *id, bool ok, bool *ret_again, s
 		return f3_err_set(err, -EEXIST, "activation %s has ended otherwise: %s", id,
 				  ok ? "failed, or past its deadline" : "ok");
 	return 0;
+}
+
+/* ---- What it costs --------------------------------------------------------------------------- */
+
+void f3_act_opened(struct f3_activation *act, struct f3_inode *inode)
+{
+	struct f3_activation *before;
+
+	f3_act_ref(act);
+	f3_lock(&inode->lock);
+	before = inode->act;
+	inode->act = act;
+	f3_unlock(&inode->lock);
+	f3_act_put(before);
+}
+
+void f3_act_closed(struct f3_inode *inode)
+{
+	struct f3_activation *before = NULL;
+
+	f3_lock(&inode->lock);
+	if (!inode->opens && !(inode->rec.flags & F3_INO_DIRTY) &&
+	    inode->rec.state != F3_STATE_WRITING) {
+		before = inode->act;
+		inode->act = NULL;
+	}
+	f3_unlock(&inode->lock);
+	f3_act_put(before);
+}
+
+void f3_act_fetched(struct f3_inode *inode, uint64_t bytes)
+{
+	f3_traffic_count(F3_TRAFFIC_OBJECT, (enum f3_class)inode->rec.class_, bytes);
+	if (!inode->act)
+		return;
+	f3_act_count(inode->act, F3_ACT_STORE_GETS, 1);
+	f3_act_count(inode->act, F3_ACT_STORE_GET_BYTES, bytes);
+}
+
+/* Unless it has been forgotten meanwhile. */
+static void store_late(struct f3_work *work)
+{
+	struct f3_activation *act =
+		(struct f3_activation *)((char *)work - offsetof(struct f3_activation, late));
+	struct f3_act_rec rec;
+
+	act->late_queued = false;
+	if (!look_up(act->core, act->spec.id, &rec) && rec.state != F3_ACT_RUNNING &&
+	    store_record(act))
+		f3_log_warn("activation %s: what was done after its end cannot be recorded",
+			    act->spec.id);
+	f3_act_put(act);
+}
+
+void f3_act_stored(struct f3_inode *inode, unsigned requests, uint64_t bytes)
+{
+	struct f3_activation *act;
+
+	f3_lock(&inode->lock);
+	act = inode->act;
+	if (act)
+		f3_act_ref(act);
+	f3_unlock(&inode->lock);
+	if (!act)
+		return;
+	f3_act_count(act, F3_ACT_STORE_PUTS, requests);
+	f3_act_count(act, F3_ACT_STORE_PUT_BYTES, bytes);
+	if (act->state == F3_ACT_RUNNING || atomic_exchange(&act->late_queued, true)) {
+		f3_act_put(act);
+		return;
+	}
+	act->late.fn = store_late;
+	if (f3_workq_push(act->core->blocking, &act->late)) {
+		act->late_queued = false;
+		f3_act_put(act);
+	}
 }
 
 /* ---- Those nobody ends ----------------------------------------------------------------------- */

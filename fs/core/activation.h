@@ -24,6 +24,8 @@
 
 #include <stdatomic.h>
 
+#include "fs/base/workq.h"
+#include "fs/core/inode.h"
 #include "fs/core/placement.h"
 #include "fs/core/volume.h"
 
@@ -105,6 +107,8 @@ struct f3_activation {
 	_Atomic int state;		/* f3_act_state */
 	int64_t begun_ns, ended_ns;	/* real time */
 	_Atomic uint64_t counts[F3_ACT_COUNTS];
+	struct f3_work late;		/* its record is written once more */
+	_Atomic bool late_queued;
 	struct f3_activation *next;	/* in its bucket */
 };
 
@@ -166,6 +170,16 @@ static inline void f3_act_count(struct f3_activation *act, unsigned what, uint64
 {
 	atomic_fetch_add_explicit(&act->counts[what], n, memory_order_relaxed);
 }
+
+/* From now on what is fetched and stored of a file is on its account. Inode lock not held. */
+void f3_act_opened(struct f3_activation *act, struct f3_inode *inode);
+/* Closed: unless somebody has it open, or it is still to go up, that is over. Inode lock not held. */
+void f3_act_closed(struct f3_inode *inode);
+/* So many bytes of it came from its store, in one request; class and source are counted, too. Inode lock
+ * held. */
+void f3_act_fetched(struct f3_inode *inode, uint64_t bytes);
+/* It went there. Inode lock not held. */
+void f3_act_stored(struct f3_inode *inode, unsigned requests, uint64_t bytes);
 
 /* ---- For people ---- */
 

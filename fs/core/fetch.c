@@ -13,6 +13,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/metric.h"
+#include "fs/core/activation.h"
 #include "fs/core/evict.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
@@ -21,7 +22,6 @@
 #include "fs/core/store_attr.h"
 #include "fs/core/store_dir.h"
 #include "fs/core/store_op.h"
-#include "fs/core/traffic.h"
 
 static struct f3_counter at_open = {
 	.name = "f3_fetches_total",
@@ -189,20 +189,18 @@ void f3_fetched_done(struct f3_core *core, struct f3_fetched *got)
 void f3_fetch_take(struct f3_core *core, struct f3_inode *inode, const struct f3_obj_op *op,
 		   struct f3_fetched *got)
 {
-	enum f3_class class_;
 	bool same, whole;
 
 	if (!got->buf)
 		return;
 	f3_lock(&inode->lock);
-	class_ = (enum f3_class)inode->rec.class_;
 	same = is_absent(inode) && !strcmp(inode->rec.etag, op->info.etag) &&
 	       inode->rec.size == op->info.size;
 	whole = same && op->moved == op->info.size;
 	if (whole)
 		(void)land(core, inode, got->buf); /* then they are asked for again */
+	f3_act_fetched(inode, op->moved);
 	f3_unlock(&inode->lock);
-	f3_traffic_count(F3_TRAFFIC_OBJECT, class_, op->moved);
 	if (same && !whole && op->moved == op->len && !f3_evict_room(core, op->len) &&
 	    !f3_fill_prepare(core, inode) &&
 	    f3_fill_given(core, inode, op->info.etag, got->buf, op->len))
@@ -280,7 +278,7 @@ static void take(struct f3_work *work)
 		    inode->rec.size == f->op.moved && inode->rec.parent == f->dir->ino &&
 		    !land(f->core, inode, f->buf))
 			inode->fetched_mono_ns = f->asked_ns;
-		f3_traffic_count(F3_TRAFFIC_OBJECT, (enum f3_class)inode->rec.class_, f->op.moved);
+		f3_act_fetched(inode, f->op.moved);
 		f3_unlock(&inode->lock);
 	}
 	end(f);

@@ -11,6 +11,7 @@
 #include "fs/base/clock.h"
 #include "fs/base/debug.h"
 #include "fs/base/log.h"
+#include "fs/core/activation.h"
 #include "fs/core/authority.h"
 #include "fs/core/evict.h"
 #include "fs/core/fetch.h"
@@ -780,6 +781,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 		return r;
 	}
 	f3_stage_writers_gone(core, inode);
+	f3_act_closed(inode);
 	if (stage)
 		f3_stage_commit(core, inode, NULL);
 	else

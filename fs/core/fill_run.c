@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include "fs/core/activation.h"
 #include "fs/core/fill_impl.h"
 
 #include <errno.h>
@@ -470,7 +471,7 @@ static void got(struct f3_obj_op *op)
 		return;
 	}
 	f3_lock(&t->inode->lock);
-	f3_traffic_count(F3_TRAFFIC_OBJECT, (enum f3_class)t->inode->rec.class_, op->moved);
+	f3_act_fetched(t->inode, op->moved);
 	f3_unlock(&t->inode->lock);
 	f3_count(&fetched, 1);
 	f3_transfer_arrived(t);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/core/activation.h"
 #include "fs/core/escape.h"
 #include "fs/core/file.h"
 #include "fs/core/rest.h"
@@ -118,6 +119,7 @@ static void inode_free(struct f3_core *core, struct f3_inode *inode)
 		close(inode->write_fd);
 	f3_fill_free(inode->fill);
 	f3_extents_free(inode->extents);
+	f3_act_put(inode->act);
 	free(inode->sums);
 	free(inode->walk);
 	f3_volume_put(inode->volume);

@@ -33,6 +33,7 @@ enum f3_open_mode {
 
 const char *f3_open_mode_name(enum f3_open_mode m);
 
+struct f3_activation;
 struct f3_stage;
 struct f3_early;
 struct f3_sums;
@@ -103,6 +104,8 @@ struct f3_inode {
 	struct f3_waiter_list stage_waiters;	/* until the content of now is durable */
 	struct f3_fingerprint committed;	/* the backing file as last staged */
 	bool changed;			/* a write through the daemon since then */
+
+	struct f3_activation *act;	/* that opened it last; what goes to and fro is on its account */
 
 	/* object tier */
 	uint32_t stage_held;		/* names are being changed: no commit begins (stage.h) */

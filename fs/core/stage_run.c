@@ -20,6 +20,7 @@
 #include "fs/base/debug.h"
 #include "fs/base/log.h"
 #include "fs/base/metric.h"
+#include "fs/core/activation.h"
 #include "fs/core/evict.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
@@ -577,6 +578,7 @@ static int decide(struct f3_stage *st, struct f3_sending *s, int r)
 		r = record_end(st, seq);
 	} else if (!r) {
 		f3_count(&done_ok, 1);
+		f3_act_closed(st->inode);
 	}
 	if (r == F3_STAGE_CHANGED)
 		r = -EBUSY;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include "fs/core/activation.h"
 #include "fs/core/stage_impl.h"
 
 #include <errno.h>
@@ -243,8 +244,10 @@ static int put_once(struct f3_sending *s)
 		r = f3_stage_change(s, &op);
 	f3_debug_point("stage.after-put");
 	snprintf(s->call->message, sizeof(s->call->message), "%s", op.message);
-	if (!r)
+	if (!r) {
 		memcpy(s->new_etag, op.info.etag, sizeof(s->new_etag));
+		f3_act_stored(s->st->inode, 1, op.len);
+	}
 	f3_object_op_done(&op);
 	/* Cut shorter while it was read. */
 	if (r == -ENODATA)

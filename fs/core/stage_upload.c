@@ -8,6 +8,7 @@
  */
 #include "config.h"
 
+#include "fs/core/activation.h"
 #include "fs/core/stage_impl.h"
 
 #include <errno.h>
@@ -247,6 +248,16 @@ static int send_parts(struct f3_sending *s, struct f3_upload *u)
 	return r;
 }
 
+/* It was begun, its parts were sent or copied, and it was completed. */
+static void count_stored(struct f3_sending *s, const struct f3_upload *u)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < u->n_parts; i++)
+		bytes += u->parts[i].copy ? 0 : u->parts[i].len;
+	f3_act_stored(s->st->inode, (unsigned)u->n_parts + 2, bytes);
+}
+
 static int complete_once(struct f3_sending *s, struct f3_upload *u, struct f3_obj_part *parts)
 {
 	const struct f3_obj_caps *caps = &s->st->inode->volume->store->caps;
@@ -266,8 +277,10 @@ static int complete_once(struct f3_sending *s, struct f3_upload *u, struct f3_ob
 		r = f3_stage_change(s, &op);
 	f3_debug_point("stage.after-complete");
 	snprintf(s->call->message, sizeof(s->call->message), "%s", op.message);
-	if (!r)
+	if (!r) {
 		memcpy(s->new_etag, op.info.etag, sizeof(s->new_etag));
+		count_stored(s, u);
+	}
 	f3_object_op_done(&op);
 	return r;
 }

@@ -83,6 +83,7 @@ static void opened_by(struct f3_activation *act, struct f3_open *open,
 	bool passthrough = plan->mode == F3_MODE_PASSTHROUGH;
 
 	open->act = act;
+	f3_act_opened(act, open->inode);
 	open->opened_bytes = size_now(open->inode);
 	f3_act_count(act,
 		     passthrough && plan->direct_io ? F3_ACT_OPENS_DIRECT :
@@ -389,6 +390,8 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		closed_by(was.act, &was);
 	if (inode) {
 		f3_file_release(f->core, inode, was.writer, was.native);
+		if (was.act)
+			f3_act_closed(inode);
 		f3_inode_put(f->core, inode);
 	}
 }

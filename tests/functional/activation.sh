@@ -55,3 +55,17 @@ hint()
 {
 	f3hint -s "$F3_RUN/hint.sock" send "$1"
 }
+
+# act_begin ID PID VOLUME [MEMBERS]: begins /guest/blur in the container of that process.
+act_begin()
+{
+	hint "$(jq -nc --arg id "$1" --argjson pid "$2" --arg volume "$3" --argjson more "{${4:-}}" \
+		'{op: "begin", activation: $id, namespace: "guest", action: "/guest/blur", version: "0.0.1",
+		  container: {pid: $pid}, volume: $volume} + $more')"
+}
+
+# act_end ID [true|false]
+act_end()
+{
+	hint "$(jq -nc --arg id "$1" --argjson ok "${2:-true}" '{op: "end", activation: $id, ok: $ok}')"
+}

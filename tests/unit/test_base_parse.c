@@ -145,6 +145,18 @@ START_TEST(parse_numbers)
 	ck_assert_int_eq(f3_parse_uint("18446744073709551615", UINT64_MAX, &n), 0);
 	ck_assert_uint_eq(n, UINT64_MAX);
 	ck_assert_int_eq(f3_parse_uint("18446744073709551616", UINT64_MAX, &n), -ERANGE);
+	ck_assert_int_eq(f3_parse_decimal("0.4", &n), 0);
+	ck_assert_uint_eq(n, 400000);
+	ck_assert_int_eq(f3_parse_decimal("5", &n), 0);
+	ck_assert_uint_eq(n, 5000000);
+	ck_assert_int_eq(f3_parse_decimal("12.000001", &n), 0);
+	ck_assert_uint_eq(n, 12000001);
+	ck_assert_int_eq(f3_parse_decimal("1.0000001", &n), -EINVAL);
+	ck_assert_int_eq(f3_parse_decimal("1.", &n), -EINVAL);
+	ck_assert_int_eq(f3_parse_decimal(".5", &n), -EINVAL);
+	ck_assert_int_eq(f3_parse_decimal("1.5x", &n), -EINVAL);
+	ck_assert_int_eq(f3_parse_decimal("-1", &n), -EINVAL);
+	ck_assert_int_eq(f3_parse_decimal("18446744073709551615", &n), -ERANGE);
 	ck_assert_int_eq(f3_parse_uint("256", 255, &n), -ERANGE);
 	ck_assert_int_eq(f3_parse_uint("255", 255, &n), 0);
 	ck_assert_int_eq(f3_parse_uint("", 255, &n), -EINVAL);

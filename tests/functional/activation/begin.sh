@@ -10,9 +10,9 @@ f3_set node=worker-1
 f3_start
 w=$F3_MNT/w
 mkdir "$w/in" "$w/deep"
-begin() { hint "$(jq -nc --arg id "$1" --argjson pid "$2" --argjson more "{${3:-}}" \
-	'{op: "begin", activation: $id, namespace: "guest", action: "/guest/blur", version: "0.0.1", container: {pid: $pid}, volume: "w"} + $more')"; }
-end() { hint "$(jq -nc --arg id "$1" --argjson ok "${2:-true}" '{op: "end", activation: $id, ok: $ok}')"; }
+begin() { act_begin "$1" "$2" w "${3:-}"; }
+end() { act_end "$@"; }
+count() { ctl --json activation show "$1" | jq "$2"; }
 
 n=0
 for h in $(act_hierarchies); do
@@ -33,6 +33,7 @@ for h in $(act_hierarchies); do
 	f3_eq "$h: outputs" "$(f3_info "$w/tmp/one" .class) $(f3_info "$w/deep/two.log" .class)" "ephemeral writeback"
 	f3_eq "$h: others" "$(f3_info "$w/deep/three.log" .class) $(f3_info "$w/deep/four.log" .class)" "durable durable"
 	f3_eq "$h: who chose" "$(f3_info "$w/tmp/one" .class_source)" hint
+	# After its end the volume's rules count again, for a process that went on, too.
 	act_in "$a" sh -c 'echo 1 >"$0/deep/before.log"; read -r go; echo 1 >"$0/deep/after.log"' "$w" < <(f3_until 20 test -e "$w/deep/before.log"; end x$n >/dev/null; echo go)
 	f3_eq "$h: after its end" "$(f3_info "$w/deep/before.log" .class) $(f3_info "$w/deep/after.log" .class)" "writeback durable"
 	f3_ok end y$n false
@@ -77,6 +78,10 @@ refused EINVAL "our own group" '"container": {"pid": '$$'}'
 refused ESRCH "no process" '"container": {"pid": 4194303}'
 
 # A deadline ends it.
+f3_ok begin late "$in_a" "\"deadline\": $(($(date +%s%3N) + 300))"
+f3_until 20 sh -c "! f3ctl -s '$F3_RUN/control.sock' --json activation show late | jq -e '.state == \"running\"' >/dev/null"
+f3_eq "past its deadline" "$(end late 2>/dev/null | jq -r .error)" EEXIST
+f3_eq "its state" "$(count late .state)" '"failed"'
 
 # The daemon's death is nothing to it.
 f3_ok begin z "$in_a" '"outputs": [{"path": "/**", "class": "ephemeral"}]'
@@ -85,3 +90,4 @@ f3_until 30 ctl status >/dev/null
 act_in "$a" cp /etc/hostname "$w/z"
 f3_eq "after a restart" "$(f3_info "$w/z" .class)" ephemeral
 f3_ok end z
+f3_eq "its state" "$(ctl --json activation show z | jq -r .state)" ok
