@@ -16,6 +16,7 @@
 #include "fs/base/hash.h"
 #include "fs/base/log.h"
 #include "fs/core/activation_impl.h"
+#include "fs/core/expect.h"
 #include "fs/core/traffic.h"
 
 #define RECORD_VERSION 1
@@ -426,6 +427,8 @@ int f3_act_begin(struct f3_core *core, struct f3_act_spec *spec, bool replay, bo
 			goto fail;
 		}
 	}
+	/* Without memory for it they do not wait. */
+	act->expects = !f3_expect_begin(core, act);
 	f3_debug_point("activation.begun");
 	memset(spec, 0, sizeof(*spec));
 	f3_act_put(act);
@@ -454,6 +457,8 @@ static int end(struct f3_activation *act, bool ok)
 	a->n_ended++;
 	f3_unlock(&a->lock);
 	f3_act_threads_forget(a, act);
+	if (act->expects)
+		f3_expect_end(act->core, act);
 	f3_debug_point("activation.ending");
 	r = store_record(act);
 	drop_container(act);

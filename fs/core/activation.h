@@ -103,6 +103,7 @@ struct f3_activation {
 	struct f3_volume *volume;	/* referenced */
 	char *prefix;			/* what it sees as root, in the volume: "" or "/a/b" */
 	struct f3_act_container *container;
+	_Atomic bool expects;		/* its processes wait for inputs: expect.h */
 	_Atomic bool shared;		/* another one ran in its container meanwhile */
 	_Atomic int state;		/* f3_act_state */
 	int64_t begun_ns, ended_ns;	/* real time */

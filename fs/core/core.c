@@ -24,6 +24,7 @@
 #include "fs/core/activation.h"
 #include "fs/core/answered.h"
 #include "fs/core/evict.h"
+#include "fs/core/expect.h"
 #include "fs/core/fetch.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
@@ -168,6 +169,8 @@ static int start_threads(struct f3_core *core, struct f3_err *err)
 		r = f3_lack_new(core, &core->lack);
 	if (!r)
 		r = f3_holds_new(&core->holds);
+	if (!r)
+		r = f3_expect_new(core, &core->expect);
 	if (!r)
 		r = f3_sealer_new(core, &core->sealer);
 	if (r && (!err || !err->code))
@@ -382,6 +385,7 @@ void f3_core_stop(struct f3_core *core)
 		f3_itable_each(core, seal_one, core);
 	f3_journal_stop(core);
 	f3_lack_stop(core);
+	f3_expect_stop(core);
 	if (core->itable)
 		f3_itable_each(core, stop_stream, core);
 	f3_workq_free(core->blocking);
@@ -397,6 +401,7 @@ void f3_core_stop(struct f3_core *core)
 	/* A read whose answer let the last program go may still hold its inode. */
 	f3_ring_drain(core->ring);
 	f3_acts_free(core->acts);
+	f3_expect_free(core->expect);
 	f3_itable_free(core->itable);
 	f3_evict_stop(core);
 	f3_watcher_free(core->watcher);

@@ -35,6 +35,8 @@
 #define F3_EROOM 4093
 /* "Is asked for again when there is something to read" (stream.h): likewise, of opens. */
 #define F3_EFIRST 4092
+/* "Is asked for again when it has been made" (expect.h): likewise. */
+#define F3_EEXPECT 4091
 
 struct f3_caller {
 	uid_t uid;
@@ -66,6 +68,7 @@ struct f3_acts;
 struct f3_answered;
 struct f3_itable;
 struct f3_rest;
+struct f3_expect;
 struct f3_holds;
 struct f3_sealer;
 struct f3_volumes;
@@ -87,6 +90,7 @@ struct f3_core {
 	struct f3_workq *transfer;	/* fills, stages, journal */
 	struct f3_sealer *sealer;
 	struct f3_holds *holds;
+	struct f3_expect *expect;
 	struct f3_itable *itable;
 	struct f3_rest *rest;		/* NULL until f3_core_recover */
 	struct f3_revive *revive;	/* likewise */
@@ -97,6 +101,7 @@ struct f3_core {
 	struct f3_recent *recent;
 	struct f3_acts *acts;
 	_Atomic uint32_t n_acts;	/* activations that live */
+	_Atomic uint32_t n_expected, n_expecting;	/* names, and who waits for them: expect.h */
 	struct f3_kernel_ops kernel;
 	uint64_t mount_id;	/* random; the same for all daemons of one mount */
 	bool takes_over;	/* the mount was another daemon's: what was open goes on */

@@ -709,6 +709,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 		/* Without a name there is no state to be sealed, but whoever reads it has the end. */
 		if (!inode->writers)
 			f3_stream_sealed(inode, inode->rec.flags & F3_INO_TORN ? EIO : 0, &ready);
+		f3_waiters_collect(&inode->seal_waiters, 0, &ready);
 		if (!inode->opens)
 			stream = f3_stream_take(inode);
 		f3_unlock(&inode->lock);
@@ -768,6 +769,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 		f3_waiters_collect(&inode->seal_waiters, 0, &ready);
 	} else if (!f3_sealer_tries_again(r)) {
 		f3_stream_sealed(inode, -r, &ready);
+		f3_waiters_collect(&inode->seal_waiters, 0, &ready);
 	}
 	f3_unlock(&inode->lock);
 	if (close_fd >= 0)

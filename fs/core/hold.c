@@ -189,11 +189,6 @@ static uint64_t grace_ns(const struct f3_inode *inode)
 	return inode->volume && f3_stream_wanted(&inode->rec) ? inode->volume->stream_grace_ns : 0;
 }
 
-bool f3_hold_applies(const struct f3_inode *inode)
-{
-	return !inode->dead && (inode->holds || grace_ns(inode));
-}
-
 bool f3_hold_puts_off(struct f3_core *core, struct f3_inode *inode)
 {
 	uint64_t now, ns = grace_ns(inode);

@@ -46,7 +46,5 @@ static inline void f3_hold_writes(struct f3_inode *inode)
 {
 	inode->grace_until_ns = 0;
 }
-/* Would it be put off, or is it? Inode lock held. */
-bool f3_hold_applies(const struct f3_inode *inode);
 
 #endif

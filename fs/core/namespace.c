@@ -16,6 +16,7 @@
 #include "fs/core/authority.h"
 #include "fs/core/escape.h"
 #include "fs/core/evict.h"
+#include "fs/core/expect.h"
 #include "fs/core/fetch.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/move.h"
@@ -223,6 +224,9 @@ int f3_ns_change_end(struct f3_ns_change *ch, int r)
 		ch->inodes[i]->dead = ch->was[i].dead;
 	}
 	f3_unlock_many(ch->locks, F3_NS_CHANGE_MAX);
+	for (unsigned i = 0; !r && i < F3_NS_CHANGE_MAX; i++)
+		if (ch->inodes[i])
+			f3_expect_changed(ch->inodes[i]->core, ch->inodes[i]->ino);
 	return r;
 }
 

@@ -12,7 +12,6 @@
 
 #include "fs/base/clock.h"
 #include "fs/core/file.h"
-#include "fs/core/hold.h"
 
 /* Where there can be no watch the file is looked at after so long; each time in vain doubles it. */
 #define LOOK_MIN_NS (5 * F3_NS_PER_MS)
@@ -255,6 +254,7 @@ void f3_stream_stop(struct f3_inode *inode)
 	struct f3_stream *s;
 
 	f3_lock(&inode->lock);
+	f3_waiters_collect(&inode->seal_waiters, -ESTALE, &ready);
 	s = f3_stream_take(inode);
 	if (s) {
 		f3_lock(&s->lock);
@@ -396,7 +396,8 @@ int f3_stream_empty(struct f3_core *core, struct f3_inode *inode, struct f3_wait
 	int r = 0;
 
 	f3_lock(&inode->lock);
-	if ((inode->writers || f3_hold_applies(inode)) && f3_stream_live(inode)) {
+	/* Without a writer it is sealed in a moment, or held, or its first one is about to be counted. */
+	if ((inode->writers || !inode->dead) && f3_stream_live(inode)) {
 		r = f3_stream_start(core, inode);
 		if (!r)
 			r = need(inode, 0, 1, w, &len);

@@ -45,7 +45,7 @@ int f3_stream_start(struct f3_core *core, struct f3_inode *inode);
  * is called with 0. */
 struct f3_stream *f3_stream_take(struct f3_inode *inode);
 void f3_stream_free(struct f3_stream *s);
-/* The daemon ends: who still waits gets ESTALE. */
+/* The daemon ends: who still waits, for the seal too, gets ESTALE. */
 void f3_stream_stop(struct f3_inode *inode);
 
 /* It was cut to this size, or is that long anyway. Inode lock held. */
@@ -71,7 +71,7 @@ int f3_stream_need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3
 /* Does nobody read it yet because there is nothing? 1, and `w`, if there is one, is called when it is
  * worth asking again; 0; -errno. For a reader who is about to open it. */
 int f3_stream_empty(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w);
-/* Takes a reader's waiter out, whether it waits here or for a fill. True: it was still waiting and is
+/* Takes a reader's waiter out, whether it waits here, for a fill or for the seal. True: it was still waiting and is
  * not called any more. */
 bool f3_stream_cancel(struct f3_inode *inode, struct f3_waiter *w);
 

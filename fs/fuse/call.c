@@ -201,6 +201,10 @@ static void run_blocking(struct f3_work *work)
 		f3_park_open(call);
 		return;
 	}
+	if (r == -F3_EEXPECT) {
+		f3_park_expected(call);
+		return;
+	}
 	f3_call_fail(call, r);
 }
 
@@ -341,7 +345,7 @@ void f3_call_run(struct f3_call *call)
 		call->fn = answer_again;
 	r = call->fn(call);
 
-	if (r != -F3_EWAIT && r != -F3_EFIRST) {
+	if (r != -F3_EWAIT && r != -F3_EFIRST && r != -F3_EEXPECT) {
 		finish(call, r);
 		return;
 	}
@@ -350,6 +354,8 @@ void f3_call_run(struct f3_call *call)
 		finish(call, -ENOMEM);
 	} else if (r == -F3_EFIRST) {
 		f3_park_open(copy);
+	} else if (r == -F3_EEXPECT) {
+		f3_park_expected(copy);
 	} else {
 		make_killable(copy);
 		call_again(copy);

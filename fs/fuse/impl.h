@@ -228,6 +228,8 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
 		  const struct f3_read *read);
 /* Answers an open (f3_call_dup) so that it is asked for again, when its file has something to read. */
 void f3_park_open(struct f3_call *copy);
+/* The same when what its number stands for has been made (expect.h). */
+void f3_park_expected(struct f3_call *copy);
 /* Replies to a flush or fsync, or to a write of so many bytes, when the content of now is durable. */
 void f3_park_commit(struct f3_fuse *f, fuse_req_t req, struct f3_inode *inode, enum f3_op op,
 		    size_t written, uint64_t start_ns);

@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 
 #include "fs/core/acl.h"
+#include "fs/core/expect.h"
 #include "fs/core/xattr.h"
 #include "fs/fuse/impl.h"
 
@@ -23,6 +24,8 @@ static int do_getattr(struct f3_call *call)
 {
 	struct f3_entry e;
 
+	if (f3_expect_is(call->ino))
+		return -F3_EEXPECT;
 	if (f3_virtual_is(call->ino)) {
 		f3_virtual_entry(call->ino, &e);
 		return reply_attr(call, 0, &e);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/core/expect.h"
 #include "fs/fuse/impl.h"
 
 #define READDIR_MAX (256u << 10)
@@ -16,6 +17,7 @@ static int do_lookup(struct f3_call *call)
 {
 	struct fuse_entry_param param;
 	uint64_t negative_ttl_ns = 0;
+	bool expected;
 	struct f3_entry e;
 	uint64_t virt = call->ino == F3_INO_ROOT ? f3_virtual_ino(call->name) : 0;
 	int r = 0;
@@ -25,6 +27,13 @@ static int do_lookup(struct f3_call *call)
 	else
 		r = f3_ns_lookup(call->f->core, call->ino, call->name, &call->who, &e,
 				 &negative_ttl_ns);
+	if (r == -ENOENT && f3_expect_any(call->f->core)) {
+		if (f3_expect_name(call->f->core, call->ino, call->name, call->who.pid, &e,
+				   &expected))
+			r = 0;
+		else if (expected)
+			negative_ttl_ns = 0;
+	}
 	if (r == -ENOENT && negative_ttl_ns) {
 		memset(&param, 0, sizeof(param));
 		param.entry_timeout = f3_seconds(negative_ttl_ns);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "fs/base/process.h"
+#include "fs/core/expect.h"
 #include "fs/core/stream.h"
 #include "fs/fuse/impl.h"
 
@@ -204,6 +205,8 @@ static int do_open(struct f3_call *call)
 	struct f3_open *open;
 	int r;
 
+	if (f3_expect_is(call->ino))
+		return -F3_EEXPECT;
 	if (f3_virtual_is(call->ino))
 		return open_virtual(call);
 	if (syncs(call) && !call->who.may_block)

@@ -19,6 +19,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/debug.h"
+#include "fs/core/expect.h"
 #include "fs/core/fill.h"
 #include "fs/core/fill_recent.h"
 #include "fs/core/stage.h"
@@ -37,7 +38,7 @@ struct parked {
 	struct f3_work cancel;
 	struct f3_fuse *f;
 	fuse_req_t req;
-	struct f3_inode *inode; /* referenced */
+	struct f3_inode *_Atomic inode; /* referenced; NULL: of what has not been made */
 	struct f3_caller who;
 	struct f3_call *again; /* an open: made again when it need not wait any more */
 	enum f3_op op;
@@ -161,6 +162,8 @@ static void answer(struct parked *pk, int error)
 /* Takes it out of the list of those who wait for bytes. */
 static bool cancel_wait(struct parked *pk)
 {
+	if (!pk->inode)
+		return f3_expect_cancel(pk->f->core, &pk->w);
 	return pk->wanted || pk->again ? f3_stream_cancel(pk->inode, &pk->w) :
 					 f3_fill_cancel(pk->inode, &pk->w);
 }
@@ -385,7 +388,8 @@ static struct parked *parked_new(struct f3_fuse *f, fuse_req_t req, struct f3_in
 	pk->inode = inode;
 	pk->refs = 1;
 	pk->own_fd = -1;
-	f3_inode_ref(inode);
+	if (inode)
+		f3_inode_ref(inode);
 	return pk;
 }
 
@@ -598,6 +602,51 @@ void f3_park_open(struct f3_call *copy)
 	else if (pk->interrupted && cancel_wait(pk))
 		answer(pk, -EINTR);
 	parked_put(pk);
+}
+
+static void expect(struct parked *pk);
+
+static void expected_here(struct f3_waiter *w, int result)
+{
+	if (result)
+		answer((struct parked *)w, result);
+	else
+		expect((struct parked *)w);
+}
+
+/* At any point of the wait for what has not been made, and then for its writer. */
+static void expect(struct parked *pk)
+{
+	struct f3_inode *inode;
+	int r;
+
+	pk->w.fn = expected_here;
+	pk->refs++; /* ours, as above */
+	r = f3_expect_need(pk->f->core, pk->again->ino, pk->who.pid, pk->start_ns, &pk->w, &inode);
+	if (inode) {
+		pk->inode = inode;
+		pk->w.fn = first_here;
+		r = f3_expect_unwritten(pk->f->core, inode, &pk->w);
+		r = r == 1 ? 0 : r ? r : 1;
+	}
+	if (r)
+		answer(pk, r == 1 ? -ESTALE : r);
+	else if (pk->interrupted && cancel_wait(pk))
+		answer(pk, -EINTR);
+	parked_put(pk);
+}
+
+void f3_park_expected(struct f3_call *copy)
+{
+	struct parked *pk = parked_new(copy->f, copy->req, NULL, copy->op, copy->start_ns);
+
+	if (!pk) {
+		f3_call_fail(copy, -ENOMEM);
+		return;
+	}
+	pk->again = copy;
+	make_interruptible(pk);
+	expect(pk);
 }
 
 static void committed(struct f3_waiter *w, int result)
