@@ -48,6 +48,7 @@ struct f3_control {
 	struct f3_fuse *fuse;
 	uint64_t started_mono_ns;
 	struct f3_worker *worker;
+	struct f3_views *views;
 	int lock_fd, event_fd;
 	struct f3_door door;
 	bool accepting;
@@ -144,10 +145,10 @@ bool f3_verb_stopped(struct f3_verb *v)
 
 static f3_verb_fn *find_verb(const char *op)
 {
-	static const struct f3_verb_entry *const groups[] = { f3_verbs_status, f3_verbs_file,
-							      f3_verbs_work,   f3_verbs_volume,
-							      f3_verbs_check,  f3_verbs_change,
-							      f3_verbs_act,    f3_verbs_fault };
+	static const struct f3_verb_entry *const groups[] = {
+		f3_verbs_status, f3_verbs_file,   f3_verbs_work, f3_verbs_volume, f3_verbs_view,
+		f3_verbs_check,  f3_verbs_change, f3_verbs_act,  f3_verbs_fault
+	};
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
 		for (const struct f3_verb_entry *e = groups[i]; e->op; e++)
@@ -189,6 +190,7 @@ static void handle(struct f3_connection *conn, const char *text, size_t len)
 			     .fuse = conn->c->fuse,
 			     .started_mono_ns = conn->c->started_mono_ns,
 			     .worker = conn->c->worker,
+			     .views = conn->c->views,
 			     .request = request,
 			     .root = conn->root,
 			     .answer = json_object(),
@@ -449,10 +451,11 @@ int f3_control_start(struct f3_core *core, struct f3_fuse *fuse, struct f3_worke
 	return 0;
 }
 
-int f3_control_serve(struct f3_control *c, struct f3_err *err)
+int f3_control_serve(struct f3_control *c, struct f3_views *views, struct f3_err *err)
 {
 	int r;
 
+	c->views = views;
 	c->started_mono_ns = f3_clock_mono_ns();
 	r = f3_door_publish(&c->door, F3_CONTROL_CONNECTIONS, err);
 	if (r)

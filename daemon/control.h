@@ -19,6 +19,7 @@
 #ifndef F3_DAEMON_CONTROL_H
 #define F3_DAEMON_CONTROL_H
 
+#include "daemon/view.h"
 #include "daemon/worker.h"
 #include "fs/core/core.h"
 #include "fs/fuse/session.h"
@@ -30,10 +31,9 @@ struct f3_control;
 
 /* Takes the run directory and prepares the socket; nobody can connect yet. */
 int f3_control_start(struct f3_core *core, struct f3_fuse *fuse,
-		     struct f3_worker *worker, struct f3_control **ret_c,
-		     struct f3_err *err);
+		     struct f3_worker *worker, struct f3_control **ret_c, struct f3_err *err);
 /* From now on requests are answered. */
-int f3_control_serve(struct f3_control *c, struct f3_err *err);
+int f3_control_serve(struct f3_control *c, struct f3_views *views, struct f3_err *err);
 /* Tells work under way to end, waits for it, removes the socket. */
 void f3_control_stop(struct f3_control *c);
 

@@ -96,6 +96,19 @@ const struct f3ctl_verb f3ctl_verbs[] = {
 		.run = f3ctl_sync,
 	},
 	{
+		.name = "view",
+		.args = "bind NAME PLACE | unbind NAME... | list",
+		.help = "show a directory to one container: run-dir/views/NAME",
+		.more = "PLACE is VOLUME:/PATH or a directory on the mount. A view is a bind mount of it, "
+			"nosuid and nodev, with nothing of the rest of the mount behind it. A container that was "
+			"given the directory before with propagation rslave sees it appear. unbind takes the "
+			"path away; what programs have open there they keep. Views outlive the daemon.",
+		.completes = F3CTL_WORD_THEN_PATHS,
+		.words = "bind unbind list",
+		.options = f3ctl_view_options,
+		.run = f3ctl_view,
+	},
+	{
 		.name = "volume",
 		.args = "list | add NAME [URL] [KEY=VALUE...] | remove NAME",
 		.help = "show, add and remove volumes while the daemon runs",

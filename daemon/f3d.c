@@ -24,6 +24,7 @@
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
 #include "daemon/supervisor.h"
+#include "daemon/view.h"
 #include "daemon/worker.h"
 #include "fs/base/clock.h"
 #include "fs/base/conf.h"
@@ -57,6 +58,8 @@ struct daemon {
 	struct f3_worker *worker;
 	struct f3_core *core;
 	struct f3_notifier notifier;
+	struct f3_binder binder;
+	struct f3_views *views;
 	struct f3_fuse *fuse;
 	struct f3_control *control;
 	struct f3_hint_server *hints;
@@ -109,6 +112,7 @@ static void *wait_signals(void *arg)
 		reopen_logs(d);
 	}
 	f3_notify_stopping();
+	f3_views_leave(d->views);
 	f3_fuse_stop(d->fuse);
 	return NULL;
 }
@@ -175,7 +179,8 @@ static void serving(void *arg)
 	bool uring;
 
 	hurry_no_more(d);
-	if (f3_control_serve(d->control, &d->serving_err) ||
+	if (f3_views_serve(d->views, &d->serving_err) ||
+	    f3_control_serve(d->control, d->views, &d->serving_err) ||
 	    f3_hint_server_serve(d->hints, &d->serving_err)) {
 		pthread_kill(d->signals, SIGTERM);
 		return;
@@ -274,6 +279,8 @@ static int serve(struct daemon *d, struct f3_err *err)
 		f3_debug_point("worker.go");
 	}
 	r = f3_notifier_start(&d->notifier, d->worker->fuse_fd);
+	if (!r)
+		r = f3_binder_start(&d->binder, f3_conf_str(d->conf, "f3", NULL, "mountpoint"));
 	if (r)
 		return f3_err_set(err, r, "a process cannot be started: %s", strerror(-r));
 	if (d->worker->takes_over)
@@ -294,10 +301,13 @@ static int serve(struct daemon *d, struct f3_err *err)
 		r = f3_fuse_open_access_log(d->fuse, err);
 	if (!r)
 		r = f3_control_start(d->core, d->fuse, d->worker, &d->control, err);
+	/* The run directory is ours now. */
+	if (!r)
+		r = f3_views_start(d->core, &d->binder, &d->views, err);
 	if (!r)
 		r = f3_hint_act_load(d->core, err);
 	if (!r)
-		r = f3_hint_server_start(d->core, &d->hints, err);
+		r = f3_hint_server_start(d->core, d->views, &d->hints, err);
 	if (!r)
 		r = f3_metrics_start(d->core, d->fuse, &d->metrics, err);
 	if (!r) {
@@ -330,6 +340,8 @@ static int serve(struct daemon *d, struct f3_err *err)
 	f3_worker_deaf(d->worker);
 	f3_control_stop(d->control);
 	f3_hint_server_stop(d->hints);
+	f3_views_stop(d->views);
+	f3_binder_stop(&d->binder);
 	f3_metrics_stop(d->metrics);
 	/* Requests that left their thread are answered by the core's threads to the last. */
 	f3_core_stop(d->core);

@@ -82,6 +82,7 @@ static int status(struct f3_hint *h)
 	json_object_set_new(a, "prefetch",
 			    json_pack("{si si}", "queued", (int)prefetch.queued, "running",
 				      (int)prefetch.running));
+	json_object_set_new(a, "views", number(f3_views_count(h->views)));
 	json_object_set_new(a, "connections", number(h->connections));
 	return 0;
 }
@@ -283,12 +284,28 @@ static int prefetch(struct f3_hint *h)
 	return r;
 }
 
+/* ---- bind, unbind ---------------------------------------------------------------------------- */
+
+static int bind_(struct f3_hint *h)
+{
+	if (!h->may_block)
+		return -F3_EWAIT;
+	return f3_view_op_bind(h->views, true, h->request, h->answer, &h->err);
+}
+
+static int unbind(struct f3_hint *h)
+{
+	if (!h->may_block)
+		return -F3_EWAIT;
+	return f3_view_op_unbind(h->views, h->request, h->answer, &h->err);
+}
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 const struct f3_hint_op f3_hint_ops[] = {
-	{ "hello", hello },       { "status", status },       { "locate", locate },
-	{ "prefetch", prefetch }, { "begin", f3_hint_begin }, { "end", f3_hint_end },
-	{ NULL, NULL },
+	{ "hello", hello },         { "status", status },   { "locate", locate },
+	{ "prefetch", prefetch },   { "bind", bind_ },      { "unbind", unbind },
+	{ "begin", f3_hint_begin }, { "end", f3_hint_end }, { NULL, NULL },
 };
 
 #define N_OPS (sizeof(f3_hint_ops) / sizeof(f3_hint_ops[0]))

@@ -16,11 +16,13 @@
 #include <jansson.h>
 
 #include "daemon/prefetch.h"
+#include "daemon/view.h"
 #include "fs/core/core.h"
 
 struct f3_hint {
 	struct f3_core *core;
 	struct f3_prefetch *prefetch;
+	struct f3_views *views;
 	uint64_t started_mono_ns;	/* when the daemon began to serve */
 	unsigned connections;
 	const _Atomic bool *stopping;

@@ -63,6 +63,7 @@ TAILQ_HEAD(jobs, job);
 struct f3_hint_server {
 	struct f3_core *core;
 	struct f3_prefetch *prefetch;
+	struct f3_views *views;
 	uint64_t started_mono_ns;
 	struct f3_door door;
 	int epoll_fd, event_fd;
@@ -227,6 +228,7 @@ static int run_line(struct f3_hint_server *s, const json_t *request, bool may_bl
 {
 	struct f3_hint h = { .core = s->core,
 			     .prefetch = s->prefetch,
+			     .views = s->views,
 			     .started_mono_ns = s->started_mono_ns,
 			     .connections = connections,
 			     .stopping = &s->stopping,
@@ -576,7 +578,8 @@ static int add_fd(struct f3_hint_server *s, int fd, void *what)
 	return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
-int f3_hint_server_start(struct f3_core *core, struct f3_hint_server **ret_s, struct f3_err *err)
+int f3_hint_server_start(struct f3_core *core, struct f3_views *views,
+			 struct f3_hint_server **ret_s, struct f3_err *err)
 {
 	unsigned threads = (unsigned)f3_conf_u64(core->conf, "f3", NULL, "io-threads");
 	struct f3_hint_server *s = calloc(1, sizeof(*s));
@@ -587,6 +590,7 @@ int f3_hint_server_start(struct f3_core *core, struct f3_hint_server **ret_s, st
 		return f3_err_set(err, r, "out of memory");
 	}
 	s->core = core;
+	s->views = views;
 	/* Programs that wait for the store need some too. */
 	s->running_max = threads > 1 ? threads / 2 : 1;
 	TAILQ_INIT(&s->connections);

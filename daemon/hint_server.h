@@ -17,6 +17,7 @@
 #ifndef F3_DAEMON_HINT_SERVER_H
 #define F3_DAEMON_HINT_SERVER_H
 
+#include "daemon/view.h"
 #include "fs/core/core.h"
 
 #define F3_HINT_CONNECTIONS 1024u
@@ -26,7 +27,8 @@
 struct f3_hint_server;
 
 /* Makes the socket, in a run directory that is ours; nobody can connect yet. */
-int f3_hint_server_start(struct f3_core *core, struct f3_hint_server **ret_s, struct f3_err *err);
+int f3_hint_server_start(struct f3_core *core, struct f3_views *views,
+			 struct f3_hint_server **ret_s, struct f3_err *err);
 /* From now on hints are answered. */
 int f3_hint_server_serve(struct f3_hint_server *s, struct f3_err *err);
 /* Waits for what is under way, and cancels what may be. Before the core stops. */

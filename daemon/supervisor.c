@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "daemon/notify.h"
+#include "daemon/view_dir.h"
 #include "daemon/worker.h"
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
@@ -238,8 +239,13 @@ static void pause_before_next(struct supervision *u, uint64_t now_ns)
 /* Nobody serves the mount, and nobody will. */
 static void give_up_mount(struct supervision *u)
 {
-	if (u->served)
-		(void)umount2(u->s->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
+	char views[PATH_MAX];
+
+	if (!u->served)
+		return;
+	if (!f3_view_dir_path(u->s->run_dir, views, sizeof(views)))
+		f3_view_dir_detach_all(views);
+	(void)umount2(u->s->mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
 /* With the io_uring transport nobody answers what was under way: programs are better told so. */
@@ -533,6 +539,7 @@ static void worker_ended(struct supervision *u, int status)
 	if (!u->served || u->stop) {
 		snprintf(u->reason, sizeof(u->reason), "the daemon died at its %s: %s",
 			 u->stop ? "stop" : "start", death);
+		give_up_mount(u);
 		u->exit_code = 1;
 		enter(u, ENDING);
 		return;

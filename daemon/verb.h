@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "daemon/view.h"
 #include "daemon/wire.h"
 #include "daemon/worker.h"
 #include "fs/core/core.h"
@@ -27,6 +28,7 @@ struct f3_verb {
 	struct f3_fuse *fuse;
 	uint64_t started_mono_ns;	/* when the daemon began to serve */
 	struct f3_worker *worker;
+	struct f3_views *views;
 	const json_t *request;
 	bool root;			/* who asks is, or is the daemon's own user */
 	json_t *answer;			/* the last line */
@@ -46,6 +48,7 @@ extern const struct f3_verb_entry f3_verbs_status[];
 extern const struct f3_verb_entry f3_verbs_file[];
 extern const struct f3_verb_entry f3_verbs_work[];
 extern const struct f3_verb_entry f3_verbs_volume[];
+extern const struct f3_verb_entry f3_verbs_view[];
 extern const struct f3_verb_entry f3_verbs_check[];
 extern const struct f3_verb_entry f3_verbs_act[];
 extern const struct f3_verb_entry f3_verbs_change[];

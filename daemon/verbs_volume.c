@@ -48,6 +48,19 @@ static json_t *store_json(const struct f3_object_store *store)
 			 caps->list_has_attr, "rename", caps->rename, "xattrs", caps->xattrs);
 }
 
+static json_t *namespaces_json(const char *at)
+{
+	json_t *all = json_array();
+
+	while (*at) {
+		size_t len = strcspn(at, "\n");
+
+		json_array_append_new(all, json_stringn(at, len));
+		at += len + 1;
+	}
+	return all;
+}
+
 static void add_one(void *arg, struct f3_volume *v)
 {
 	struct list *list = arg;
@@ -67,6 +80,7 @@ static void add_one(void *arg, struct f3_volume *v)
 						 f3_evict_evictable(list->v->core))));
 	json_object_set_new(volume, "dirty_bytes", count(v->dirty_bytes));
 	json_object_set_new(volume, "read_only", json_boolean(v->read_only));
+	json_object_set_new(volume, "namespaces", namespaces_json(v->namespaces));
 	json_object_set_new(volume, "by_command", json_boolean(v->by_command));
 	json_object_set_new(volume, "configured",
 			    json_boolean(f3_volume_configured(list->v->core, v->name)));
@@ -193,6 +207,7 @@ static int add(struct f3_verb *v)
 static int remove_(struct f3_verb *v)
 {
 	bool purge = f3_verb_flag(v, "purge");
+	char view[F3_NAME_MAX + 1];
 	struct f3_buf name;
 	int r;
 
@@ -201,6 +216,9 @@ static int remove_(struct f3_verb *v)
 	f3_buf_put_u8(&name, 0);
 	if (r || name.error) {
 		r = f3_err_set(&v->err, -EINVAL, "\"name\" is missing, or is no name");
+	} else if (f3_views_of_volume(v->views, (const char *)name.data, view)) {
+		r = f3_err_set(&v->err, -EBUSY, "view %s shows it: f3ctl view unbind %s", view,
+			       view);
 	} else {
 		r = f3_volume_remove(v->core, (const char *)name.data, purge, &v->err);
 		if (!r)

@@ -30,7 +30,7 @@ enum f3_account {
 	F3_ACCT_PARKED,		/* requests that wait, and what is queued for them */
 	F3_ACCT_JOURNAL,	/* what stores still have to be told; only noted: see journal_run.h */
 	F3_ACCT_LISTS,		/* directories of a store being compared */
-	F3_ACCT_CONTROL,	/* sockets of admins and hints */
+	F3_ACCT_CONTROL,	/* sockets of admins and hints, and views */
 	F3_ACCT_MAX
 };
 

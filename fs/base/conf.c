@@ -274,7 +274,7 @@ static int append_list(const struct f3_conf_opt *opt, struct f3_conf_value *v, c
 static int put_value(const struct f3_conf_opt *opt, struct f3_conf_value *v, const char *text,
 		     enum f3_conf_rank rank, const char *source, struct f3_err *err)
 {
-	bool list = opt->type == F3_CONF_UINT_LIST;
+	bool list = f3_conf_is_list(opt);
 	struct f3_conf_value fresh = { .rank = rank };
 	uint64_t number = 0;
 	int error;
@@ -322,7 +322,6 @@ static const struct {
 	const char *reason;
 } later[] = {
 	{ "cluster", NULL, "several nodes are not in this build yet" },
-	{ "volume", "namespace", "views are not in this build yet" },
 };
 
 int f3_conf_unknown(const char *kind, const char *key, const char *source, struct f3_err *err)
@@ -457,7 +456,7 @@ const char *f3_conf_str(const struct f3_conf *c, const char *section, const char
 	const struct f3_conf_opt *opt;
 	const struct f3_conf_value *v = value_in_force(c, section, inst, key, &opt);
 
-	assert(opt->type != F3_CONF_UINT_LIST);
+	assert(!f3_conf_is_list(opt));
 	return v ? v->text : opt->dflt;
 }
 
@@ -475,6 +474,7 @@ uint64_t f3_conf_u64(const struct f3_conf *c, const char *section, const char *i
 	case F3_CONF_URL:
 	case F3_CONF_ADDRESS:
 	case F3_CONF_UINT_LIST:
+	case F3_CONF_NAME_LIST:
 		assert(!"a type with a number");
 		break;
 	default:
@@ -493,7 +493,7 @@ size_t f3_conf_list(const struct f3_conf *c, const char *section, const char *in
 	const struct f3_conf_opt *opt;
 	const struct f3_conf_value *v = value_in_force(c, section, inst, key, &opt);
 
-	assert(opt->type == F3_CONF_UINT_LIST);
+	assert(f3_conf_is_list(opt));
 	*ret_values = v ? (const char *const *)v->list : NULL;
 	return v ? v->n_list : 0;
 }

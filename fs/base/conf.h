@@ -44,6 +44,7 @@ enum f3_conf_type {
 	F3_CONF_ADDRESS,	/* ADDRESS:PORT, see f3_parse_address */
 	F3_CONF_ENUM,		/* choices separated by | */
 	F3_CONF_UINT_LIST,	/* repeatable key, or values separated by commas; 32-bit numbers */
+	F3_CONF_NAME_LIST,	/* the same; 1 to 255 bytes each, without control characters */
 };
 
 /* What it takes for a changed value to count. */

@@ -21,7 +21,7 @@ enum f3_conf_rank {
 struct f3_conf_value {
 	char *text;		/* as written (BOOL, PATH: in one form); NULL: unset */
 	_Atomic uint64_t number;
-	char **list;		/* UINT_LIST */
+	char **list;		/* UINT_LIST, NAME_LIST */
 	size_t n_list;
 	char *source;
 	enum f3_conf_rank rank;
@@ -78,6 +78,11 @@ int f3_conf_make_place(struct f3_conf *c, const char *name, const char *source,
 		       struct f3_err *err);
 int f3_conf_put_rule(struct f3_conf *c, const char *volume, const char *pattern,
 		     const char *value, const char *source, struct f3_err *err);
+
+static inline bool f3_conf_is_list(const struct f3_conf_opt *opt)
+{
+	return opt->type == F3_CONF_UINT_LIST || opt->type == F3_CONF_NAME_LIST;
+}
 
 /* A whole value of the row's type and range; ret_text gets its stored form (heap). With a reason
  * but without its place in err. */

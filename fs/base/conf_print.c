@@ -91,7 +91,7 @@ static json_t *json_value(const struct f3_conf_opt *opt, const struct f3_conf_va
 {
 	json_t *value;
 
-	if (opt->type == F3_CONF_UINT_LIST) {
+	if (f3_conf_is_list(opt)) {
 		value = json_array();
 		for (size_t i = 0; i < v->n_list; i++)
 			json_array_append_new(value, json_text(v->list[i]));
@@ -248,7 +248,7 @@ static void help_mdoc(const struct f3_conf_opt *opt, struct f3_buf *out)
 		put_roff(out, opt->more);
 		f3_buf_printf(out, "\n");
 	}
-	if (opt->type == F3_CONF_UINT_LIST)
+	if (f3_conf_is_list(opt))
 		f3_buf_printf(out, "Several values are separated by commas.\n");
 	f3_buf_printf(out, "%s\n",
 		      opt->change == F3_CHANGE_LIVE ? "A change counts after f3ctl reload." :

@@ -364,7 +364,8 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.type = F3_CONF_UINT_LIST,
 		.arg = "UID",
 		.help = "who may give hints besides root and the daemon's own user; repeatable",
-		.more = "Who may learns names, sizes and classes of all files, and can have them fetched.",
+		.more = "Who may learns names, sizes and classes of all files, can have them fetched, and can bind "
+			"views of volumes that name a namespace.",
 	},
 	{
 		.section = "f3",
@@ -714,6 +715,15 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.dflt = "1777",
 		.arg = "MODE",
 		.help = "permission bits of its root directory when it is made, in octal",
+	},
+	{
+		.section = "volume",
+		.key = "namespace",
+		.type = F3_CONF_NAME_LIST,
+		.arg = "NAME",
+		.help = "who may bind a view of it by a hint; repeatable; nobody where it is not set",
+		.more = "A namespace is whose functions run in a container, as the platform says in the hint "
+			"bind. * is every namespace. f3ctl view bind is not asked for one.",
 	},
 	{
 		.section = "volume",

@@ -146,6 +146,16 @@ static int parse_number(const struct f3_conf_opt *opt, const char *text, uint64_
 			  n < opt->min ? "less than" : "more than", limit);
 }
 
+static bool is_name(const char *text)
+{
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			return false;
+	return len <= 255;
+}
+
 int f3_conf_parse_value(const struct f3_conf_opt *opt, const char *text, uint64_t *ret_number,
 			char **ret_text, struct f3_err *err)
 {
@@ -200,6 +210,12 @@ int f3_conf_parse_value(const struct f3_conf_opt *opt, const char *text, uint64_
 		if (f3_parse_uint(text, UINT32_MAX, &number))
 			return f3_err_set(err, -EINVAL, "%s: \"%.200s\" is not a 32-bit number",
 					  opt->key, text);
+		break;
+	case F3_CONF_NAME_LIST:
+		if (!is_name(text))
+			return f3_err_set(err, -EINVAL,
+					  "%s: a name has 1 to 255 bytes and no control characters",
+					  opt->key);
 		break;
 	case F3_CONF_STRING:
 	case F3_CONF_PATH:

@@ -10,7 +10,7 @@
  *  20   names of a directory (striped)         find-or-create, rename, readdir merge
  *  30   inode                                  one inode's record, open counts, extents, state
  *  40   inode table shard                      hash chains and the idle list
- *  50   transfer                               queues of fills, stages, journal entries
+ *  50   transfer                               queues of fills, stages, journal entries; the views
  *  60   cache accounting                       bytes used, quotas, eviction candidates
  *  62   activations                            the live ones, containers
  *  63   threads of activations                 which one a thread belongs to

@@ -124,6 +124,27 @@ bool f3_process_holds(pid_t pid, const char *name, uint64_t ino)
 
 /* Whatever signal ends a process, each of its threads is given SIGKILL for that; but for those that
  * leave a core. */
+uint64_t f3_process_started(pid_t pid)
+{
+	unsigned long long ticks = 0;
+	char path[64], line[1024], *at;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = pid > 0 ? fopen(path, "re") : NULL;
+	if (!file)
+		return 0;
+	at = fgets(line, sizeof(line), file);
+	fclose(file);
+	at = at ? strrchr(line, ')') : NULL;
+	if (!at || sscanf(at,
+			  ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+			  "%*d %*d %llu",
+			  &ticks) != 1)
+		return 0;
+	return ticks;
+}
+
 bool f3_process_dies(pid_t pid)
 {
 	static const char *const keys[] = { "SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt" };

@@ -25,6 +25,9 @@ bool f3_process_holds(pid_t pid, const char *name, uint64_t ino);
 /* Is the thread on its way out, closing what is left open? Then *ret_status is its wait status
  * (proc_pid_stat(5): exit_code), 0 where it cannot be seen. */
 bool f3_process_ends(pid_t pid, int *ret_status);
+/* When it was started, in ticks since the machine was: tells it from another that has got its number
+ * since. 0: there is no such process, or it cannot be seen. */
+uint64_t f3_process_started(pid_t pid);
 /* Killed: what it is answered reaches nobody. */
 bool f3_process_dies(pid_t pid);
 

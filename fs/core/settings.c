@@ -129,6 +129,31 @@ static int parse_checksum(void *field, const char *value)
 	return n < 0 ? n : 0;
 }
 
+/* "a, b": added to what is there. */
+static int parse_namespaces(void *field, const char *value)
+{
+	char *all = field;
+
+	while (*value) {
+		size_t len = strcspn(value, ","), rest = len, at = strlen(all);
+		const char *name = value;
+
+		value += len + (value[len] == ',');
+		while (rest && (*name == ' ' || *name == '\t')) {
+			name++;
+			rest--;
+		}
+		while (rest && (name[rest - 1] == ' ' || name[rest - 1] == '\t'))
+			rest--;
+		if (!rest || at + rest + 2 > F3_NAMESPACES_MAX)
+			return -EINVAL;
+		memcpy(all + at, name, rest);
+		all[at + rest] = '\n';
+		all[at + rest + 1] = '\0';
+	}
+	return 0;
+}
+
 static const struct setting {
 	const char *key;
 	int (*parse)(void *field, const char *value);
@@ -158,6 +183,7 @@ static const struct setting {
 	{ "requests", parse_count, offsetof(struct f3_settings, requests) },
 	{ "timeout", parse_time, offsetof(struct f3_settings, timeout_ns) },
 	{ "hedge-after", parse_time, offsetof(struct f3_settings, hedge_ns) },
+	{ "namespace", parse_namespaces, offsetof(struct f3_settings, namespaces) },
 };
 
 #define N_SETTINGS (sizeof(settings) / sizeof(settings[0]))
@@ -201,14 +227,21 @@ int f3_settings_from_text(struct f3_settings *s, const char *text, struct f3_err
 int f3_settings_from_conf(struct f3_settings *s, const struct f3_conf *conf, const char *volume,
 			  struct f3_err *err)
 {
-	for (size_t i = 0; i < N_SETTINGS; i++) {
-		const char *value = f3_conf_str(conf, "volume", volume, settings[i].key);
-		int r = value ? take(s, settings[i].key, value, err) : 0;
+	const char *const *names;
+	size_t n = f3_conf_list(conf, "volume", volume, "namespace", &names);
+	int r = 0;
 
-		if (r)
-			return r;
+	for (size_t i = 0; i < N_SETTINGS && !r; i++) {
+		const char *value;
+
+		if (settings[i].parse == parse_namespaces)
+			continue;
+		value = f3_conf_str(conf, "volume", volume, settings[i].key);
+		r = value ? take(s, settings[i].key, value, err) : 0;
 	}
-	return 0;
+	for (size_t i = 0; i < n && !r; i++)
+		r = take(s, "namespace", names[i], err);
+	return r;
 }
 
 struct f3_s3_options f3_settings_s3(const struct f3_settings *s)

@@ -18,6 +18,7 @@
 #include "fs/object/object.h"
 
 #define F3_SETTING_MAX 255
+#define F3_NAMESPACES_MAX 4096
 
 struct f3_settings {
 	enum f3_class dflt;	/* F3_CLASS_NONE: nothing was said */
@@ -34,6 +35,8 @@ struct f3_settings {
 	enum f3_s3_checksum checksum;
 	bool anonymous;
 	uint64_t requests, timeout_ns, hedge_ns;
+	/* who may bind a view, each ended by a newline */
+	char namespaces[F3_NAMESPACES_MAX];
 };
 
 #define F3_SETTINGS_INIT { .attr_ttl_ns = F3_NS_PER_SEC, .mode = 01777 }

@@ -38,6 +38,7 @@ void f3_volume_free(struct f3_volume *v)
 	f3_backing_close(v->disk);
 	f3_backing_close(v->memory);
 	f3_placement_done(&v->placement);
+	free(v->namespaces);
 	free(v);
 }
 
@@ -142,6 +143,9 @@ static int attach(struct f3_core *core, struct f3_volume_rec *rec, const struct 
 	v->stream_exit_zero = s->stream_exit_zero;
 	v->read_only = s->read_only;
 	v->listed_attr = s->listed_attr;
+	v->namespaces = strdup(s->namespaces);
+	if (!v->namespaces)
+		r = f3_err_set(err, -ENOMEM, "out of memory");
 	v->used_bytes = rec->used_bytes;
 	v->used_inodes = rec->used_inodes;
 	v->placement.has_store = rec->url[0] != '\0';
@@ -470,6 +474,20 @@ int f3_volume_add(struct f3_core *core, const char *name, const char *url, const
 	if (!r && core->kernel.inval_entry)
 		core->kernel.inval_entry(core->kernel.arg, F3_INO_ROOT, name, strlen(name));
 	return r;
+}
+
+bool f3_volume_allows(const struct f3_volume *v, const char *namespace_)
+{
+	size_t wanted = strlen(namespace_);
+
+	for (const char *at = v->namespaces; *at;) {
+		size_t len = strcspn(at, "\n");
+
+		if ((len == 1 && *at == '*') || (len == wanted && !memcmp(at, namespace_, len)))
+			return true;
+		at += len + 1;
+	}
+	return false;
 }
 
 int f3_volume_charge(struct f3_volume *v, uint64_t bytes, uint64_t inodes)

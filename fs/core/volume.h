@@ -34,6 +34,7 @@ struct f3_volume {
 	_Atomic bool read_only;
 	bool listed_attr;		/* what a listing says of a file is enough to show it */
 	bool by_command;
+	char *namespaces;		/* who may bind a view of it, each ended by a newline */
 	struct f3_backing_store *disk;
 	struct f3_backing_store *memory;
 	struct f3_stock *disk_stock, *memory_stock;
@@ -85,6 +86,9 @@ static inline struct f3_backing_store *f3_volume_backing(struct f3_volume *v,
 {
 	return backing_class == F3_CLASS_MEMORY ? v->memory : v->disk;
 }
+
+/* May this namespace bind a view of it? */
+bool f3_volume_allows(const struct f3_volume *v, const char *namespace_);
 
 /* Usage. Charging against the quota: 0 or -EDQUOT. Uncharging always works. */
 int f3_volume_charge(struct f3_volume *v, uint64_t bytes, uint64_t inodes);

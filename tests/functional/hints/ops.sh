@@ -23,7 +23,8 @@ sys.path.insert(0, os.environ['F3_SRCDIR'] + '/tests/functional')
 from hinttest import Connection, wants
 c = Connection(sys.argv[1])
 a = wants(c.ask({'op': 'hello', 'version': 1, 'id': 'x'}), ok=True, version=1, node='worker-1', id='x')
-assert a['server'].startswith('f3 ') and {'hello', 'status', 'locate', 'prefetch', 'begin', 'end'} <= set(a['ops']), a
+assert a['server'].startswith('f3 ')
+assert {'hello', 'status', 'locate', 'prefetch', 'begin', 'end', 'bind', 'unbind'} <= set(a['ops']), a
 wants(c.ask({'op': 'hello', 'version': 7}), ok=True, version=1)
 wants(c.ask({'op': 'hello', 'version': 0}), ok=False, error='EINVAL')
 a = wants(c.ask({'op': 'status', 'id': 17}), ok=True, id=17, pid=int(sys.argv[2]), mountpoint=sys.argv[3],
@@ -40,7 +41,7 @@ a = c.ask({'op': 'status'})
 assert 'id' not in a
 
 # What there is not (yet) is said to be so, and by hello.
-for op in ('HELLO', ''):
+for op in ('nope', 'binds', 'HELLO', ''):
     wants(c.ask({'op': op, 'id': 1}), ok=False, error='EOPNOTSUPP', id=1)
 
 a = wants(c.ask({'op': 'locate', 'volume': 'photos', 'new-in-2': [1],
@@ -90,7 +91,7 @@ mv "$F3_STORE/away" "$F3_STORE/photos"
 f3_closed
 counted() { grep -F "$1 " "$F3_MNT/.stats" | cut -d' ' -f2; }
 f3_eq "prefetches" "$(counted 'f3_hints_total{op="prefetch",result="ok"}')" 2
-f3_eq "what was none" "$(counted 'f3_hints_total{op="other",result="error"}')" 8
+f3_eq "what was none" "$(counted 'f3_hints_total{op="other",result="error"}')" 10
 f3_eq "files" "$(counted 'f3_prefetched_files_total{result="ok"}')" 2
 
 # Names that only the store knows are asked for; other hints are answered meanwhile.
