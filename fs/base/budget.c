@@ -28,7 +28,8 @@ struct f3_budget {
 
 /* Of what the process itself leaves: so many MiB, and so many sixteenths of the rest. Heaps have gaps
  * and the database needs room to rearrange its files: hardly ever do all of them take all.
- * The MiB of control are those of all there may be: connections, one of admins, two of hints; views, one. */
+ * The MiB of control are those of all there may be: connections, one of admins, two of hints; views, one;
+ * activations, four. */
 static const struct {
 	const char *name;
 	unsigned sixteenths, min_mib;
@@ -36,7 +37,7 @@ static const struct {
 	[F3_ACCT_PROCESS] = { "process", 0, 0 }, [F3_ACCT_DATABASE] = { "database", 4, 7 },
 	[F3_ACCT_INODES] = { "inodes", 2, 1 },   [F3_ACCT_BUFFERS] = { "buffers", 3, 3 },
 	[F3_ACCT_PARKED] = { "parked", 3, 2 },   [F3_ACCT_JOURNAL] = { "journal", 3, 2 },
-	[F3_ACCT_LISTS] = { "lists", 1, 2 },     [F3_ACCT_CONTROL] = { "control", 0, 4 },
+	[F3_ACCT_LISTS] = { "lists", 1, 2 },     [F3_ACCT_CONTROL] = { "control", 0, 8 },
 };
 
 int f3_budget_new(uint64_t limit_bytes, struct f3_budget **ret_b)

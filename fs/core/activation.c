@@ -309,13 +309,16 @@ static int enter(struct f3_acts *a, struct f3_activation *act, const struct f3_a
 	struct f3_activation **bucket = bucket_of(a, act->spec.id), *other;
 	struct f3_act_container *c = act->container;
 
-	if (a->core->n_acts >= F3_ACT_LIVE_MAX || a->held_bytes + held_by(act) > F3_ACT_HELD_MAX)
+	if (a->core->n_acts >= F3_ACT_LIVE_MAX || a->held_bytes + held_by(act) > F3_ACT_HELD_MAX ||
+	    f3_budget_try_take(a->core->budget, F3_ACCT_CONTROL, held_by(act)))
 		return f3_err_set(err, -ENOSPC, "too many activations live: %u",
 				  (unsigned)a->core->n_acts);
 	if (!c) {
 		c = f3_act_container_new(a, "", place, act->volume, NULL);
-		if (!c)
+		if (!c) {
+			f3_budget_give(a->core->budget, F3_ACCT_CONTROL, held_by(act));
 			return f3_err_set(err, -ENOSPC, "too many containers");
+		}
 		f3_volume_ref(act->volume); /* the container's */
 		act->container = c;
 	}
@@ -349,6 +352,7 @@ static void leave(struct f3_acts *a, struct f3_activation *act)
 	if (act->container->act == act)
 		act->container->act = NULL;
 	a->held_bytes -= held_by(act);
+	f3_budget_give(a->core->budget, F3_ACCT_CONTROL, held_by(act));
 	a->core->n_acts--;
 	a->epoch++;
 }
@@ -459,6 +463,8 @@ static int end(struct f3_activation *act, bool ok)
 	f3_act_threads_forget(a, act);
 	if (act->expects)
 		f3_expect_end(act->core, act);
+	/* A second time does no harm, should the daemon die in between. */
+	f3_act_holds_end(act->core, act->spec.id, !ok);
 	f3_debug_point("activation.ending");
 	r = store_record(act);
 	drop_container(act);
@@ -743,6 +749,7 @@ int f3_act_lost(struct f3_core *core, const char *id, struct f3_act_spec *spec)
 		return r;
 	act.begun_ns = rec.begun_ns;
 	act.shared = rec.shared;
+	f3_act_holds_end(core, id, true);
 	r = store_record(&act);
 	f3_lock(&core->acts->lock);
 	core->acts->n_ended++;
@@ -791,6 +798,7 @@ void f3_acts_free(struct f3_acts *a)
 
 		while ((act = a->acts[i])) {
 			a->acts[i] = act->next;
+			f3_budget_give(a->core->budget, F3_ACCT_CONTROL, held_by(act));
 			drop_container(act);
 			f3_act_put(act);
 		}

@@ -172,6 +172,10 @@ static inline void f3_act_count(struct f3_activation *act, unsigned what, uint64
 	atomic_fetch_add_explicit(&act->counts[what], n, memory_order_relaxed);
 }
 
+/* One of its processes has it open for writing: an output that streams is held until the end. */
+void f3_act_writes(struct f3_activation *act, struct f3_inode *inode);
+/* What the last daemon's activations held, before f3_file_recover. */
+int f3_act_hold_again(struct f3_core *core);
 /* From now on what is fetched and stored of a file is on its account. Inode lock not held. */
 void f3_act_opened(struct f3_activation *act, struct f3_inode *inode);
 /* Closed: unless somebody has it open, or it is still to go up, that is over. Inode lock not held. */

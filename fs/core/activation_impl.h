@@ -75,4 +75,9 @@ unsigned f3_act_live_at(const struct f3_acts *a, const struct f3_act_place *plac
 void f3_act_container_put(struct f3_acts *a, struct f3_act_container *c,
 			  struct f3_volume **ret_volume);
 
+/* ---- activation_hold.c ---- */
+
+/* What it held is sealed; torn: was not whole. */
+void f3_act_holds_end(struct f3_core *core, const char *id, bool torn);
+
 #endif

@@ -302,6 +302,12 @@ int f3_core_recover(struct f3_core *core, struct f3_err *err)
 	if (r)
 		return f3_err_set(err, r, "out of memory");
 	r = f3_journal_load(core, err);
+	if (!r) {
+		r = f3_act_hold_again(core);
+		if (r)
+			f3_err_set(err, r, "what activations held cannot be read: %s",
+				   strerror(-r));
+	}
 	if (!r)
 		r = f3_file_recover(core, err);
 	if (!r) {

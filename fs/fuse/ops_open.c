@@ -85,6 +85,8 @@ static void opened_by(struct f3_activation *act, struct f3_open *open,
 
 	open->act = act;
 	f3_act_opened(act, open->inode);
+	if (open->writer)
+		f3_act_writes(act, open->inode);
 	open->opened_bytes = size_now(open->inode);
 	f3_act_count(act,
 		     passthrough && plan->direct_io ? F3_ACT_OPENS_DIRECT :

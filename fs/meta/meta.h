@@ -132,6 +132,7 @@ int f3_meta_each_answer(struct f3_meta *m, int (*fn)(void *arg, const struct f3_
 enum f3_note {
 	F3_NOTE_ACTIVATION = 'a',	/* by id (core/activation.h) */
 	F3_NOTE_ENDED = 'e',		/* by time of end and id */
+	F3_NOTE_HELD = 'h',		/* by holder and inode (core/activation_hold.c) */
 };
 /* Appends the value. -ENOENT. */
 int f3_meta_get_note(struct f3_meta *m, enum f3_note note, const void *key, size_t klen,

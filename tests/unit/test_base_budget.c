@@ -258,7 +258,7 @@ END_TEST
 START_TEST(shares_are_within_the_limit)
 {
 	static const uint64_t mib[] = { 1, 64, 128, 200, 512, 4096, 1 << 20 };
-	const uint64_t least = 55; /* below it nothing works */
+	const uint64_t least = 59; /* below it nothing works */
 
 	for (size_t i = 0; i < sizeof(mib) / sizeof(mib[0]); i++) {
 		struct f3_budget *own;

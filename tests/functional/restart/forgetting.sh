@@ -20,6 +20,7 @@ ls -l "$d" >/dev/null
 exec {open}<&-
 mkdir "$d/sub" &
 maker=$!
+f3_until 60 grep -q "^request_wait_answer" "/proc/$maker/wchan" || f3_bad "mkdir does not wait for the daemon"
 rm "$F3_STORE/d/foreign"
 stat "$d/foreign" >/dev/null 2>&1 &
 lister=$!
