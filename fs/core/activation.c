@@ -322,6 +322,10 @@ static int enter(struct f3_acts *a, struct f3_activation *act, const struct f3_a
 		f3_volume_ref(act->volume); /* the container's */
 		act->container = c;
 	}
+	if (f3_act_inputs_begin(a, act)) {
+		f3_budget_give(a->core->budget, F3_ACCT_CONTROL, held_by(act));
+		return f3_err_set(err, -ENOMEM, "out of memory");
+	}
 	if (f3_act_live_at(a, place, &other)) {
 		act->shared = true;
 		if (other) {
@@ -348,6 +352,7 @@ static void leave(struct f3_acts *a, struct f3_activation *act)
 	while (*at != act)
 		at = &(*at)->next;
 	*at = act->next;
+	f3_act_inputs_end(a, act);
 	act->container->n_acts--;
 	if (act->container->act == act)
 		act->container->act = NULL;
@@ -798,6 +803,7 @@ void f3_acts_free(struct f3_acts *a)
 
 		while ((act = a->acts[i])) {
 			a->acts[i] = act->next;
+			f3_act_inputs_end(a, act);
 			f3_budget_give(a->core->budget, F3_ACCT_CONTROL, held_by(act));
 			drop_container(act);
 			f3_act_put(act);

@@ -172,6 +172,11 @@ static inline void f3_act_count(struct f3_activation *act, unsigned what, uint64
 	atomic_fetch_add_explicit(&act->counts[what], n, memory_order_relaxed);
 }
 
+/* Does one that lives follow what is made under this path? For who has seen n_followed. */
+bool f3_act_follows(struct f3_core *core, const struct f3_volume *v, const char *path);
+/* Somebody is going to write a file that is there: if it is followed it streams from now on. Likewise. Inode
+ * lock not held. -errno of the database. */
+int f3_act_rewrites(struct f3_core *core, struct f3_inode *inode);
 /* One of its processes has it open for writing: an output that streams is held until the end. */
 void f3_act_writes(struct f3_activation *act, struct f3_inode *inode);
 /* What the last daemon's activations held, before f3_file_recover. */

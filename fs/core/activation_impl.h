@@ -34,6 +34,7 @@ struct f3_act_container {
 };
 
 struct f3_acts_threads;
+struct f3_act_followed;
 
 struct f3_acts {
 	struct f3_core *core;
@@ -45,6 +46,7 @@ struct f3_acts {
 		char name[F3_ACT_HIERARCHY_MAX];
 		uint32_t n;				/* containers */
 	} hierarchies[F3_ACT_HIERARCHIES];
+	struct f3_act_followed *followed[F3_ACT_BUCKETS];	/* by name */
 	size_t held_bytes;
 	_Atomic uint64_t epoch;				/* counts changes of what a thread may belong to */
 	struct f3_acts_threads *threads;
@@ -74,6 +76,12 @@ unsigned f3_act_live_at(const struct f3_acts *a, const struct f3_act_place *plac
 /* *ret_volume: to be put without the lock, if any. */
 void f3_act_container_put(struct f3_acts *a, struct f3_act_container *c,
 			  struct f3_volume **ret_volume);
+
+/* ---- activation_input.c ---- */
+
+/* Lock held. -ENOMEM: none is followed. */
+int f3_act_inputs_begin(struct f3_acts *a, const struct f3_activation *act);
+void f3_act_inputs_end(struct f3_acts *a, const struct f3_activation *act);
 
 /* ---- activation_hold.c ---- */
 

@@ -101,6 +101,7 @@ struct f3_core {
 	struct f3_recent *recent;
 	struct f3_acts *acts;
 	_Atomic uint32_t n_acts;	/* activations that live */
+	_Atomic uint32_t n_followed;	/* inputs that they follow, and that need not be there yet */
 	_Atomic uint32_t n_expected, n_expecting;	/* names, and who waits for them: expect.h */
 	struct f3_kernel_ops kernel;
 	uint64_t mount_id;	/* random; the same for all daemons of one mount */

@@ -451,6 +451,8 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		r = f3_authority_here(core, inode->volume);
 		if (!r)
 			r = f3_stage_room(inode, who);
+		if (!r && atomic_load_explicit(&core->n_followed, memory_order_relaxed))
+			r = f3_act_rewrites(core, inode);
 		if (r)
 			return r;
 	}

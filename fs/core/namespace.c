@@ -173,12 +173,13 @@ int f3_ns_place(struct f3_core *core, struct f3_inode *dir, const char *name, bo
 		.in_local_tree = dir->local_tree,
 	};
 	bool hinted = act && act->spec.outputs.n_rules;
+	bool followed = !is_dir && atomic_load_explicit(&core->n_followed, memory_order_relaxed);
 	char path[PATH_MAX];
 	const char *seen;
 	int r = inherit(core, dir, &q.inherited, &q.inherited_stream);
 
 	q.own_stream = -1;
-	if (!r && (hinted || f3_placement_needs_path(&dir->volume->placement))) {
+	if (!r && (hinted || followed || f3_placement_needs_path(&dir->volume->placement))) {
 		r = path_of(core, dir, name, path);
 		q.path = path;
 	}
@@ -188,6 +189,8 @@ int f3_ns_place(struct f3_core *core, struct f3_inode *dir, const char *name, bo
 			f3_placement_hint(&act->spec.outputs, seen, is_dir, &q.hint,
 					  &q.hint_stream);
 	}
+	if (!r && followed && f3_act_follows(core, dir->volume, path))
+		q.hint_stream = true;
 	f3_act_put(act);
 	return r ? r : f3_placement_decide(&dir->volume->placement, &q, ret);
 }

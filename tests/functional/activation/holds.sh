@@ -19,7 +19,8 @@ state() { getfattr --absolute-names --only-values -n user.f3.state "$1"; }
 # reads FILE: in the background, to $F3_TEST_TMP/got with its exit code behind it.
 reads()
 {
-	{ cat "$1" 2>&1; echo "($?)"; } >"$F3_TEST_TMP/got" &
+	# A writer's descriptor that it had, too, would keep its own end away.
+	{ eval "exec ${fd:-9}>&-"; cat "$1" 2>&1; echo "($?)"; } >"$F3_TEST_TMP/got" &
 	reader=$!
 	f3_until 20 grep -q . "$F3_TEST_TMP/got"
 }
@@ -62,6 +63,28 @@ write "$w/out/c" 2
 f3_ok act_end over
 ends "over a death" "1 2 (0) "
 f3_becomes 20 "its state" sealed state "$w/out/c"
+
+# An input that is followed streams whoever writes it, and however: made, or made anew.
+f3_ok act_begin follows "$act_pid" w '"inputs": [{"path": "/in/made", "stream": true}, {"path": "/in/anew", "stream": true}]'
+mkdir "$w/in"
+echo old >"$w/in/anew"
+f3_becomes 20 "sealed before" sealed state "$w/in/anew"
+for name in made anew; do
+	exec {fd}>"$w/in/$name"
+	echo 1 >&$fd
+	reads "$w/in/$name"
+	echo 2 >&$fd
+	exec {fd}>&-
+	ends "follows $name" "1 2 (0) "
+done
+f3_ok act_end follows
+fd=
+mkdir -p "$w/plain"
+exec {fd}>"$w/plain/x"
+echo 1 >&$fd
+f3_eq "what nobody follows ends where it is" "$(cat "$w/plain/x")" 1
+exec {fd}>&-
+fd=
 
 # Begun anew it could not be: its container is gone.
 g2=$(act_group "$(act_hierarchies | head -1)" gone)
