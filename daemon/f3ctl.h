@@ -144,8 +144,8 @@ int f3ctl_work(struct f3ctl *ctl, const struct f3ctl_work *work, int argc, const
 
 extern const struct poptOption f3ctl_activation_options[], f3ctl_top_options[];
 extern const struct poptOption f3ctl_class_options[], f3ctl_debug_options[], f3ctl_evict_options[],
-	f3ctl_fsck_options[], f3ctl_gc_options[], f3ctl_ls_options[], f3ctl_pin_options[],
-	f3ctl_profile_options[], f3ctl_stats_options[], f3ctl_view_options[], f3ctl_volume_options[],
+	f3ctl_fsck_options[], f3ctl_gc_options[], f3ctl_lineage_options[],
+	f3ctl_ls_options[], f3ctl_pin_options[], f3ctl_profile_options[], f3ctl_stats_options[], f3ctl_view_options[], f3ctl_volume_options[],
 	f3ctl_warm_options[];
 int f3ctl_activation(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_top(struct f3ctl *ctl, int argc, const char *const *argv);
@@ -156,6 +156,7 @@ int f3ctl_evict(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_fsck(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_gc(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_info(struct f3ctl *ctl, int argc, const char *const *argv);
+int f3ctl_lineage(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_log_level(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_ls(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_pin(struct f3ctl *ctl, int argc, const char *const *argv);

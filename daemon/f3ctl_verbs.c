@@ -136,6 +136,22 @@ const struct f3ctl_verb f3ctl_verbs[] = {
 		.run = f3ctl_activation,
 	},
 	{
+		.name = "lineage",
+		.args = "PATH",
+		.help = "which activations wrote a file and from what, and what was made from it",
+		.more = "Of the file's content of now, or of --generation: who had it open for writing, what "
+			"those opened for reading, who wrote that, and so on (--up); and who opened it for "
+			"reading, what those wrote, and so on (--down); both without either. Files are known "
+			"by id and generation, so it does not matter what they were renamed to since, or "
+			"whether they are still there; paths are those of then. With --json activations and "
+			"edges, one a line; with --prov a document in the W3C's PROV-JSON. An edge says that "
+			"a file was open, not that a byte of it had a part in what was written. What is not "
+			"of an activation is not known; see activations-kept and lineage-kept in f3.conf(5).",
+		.completes = F3CTL_PATHS,
+		.options = f3ctl_lineage_options,
+		.run = f3ctl_lineage,
+	},
+	{
 		.name = "top",
 		.help = "which activations are at work, the busiest first",
 		.more = "IN CALLS is how much of a second its threads spent in calls to the daemon, all "

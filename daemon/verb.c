@@ -4,9 +4,12 @@
 #include "daemon/verb.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
+#include "fs/base/clock.h"
 #include "fs/base/text.h"
 #include "fs/core/fill.h"
 #include "fs/core/namespace.h"
@@ -46,6 +49,20 @@ void f3_verb_show(const char *path, size_t len, struct f3_buf *out)
 		f3_text_escape(out, slash, len - name - 1, F3_ESCAPE_LINE);
 	else
 		f3_buf_put_u8(out, '/');
+}
+
+json_t *f3_verb_when(int64_t ns)
+{
+	struct timespec ts = f3_timespec_from_ns(ns);
+	char text[64];
+	struct tm tm;
+	size_t len;
+
+	if (!ns || !gmtime_r(&ts.tv_sec, &tm))
+		return json_null();
+	len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + len, sizeof(text) - len, ".%03ldZ", ts.tv_nsec / 1000000);
+	return json_string(text);
 }
 
 int f3_verb_error(struct f3_verb *v, int error, const struct f3_buf *path, const char *why)

@@ -51,6 +51,7 @@ extern const struct f3_verb_entry f3_verbs_volume[];
 extern const struct f3_verb_entry f3_verbs_view[];
 extern const struct f3_verb_entry f3_verbs_check[];
 extern const struct f3_verb_entry f3_verbs_act[];
+extern const struct f3_verb_entry f3_verbs_lineage[];
 extern const struct f3_verb_entry f3_verbs_change[];
 extern const struct f3_verb_entry f3_verbs_fault[];
 
@@ -80,6 +81,8 @@ int f3_place_find(struct f3_core *core, const struct f3_caller *who, const struc
 		  struct f3_buf *path, uint64_t *ret_ino);
 /* A path from the root of the mount as f3ctl takes it, "photos:/a/b", fit to be shown. */
 void f3_verb_show(const char *path, size_t len, struct f3_buf *out);
+/* A time of the real time clock as UTC, to the millisecond; null for 0. */
+json_t *f3_verb_when(int64_t ns);
 /* Sets the reason: "PLACE: WHY", what errno says where why is NULL. Returns error. */
 int f3_verb_error(struct f3_verb *v, int error, const struct f3_buf *path, const char *why);
 

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "daemon/verb.h"
 #include "fs/base/clock.h"
@@ -29,20 +28,6 @@ static const char *const states[] = {
 static json_t *number(uint64_t n)
 {
 	return json_integer((json_int_t)n);
-}
-
-static json_t *when(int64_t ns)
-{
-	struct timespec ts = f3_timespec_from_ns(ns);
-	char text[64];
-	struct tm tm;
-	size_t len;
-
-	if (!ns || !gmtime_r(&ts.tv_sec, &tm))
-		return json_null();
-	len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + len, sizeof(text) - len, ".%03ldZ", ts.tv_nsec / 1000000);
-	return json_string(text);
 }
 
 /* Of the classes something is said of. */
@@ -96,6 +81,9 @@ static void add_counts(struct f3_core *core, const uint64_t *c, json_t *one)
 				      "puts", (json_int_t)c[F3_ACT_STORE_PUTS], "get_bytes",
 				      (json_int_t)c[F3_ACT_STORE_GET_BYTES], "put_bytes",
 				      (json_int_t)c[F3_ACT_STORE_PUT_BYTES]));
+	json_object_set_new(one, "lineage",
+			    json_pack("{sI sI}", "edges", (json_int_t)c[F3_ACT_EDGES], "dropped",
+				      (json_int_t)c[F3_ACT_EDGES_DROPPED]));
 	json_object_set_new(one, "cost", json_real(cost(core, c)));
 }
 
@@ -112,8 +100,8 @@ static json_t *one_activation(struct f3_core *core, const char *id, const struct
 			json_object_set(one, told[i], json_object_get(begin, told[i]));
 	json_object_set_new(one, "state", json_string(states[rec->state]));
 	json_object_set_new(one, "shared", json_boolean(rec->shared));
-	json_object_set_new(one, "begun", when(rec->begun_ns));
-	json_object_set_new(one, "ended", when(rec->ended_ns));
+	json_object_set_new(one, "begun", f3_verb_when(rec->begun_ns));
+	json_object_set_new(one, "ended", f3_verb_when(rec->ended_ns));
 	json_object_set_new(one, "seconds", json_real((double)(until - rec->begun_ns) / 1e9));
 	add_counts(core, rec->counts, one);
 	json_decref(begin);

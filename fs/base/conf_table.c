@@ -434,6 +434,17 @@ const struct f3_conf_opt f3_conf_table[] = {
 	},
 	{
 		.section = "f3",
+		.key = "lineage-kept",
+		.type = F3_CONF_UINT,
+		.dflt = "1000000",
+		.arg = "N",
+		.help = "how many edges of their lineage are remembered in all, some 300 bytes each; with more "
+			"the oldest activations are forgotten",
+		.max = 1000000000,
+		.change = F3_CHANGE_LIVE,
+	},
+	{
+		.section = "f3",
 		.key = "activations-age",
 		.type = F3_CONF_DURATION,
 		.dflt = "7d",

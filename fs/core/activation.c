@@ -17,6 +17,7 @@
 #include "fs/base/log.h"
 #include "fs/core/activation_impl.h"
 #include "fs/core/expect.h"
+#include "fs/core/lineage.h"
 #include "fs/core/traffic.h"
 
 #define RECORD_VERSION 1
@@ -61,6 +62,7 @@ void f3_act_put(struct f3_activation *act)
 	if (!act || --act->refs)
 		return;
 	f3_volume_put(act->volume);
+	f3_lineage_free(act->lineage);
 	f3_act_spec_done(&act->spec);
 	free(act->prefix);
 	free(act);
@@ -188,10 +190,27 @@ static int store_record(const struct f3_activation *act)
 struct pruning {
 	struct f3_core *core;
 	struct f3_batch *b;
-	uint64_t too_many;
+	uint64_t too_many, too_many_edges;
 	int64_t before_ns;
+	struct f3_buf ids; /* length and bytes of each */
 	unsigned n;
 };
+
+static bool pruned(struct pruning *p, const uint8_t *id, size_t len, int64_t ended)
+{
+	char text[F3_ACT_NAME_MAX + 1];
+	struct f3_act_rec rec;
+	uint64_t edges;
+
+	if (p->too_many_edges && len < sizeof(text)) {
+		memcpy(text, id, len);
+		text[len] = '\0';
+		edges = look_up(p->core, text, &rec) ? 0 : rec.counts[F3_ACT_EDGES];
+		p->too_many_edges -= edges < p->too_many_edges ? edges : p->too_many_edges;
+		return true;
+	}
+	return p->n < p->too_many || ended < p->before_ns;
+}
 
 static int prune_one(void *arg, const uint8_t *key, size_t klen, const uint8_t *value, size_t vlen)
 {
@@ -203,12 +222,29 @@ static int prune_one(void *arg, const uint8_t *key, size_t klen, const uint8_t *
 	(void)vlen;
 	f3_rd_init(&rd, key, klen);
 	ended = f3_rd_i64(&rd);
-	if (p->n == PRUNE_MOST || (p->n >= p->too_many && ended >= p->before_ns))
+	if (p->n == PRUNE_MOST || !pruned(p, rd.p, rd.left, ended))
 		return 1;
+	f3_buf_put_u8(&p->ids, (uint8_t)rd.left);
+	f3_buf_put(&p->ids, rd.p, rd.left);
 	f3_batch_del_note(p->b, F3_NOTE_ACTIVATION, rd.p, rd.left);
 	f3_batch_del_note(p->b, F3_NOTE_ENDED, key, klen);
 	p->n++;
 	return 0;
+}
+
+/* First, so that none is left of which nobody knows. */
+static int prune_lineage(struct pruning *p)
+{
+	int r = p->ids.error;
+	struct f3_rd rd;
+
+	f3_rd_init(&rd, p->ids.data, p->ids.len);
+	while (!r && rd.left) {
+		size_t len = f3_rd_u8(&rd);
+
+		r = f3_lineage_forget(p->core, (const char *)f3_rd_bytes(&rd, len), len);
+	}
+	return r;
 }
 
 static void prune(struct f3_core *core)
@@ -221,16 +257,19 @@ static void prune(struct f3_core *core)
 	f3_lock(&a->lock);
 	p.too_many = a->n_ended > keep ? a->n_ended - keep : 0;
 	f3_unlock(&a->lock);
+	p.too_many_edges = f3_lineages_over(core->lineages);
 	p.before_ns = f3_clock_real_ns() - (int64_t)age_ns;
 	if (f3_batch_new(core->meta, &p.b))
 		return;
+	f3_buf_init(&p.ids, PRUNE_MOST * (F3_ACT_NAME_MAX + 1));
 	if (f3_meta_each_note(core->meta, F3_NOTE_ENDED, "", 0, prune_one, &p) >= 0 && p.n &&
-	    !f3_batch_commit(p.b)) {
+	    !prune_lineage(&p) && !f3_batch_commit(p.b)) {
 		f3_lock(&a->lock);
 		a->n_ended -= p.n < a->n_ended ? p.n : a->n_ended;
 		f3_unlock(&a->lock);
 	}
 	f3_batch_free(p.b);
+	f3_buf_done(&p.ids);
 }
 
 /* ---- Begin ----------------------------------------------------------------------------------- */
@@ -410,7 +449,11 @@ int f3_act_begin(struct f3_core *core, struct f3_act_spec *spec, bool replay, bo
 	for (unsigned i = 0; replay && i < F3_ACT_COUNTS; i++)
 		act->counts[i] = rec.counts[i];
 	act->spec = *spec;
-	r = find_place(act, &place, err);
+	r = f3_lineage_new(act, &act->lineage);
+	if (r)
+		f3_err_set(err, r, "out of memory");
+	if (!r)
+		r = find_place(act, &place, err);
 	if (!r)
 		r = check_classes(act, err);
 	if (!r) {
@@ -438,6 +481,8 @@ int f3_act_begin(struct f3_core *core, struct f3_act_spec *spec, bool replay, bo
 	}
 	/* Without memory for it they do not wait. */
 	act->expects = !f3_expect_begin(core, act);
+	if (replay)
+		f3_lineage_resume(act);
 	f3_debug_point("activation.begun");
 	memset(spec, 0, sizeof(*spec));
 	f3_act_put(act);
@@ -471,10 +516,11 @@ static int end(struct f3_activation *act, bool ok)
 	/* A second time does no harm, should the daemon die in between. */
 	f3_act_holds_end(act->core, act->spec.id, !ok);
 	f3_debug_point("activation.ending");
+	prune(act->core);
+	f3_lineage_write(act); /* its counts are of the record */
 	r = store_record(act);
 	drop_container(act);
 	f3_act_put(act); /* the table's */
-	prune(act->core);
 	return r;
 }
 
@@ -722,6 +768,7 @@ static int each_left(void *arg, const uint8_t *key, size_t klen, const uint8_t *
 	(void)klen;
 	if (decode(value, vlen, &rec) || rec.state != F3_ACT_RUNNING) {
 		w->n_ended++;
+		f3_lineages_count(w->core->lineages, rec.counts[F3_ACT_EDGES]);
 		return 0;
 	}
 	return w->left(w->arg, rec.text, rec.text_len);

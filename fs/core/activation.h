@@ -91,6 +91,8 @@ enum f3_act_count {
 	F3_ACT_STORE_PUTS,
 	F3_ACT_STORE_GET_BYTES,
 	F3_ACT_STORE_PUT_BYTES,
+	F3_ACT_EDGES,			/* of its lineage, that are kept (lineage.h) */
+	F3_ACT_EDGES_DROPPED,
 	F3_ACT_COUNTS
 };
 
@@ -110,6 +112,7 @@ struct f3_activation {
 	_Atomic uint64_t counts[F3_ACT_COUNTS];
 	struct f3_work late;		/* its record is written once more */
 	_Atomic bool late_queued;
+	struct f3_lineage *lineage;
 	struct f3_activation *next;	/* in its bucket */
 };
 

@@ -33,6 +33,7 @@
 #include "fs/core/inode.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/lack.h"
+#include "fs/core/lineage.h"
 #include "fs/core/node.h"
 #include "fs/core/rest.h"
 #include "fs/core/revive.h"
@@ -275,7 +276,9 @@ int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_
 			f3_err_set(err, r, "out of memory");
 	}
 	if (!r) {
-		r = f3_acts_new(core, &core->acts);
+		r = f3_lineages_new(core, &core->lineages);
+		if (!r)
+			r = f3_acts_new(core, &core->acts);
 		if (r)
 			f3_err_set(err, r, "out of memory");
 	}
@@ -385,6 +388,7 @@ void f3_core_stop(struct f3_core *core)
 		return;
 	core->stopping = true;
 	f3_acts_stop(core->acts);
+	f3_lineages_stop(core->lineages);
 	f3_sealer_free(core->sealer);
 	core->sealer = NULL;
 	if (core->itable)
@@ -409,6 +413,7 @@ void f3_core_stop(struct f3_core *core)
 	f3_acts_free(core->acts);
 	f3_expect_free(core->expect);
 	f3_itable_free(core->itable);
+	f3_lineages_free(core->lineages);
 	f3_evict_stop(core);
 	f3_watcher_free(core->watcher);
 	f3_volumes_stop(core);

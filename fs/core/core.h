@@ -67,6 +67,7 @@ struct f3_kernel_ops {
 struct f3_acts;
 struct f3_answered;
 struct f3_itable;
+struct f3_lineages;
 struct f3_rest;
 struct f3_expect;
 struct f3_holds;
@@ -100,6 +101,7 @@ struct f3_core {
 	struct f3_lack *lack;
 	struct f3_recent *recent;
 	struct f3_acts *acts;
+	struct f3_lineages *lineages;
 	_Atomic uint32_t n_acts;	/* activations that live */
 	_Atomic uint32_t n_followed;	/* inputs that they follow, and that need not be there yet */
 	_Atomic uint32_t n_expected, n_expecting;	/* names, and who waits for them: expect.h */

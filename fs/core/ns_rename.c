@@ -22,6 +22,7 @@
 #include "fs/core/answered.h"
 #include "fs/core/escape.h"
 #include "fs/core/journal_run.h"
+#include "fs/core/lineage.h"
 #include "fs/core/move.h"
 #include "fs/core/ns.h"
 #include "fs/core/stage.h"
@@ -547,6 +548,7 @@ static int rename_local(struct renaming *rn)
 						      NULL };
 	int64_t now = f3_clock_file_ns();
 	struct f3_ns_change change;
+	struct f3_content was = { .generation = 0 };
 	struct f3_batch *b;
 	int r = f3_batch_new(rn->core->meta, &b);
 
@@ -571,6 +573,7 @@ static int rename_local(struct renaming *rn)
 
 			if (!rn->moved.e)
 				rec->etag[0] = '\0';
+			was = (struct f3_content){ rec->id, rec->generation };
 			if (!rn->moved.e && rn->to.inode && rn->to.in_store)
 				take_over(rn->from.inode, rn->to.inode);
 			if (rn->from.in_store) {
@@ -588,6 +591,8 @@ static int rename_local(struct renaming *rn)
 	f3_batch_free(b);
 	if (!r && replaced)
 		f3_ns_died(rn->core, rn->to.inode);
+	if (!r && was.generation && S_ISREG(rn->from.inode->rec.mode))
+		f3_lineage_became(rn->core, rn->who, rn->from.inode, &was);
 	return r;
 }
 

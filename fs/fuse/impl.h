@@ -49,6 +49,7 @@ struct f3_open {
 	struct f3_virtual *virt;
 	struct f3_activation *act;	/* whose process opened it; a reference, or NULL */
 	uint64_t opened_bytes;		/* the file's size then, where act is */
+	uint64_t opened_from;		/* and the content a writer goes on from; 0: none */
 	uint32_t slot;
 	struct f3_open *next_free;
 };

@@ -11,6 +11,7 @@
 #include "fs/core/acl.h"
 #include "fs/core/expect.h"
 #include "fs/core/xattr.h"
+#include "fs/core/lineage.h"
 #include "fs/fuse/impl.h"
 
 static int reply_attr(struct f3_call *call, int r, const struct f3_entry *e)
@@ -74,15 +75,30 @@ static unsigned to_set(int fuse_set)
 	return set;
 }
 
+/* A content made without an open. */
+static void truncated_by(struct f3_core *core, uint64_t ino, pid_t pid)
+{
+	struct f3_activation *act = f3_act_of(core, pid);
+	struct f3_inode *inode = act ? f3_inode_peek(core, ino) : NULL;
+
+	if (inode)
+		f3_lineage_generated(act, inode, 0);
+	f3_inode_put(core, inode);
+	f3_act_put(act);
+}
+
 static int do_setattr(struct f3_call *call)
 {
+	struct f3_core *core = call->f->core;
 	struct f3_entry e;
+	int r;
 
 	if (f3_virtual_is(call->ino))
 		return -EPERM;
-	return reply_attr(
-		call, f3_ns_setattr(call->f->core, call->ino, &call->st, call->set, &call->who, &e),
-		&e);
+	r = f3_ns_setattr(core, call->ino, &call->st, call->set, &call->who, &e);
+	if (!r && (call->set & F3_SET_SIZE))
+		truncated_by(core, call->ino, call->who.pid);
+	return reply_attr(call, r, &e);
 }
 
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int set,

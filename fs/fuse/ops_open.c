@@ -11,6 +11,7 @@
 
 #include "fs/base/process.h"
 #include "fs/core/expect.h"
+#include "fs/core/lineage.h"
 #include "fs/core/stream.h"
 #include "fs/fuse/impl.h"
 
@@ -97,6 +98,18 @@ static void opened_by(struct f3_activation *act, struct f3_open *open,
 		f3_act_count(act, F3_ACT_NATIVE_BYTES, open->opened_bytes);
 }
 
+/* was: its content before, generation 0: it was made by this, or emptied. */
+static void opened_for(struct f3_activation *act, struct f3_open *open,
+		       const struct f3_content *was)
+{
+	struct f3_content is = f3_content_of(open->inode);
+
+	if (open->writer && was->generation && was->generation != is.generation)
+		open->opened_from = was->generation;
+	if ((open->flags & O_ACCMODE) != O_WRONLY && was->generation)
+		f3_lineage_used(act, open->inode, was);
+}
+
 /* The file has grown by so much while it was open natively; what was written over is not seen. */
 static void closed_by(struct f3_activation *act, const struct f3_open *was)
 {
@@ -105,12 +118,14 @@ static void closed_by(struct f3_activation *act, const struct f3_open *was)
 	if (size > was->opened_bytes)
 		f3_act_count(act, F3_ACT_WRITTEN_BYTES + was->inode->rec.class_,
 			     size - was->opened_bytes);
+	if (was->writer)
+		f3_lineage_generated(act, was->inode, was->opened_from);
 	f3_act_put(act);
 }
 
-/* writer: counted so by the core until the first close, whatever the flags. */
+/* writer: counted so by the core until the first close, whatever the flags. was: its content before. */
 static void remember(struct f3_call *call, struct f3_open *open, struct f3_inode *inode,
-		     bool writer, const struct f3_open_plan *plan)
+		     bool writer, const struct f3_open_plan *plan, const struct f3_content *was)
 {
 	struct f3_activation *act = f3_act_of(call->f->core, call->who.pid);
 
@@ -122,8 +137,10 @@ static void remember(struct f3_call *call, struct f3_open *open, struct f3_inode
 	if (!plan->noflush)
 		open->opener = f3_process_of(call->who.pid);
 	f3_open_keep(call, open, plan, inode->ino);
-	if (act)
+	if (act) {
 		opened_by(act, open, plan);
+		opened_for(act, open, was);
+	}
 }
 
 static int open_virtual(struct f3_call *call)
@@ -202,6 +219,7 @@ static int do_open(struct f3_call *call)
 {
 	struct fuse_file_info fi = { .flags = call->flags };
 	struct f3_core *core = call->f->core;
+	struct f3_content was = { .generation = 0 };
 	struct f3_open_plan plan;
 	struct f3_inode *inode;
 	struct f3_open *open;
@@ -233,6 +251,8 @@ static int do_open(struct f3_call *call)
 		f3_inode_put(core, inode);
 		return r;
 	}
+	if (f3_acts_live(core) && !(call->flags & O_TRUNC))
+		was = f3_content_of(inode);
 	open = f3_open_new(call->f->opens);
 	r = open ? f3_file_open(core, inode, call->flags, &call->who, &plan) : -ENOMEM;
 	if (r)
@@ -240,7 +260,7 @@ static int do_open(struct f3_call *call)
 	if (call->kill_priv)
 		(void)f3_file_kill_priv(core, inode, &call->who);
 	remember(call, open, inode,
-		 (call->flags & O_ACCMODE) != O_RDONLY || (call->flags & O_TRUNC), &plan);
+		 (call->flags & O_ACCMODE) != O_RDONLY || (call->flags & O_TRUNC), &plan, &was);
 	r = sync_name(call, open, &plan);
 	if (r) {
 		take_back(call, open);
@@ -315,7 +335,7 @@ static int create_again(struct f3_call *call)
 		f3_inode_put(core, inode);
 		return r;
 	}
-	remember(call, open, inode, true, &plan);
+	remember(call, open, inode, true, &plan, &(struct f3_content){ .generation = 0 });
 	return reply_created(call, open, &e, &plan);
 }
 
@@ -341,7 +361,7 @@ static int do_create(struct f3_call *call)
 		f3_open_drop(call->f->opens, open);
 		return r;
 	}
-	remember(call, open, inode, true, &plan);
+	remember(call, open, inode, true, &plan, &(struct f3_content){ .generation = 0 });
 	return reply_created(call, open, &e, &plan);
 }
 

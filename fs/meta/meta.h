@@ -133,6 +133,8 @@ enum f3_note {
 	F3_NOTE_ACTIVATION = 'a',	/* by id (core/activation.h) */
 	F3_NOTE_ENDED = 'e',		/* by time of end and id */
 	F3_NOTE_HELD = 'h',		/* by holder and inode (core/activation_hold.c) */
+	F3_NOTE_LINEAGE_FILE = 'f',	/* by content and activation (core/lineage_impl.h) */
+	F3_NOTE_LINEAGE_ACT = 'g',	/* by activation and content */
 };
 /* Appends the value. -ENOENT. */
 int f3_meta_get_note(struct f3_meta *m, enum f3_note note, const void *key, size_t klen,
