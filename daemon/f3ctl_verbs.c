@@ -128,7 +128,7 @@ const struct f3ctl_verb f3ctl_verbs[] = {
 		.more = "Of those that run and of those that are kept after their end (activations-kept, "
 			"activations-age). Bytes read natively are not seen one by one: what is told is how "
 			"large the files were. Bytes written natively are what the files grew by. Requests "
-			"to stores are counted for the activation that last opened the file they are for; "
+			"to stores are counted for the activation that wrote the file, or opened it last; "
 			"prices are those of price-get and its like in f3.conf(5).",
 		.completes = F3CTL_WORDS,
 		.words = "list show",

@@ -548,14 +548,17 @@ int f3_act_end(struct f3_core *core, const char *id, bool ok, bool *ret_again, s
 
 /* ---- What it costs --------------------------------------------------------------------------- */
 
-void f3_act_opened(struct f3_activation *act, struct f3_inode *inode)
+void f3_act_opened(struct f3_activation *act, struct f3_inode *inode, bool writer)
 {
-	struct f3_activation *before;
+	struct f3_activation *before = act;
 
 	f3_act_ref(act);
 	f3_lock(&inode->lock);
-	before = inode->act;
-	inode->act = act;
+	if (writer || !inode->act ||
+	    !(inode->rec.state == F3_STATE_WRITING || inode->rec.flags & F3_INO_DIRTY)) {
+		before = inode->act;
+		inode->act = act;
+	}
 	f3_unlock(&inode->lock);
 	f3_act_put(before);
 }

@@ -184,8 +184,9 @@ int f3_act_rewrites(struct f3_core *core, struct f3_inode *inode);
 void f3_act_writes(struct f3_activation *act, struct f3_inode *inode);
 /* What the last daemon's activations held, before f3_file_recover. */
 int f3_act_hold_again(struct f3_core *core);
-/* From now on what is fetched and stored of a file is on its account. Inode lock not held. */
-void f3_act_opened(struct f3_activation *act, struct f3_inode *inode);
+/* From now on what is fetched and stored of a file is on its account; a reader's is not what somebody else
+ * wrote. Inode lock not held. */
+void f3_act_opened(struct f3_activation *act, struct f3_inode *inode, bool writer);
 /* Closed: unless somebody has it open, or it is still to go up, that is over. Inode lock not held. */
 void f3_act_closed(struct f3_inode *inode);
 /* So many bytes of it came from its store, in one request; class and source are counted, too. Inode lock

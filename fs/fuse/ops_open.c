@@ -85,7 +85,7 @@ static void opened_by(struct f3_activation *act, struct f3_open *open,
 	bool passthrough = plan->mode == F3_MODE_PASSTHROUGH;
 
 	open->act = act;
-	f3_act_opened(act, open->inode);
+	f3_act_opened(act, open->inode, open->writer);
 	if (open->writer)
 		f3_act_writes(act, open->inode);
 	open->opened_bytes = size_now(open->inode);

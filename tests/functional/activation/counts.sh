@@ -45,6 +45,7 @@ f3_match "top" "$(ctl top -n 1)" 'a +/guest/blur'
 # Counted to its end, and after it what goes up because of it.
 before=$(show a .operations)
 act_in "$g" cp /etc/hostname "$w/late"
+cat "$w/late" >/dev/null
 f3_ok act_end a
 f3_ok ctl sync >/dev/null
 f3_eq "more operations" "$(show a ".operations > $before")" true
