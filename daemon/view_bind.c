@@ -240,10 +240,12 @@ static int start(struct f3_binder *b)
 		run(b->mountpoint, fds[1], parent);
 	r = pid < 0 ? -errno : 0;
 	close(fds[1]);
-	if (r)
+	if (r) {
 		close(fds[0]);
-	else
+	} else {
 		b->fd = fds[0];
+		b->pid = pid;
+	}
 	return r;
 }
 
@@ -259,9 +261,14 @@ int f3_binder_start(struct f3_binder *b, const char *mountpoint)
 
 void f3_binder_stop(struct f3_binder *b)
 {
-	if (b->fd >= 0)
-		close(b->fd);
+	if (b->fd < 0)
+		return;
+	close(b->fd);
 	b->fd = -1;
+	/* It never waits for the mount, so its end is at hand. */
+	kill(b->pid, SIGKILL);
+	while (waitpid(b->pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }
 
 /* Its end of a connection to a process that binds. */

@@ -20,6 +20,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "fs/base/clock.h"
 #include "fs/base/err.h"
@@ -31,6 +32,7 @@ struct f3_binder {
 	char mountpoint[PATH_MAX];
 	pthread_mutex_t lock;
 	int fd;			/* lock; -1: there is none */
+	pid_t pid;
 };
 
 /* Forks: best while there is one thread. 0 or -errno. */

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What a container sees of a view, when, and that it reaches nothing else: by bwrap, as root.
+# shellcheck source=tests/functional/lib.sh
+. "$F3_SRCDIR/tests/functional/lib.sh"
+# shellcheck source=tests/functional/boxes.sh
+. "$F3_SRCDIR/tests/functional/boxes.sh"
+# shellcheck source=tests/functional/contained.sh
+. "$F3_SRCDIR/tests/functional/contained.sh"
+f3_requires root fuse jq
+box_requires bwrap
+contained bwrap
