@@ -31,6 +31,7 @@
 #include "fs/base/debug.h"
 #include "fs/base/log.h"
 #include "fs/base/thread.h"
+#include "fs/core/commitset.h"
 #include "fs/core/core.h"
 #include "fs/core/node.h"
 #include "fs/core/revive.h"
@@ -307,6 +308,8 @@ static int serve(struct daemon *d, struct f3_err *err)
 	if (!r)
 		r = f3_hint_act_load(d->core, err);
 	if (!r)
+		f3_commitset_go_rest(d->core);
+	if (!r)
 		r = f3_hint_server_start(d->core, d->views, &d->hints, err);
 	if (!r)
 		r = f3_metrics_start(d->core, d->fuse, &d->metrics, err);
@@ -339,6 +342,9 @@ static int serve(struct daemon *d, struct f3_err *err)
 	}
 	f3_worker_deaf(d->worker);
 	f3_control_stop(d->control);
+	/* Who waits for the end of a commit set would be waited for. */
+	if (d->core)
+		f3_commitsets_stop(d->core);
 	f3_hint_server_stop(d->hints);
 	f3_views_stop(d->views);
 	f3_binder_stop(&d->binder);

@@ -13,6 +13,7 @@
 #include "daemon/verb.h"
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/core/commitset.h"
 #include "fs/core/file.h"
 #include "fs/core/leftover.h"
 #include "fs/core/namespace.h"
@@ -297,7 +298,8 @@ static bool is_old(struct gc *gc, const struct f3_obj_upload *u, int64_t age_ns)
 	struct journal_has has = { .upload = u->upload };
 
 	return f3_meta_each_journal(core->meta, is_upload, &has) >= 0 && !has.found &&
-	       age_ns >= gc->upload_age_ns && !being_staged(core, gc->volume, u->key);
+	       age_ns >= gc->upload_age_ns && !being_staged(core, gc->volume, u->key) &&
+	       !f3_commitset_wants(gc->volume, u->upload);
 }
 
 /* An upload of ours that nobody will finish. Elsewhere than where only F3 makes them the journal must
@@ -371,6 +373,8 @@ static void gc_volume(void *arg, struct f3_volume *v)
 		} while (r == 1);
 		if (!r && gc->delete_)
 			f3_leftover_sweep(v);
+		if (!r && gc->delete_)
+			r = f3_commitset_others(v);
 	}
 	if (r)
 		gc->error = f3_err_set(&gc->v->err, r, "volume %s: %s", v->name, strerror(-r));

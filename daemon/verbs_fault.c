@@ -41,6 +41,22 @@ static int fault(struct f3_verb *v)
 		   0;
 }
 
+/* {"op":"point","name":PLACE,"action":ACTION}: as F3_DEBUG_POINTS does, of this daemon only and not of those
+ * that follow it. */
+static int point(struct f3_verb *v)
+{
+	const char *name, *action = NULL;
+	int r = f3_verb_text(v, "name", &name);
+
+	if (!r && json_object_get(v->request, "action"))
+		r = f3_verb_text(v, "action", &action);
+	if (!r)
+		r = f3_debug_point_arm(name, action);
+	return r ? f3_err_set(&v->err, r, "\"%.60s=%.60s\" cannot be armed", name,
+			      action ? action : "") :
+		   0;
+}
+
 static int fault_count(struct f3_verb *v)
 {
 	const char *name;
@@ -97,6 +113,7 @@ const struct f3_verb_entry f3_verbs_fault[] = {
 #ifdef F3_DEBUG_POINTS
 	{ "fault", fault }, { "fault-count", fault_count },
 	{ "hold", hold },   { "hold-end", hold_end },
+	{ "point", point },
 #endif
 	{ NULL, NULL },
 };

@@ -9,6 +9,8 @@
  * Rank  lock                                   guards
  *  20   names of a directory (striped)         find-or-create, rename, readdir merge
  *  30   inode                                  one inode's record, open counts, extents, state
+ *  34   commit sets                            the table of them
+ *  35   a commit set                           its state, its members
  *  40   inode table shard                      hash chains and the idle list
  *  50   transfer                               queues of fills, stages, journal entries; the views
  *  60   cache accounting                       bytes used, quotas, eviction candidates
@@ -32,6 +34,8 @@
 enum f3_lock_rank {
 	F3_RANK_NAMES = 20,
 	F3_RANK_INODE = 30,
+	F3_RANK_SETS = 34,
+	F3_RANK_SET = 35,
 	F3_RANK_ITABLE = 40,
 	F3_RANK_TRANSFER = 50,
 	F3_RANK_CACHE = 60,

@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,7 @@
 #include "fs/base/hash.h"
 #include "fs/base/log.h"
 #include "fs/core/activation_impl.h"
+#include "fs/core/commitset.h"
 #include "fs/core/expect.h"
 #include "fs/core/lineage.h"
 #include "fs/core/traffic.h"
@@ -61,6 +64,7 @@ void f3_act_put(struct f3_activation *act)
 {
 	if (!act || --act->refs)
 		return;
+	f3_commitset_put(act->set);
 	f3_volume_put(act->volume);
 	f3_lineage_free(act->lineage);
 	f3_act_spec_done(&act->spec);
@@ -330,9 +334,7 @@ static int check_classes(const struct f3_activation *act, struct f3_err *err)
 				"%s: volume %s has no object store, and takes no class %s",
 				outputs->rules[i].pattern, act->volume->name,
 				f3_class_name(outputs->rules[i].class_));
-	if (act->spec.commit != F3_COMMIT_NONE)
-		return f3_err_set(err, -EOPNOTSUPP, "commit sets are not supported");
-	return 0;
+	return act->spec.commit != F3_COMMIT_NONE ? f3_commitset_possible(act->volume, err) : 0;
 }
 
 static bool same_begin(const struct f3_activation *act, const struct f3_act_spec *spec)
@@ -348,6 +350,12 @@ static int enter(struct f3_acts *a, struct f3_activation *act, const struct f3_a
 	struct f3_activation **bucket = bucket_of(a, act->spec.id), *other;
 	struct f3_act_container *c = act->container;
 
+	/* Nobody could say whose outputs are whose. */
+	if (f3_act_live_at(a, place, &other) &&
+	    (act->spec.commit != F3_COMMIT_NONE || (other && other->set)))
+		return f3_err_set(err, -EBUSY,
+				  "another activation lives in the same container, and one of them "
+				  "has a commit set");
 	if (a->core->n_acts >= F3_ACT_LIVE_MAX || a->held_bytes + held_by(act) > F3_ACT_HELD_MAX ||
 	    f3_budget_try_take(a->core->budget, F3_ACCT_CONTROL, held_by(act)))
 		return f3_err_set(err, -ENOSPC, "too many activations live: %u",
@@ -454,8 +462,14 @@ int f3_act_begin(struct f3_core *core, struct f3_act_spec *spec, bool replay, bo
 		f3_err_set(err, r, "out of memory");
 	if (!r)
 		r = find_place(act, &place, err);
-	if (!r)
+	/* One that is replayed goes on with what it has, whatever the store says now. */
+	if (!r && !replay)
 		r = check_classes(act, err);
+	if (!r && replay && act->spec.commit != F3_COMMIT_NONE)
+		act->set = f3_commitset_find(core, spec->id);
+	else if (!r && act->spec.commit != F3_COMMIT_NONE)
+		r = f3_commitset_new(core, act->volume, spec->id, spec->key,
+				     act->spec.commit == F3_COMMIT_SYNC, &act->set, err);
 	if (!r) {
 		f3_lock(&a->lock);
 		if (find(a, spec->id))
@@ -490,12 +504,33 @@ int f3_act_begin(struct f3_core *core, struct f3_act_spec *spec, bool replay, bo
 	return 0;
 fail:
 	drop_container(act);
+	if (act->set && !replay)
+		(void)f3_commitset_drop(act->set);
 	memset(&act->spec, 0, sizeof(act->spec)); /* the caller's still */
 	f3_act_put(act);
 	return r;
 }
 
 /* ---- End ------------------------------------------------------------------------------------- */
+
+/* What it wrote, as a set. 0; -errno: it is not decided, and the activation goes on. */
+static int end_set(struct f3_activation *act, bool ok, struct f3_err *err)
+{
+	int r;
+
+	if (!act->set)
+		return 0;
+	if (ok)
+		return f3_commitset_publish(act->set, err);
+	r = f3_commitset_drop(act->set);
+	if (r == -EALREADY)
+		return f3_err_set(err, -EEXIST,
+				  "the outputs of activation %s are published already",
+				  act->spec.id);
+	return r ? f3_err_set(err, r, "the outputs of activation %s cannot be dropped: %s",
+			      act->spec.id, f3_errno_name(r)) :
+		   0;
+}
 
 static int end(struct f3_activation *act, bool ok)
 {
@@ -528,8 +563,13 @@ int f3_act_end(struct f3_core *core, const char *id, bool ok, bool *ret_again, s
 {
 	struct f3_activation *act = f3_act_find(core, id);
 	struct f3_act_rec rec;
-	int r = act ? end(act, ok) : -EALREADY;
+	int r = act && act->state == F3_ACT_RUNNING ? end_set(act, ok, err) : 0;
 
+	if (r) {
+		f3_act_put(act);
+		return r;
+	}
+	r = act ? end(act, ok) : -EALREADY;
 	f3_act_put(act);
 	*ret_again = r == -EALREADY;
 	if (!*ret_again)
@@ -663,6 +703,8 @@ static void end_overdue(struct f3_work *work)
 	while (!a->stopping && (act = first_overdue(a, &next_ms))) {
 		f3_log_warn("activation %s (%s) was not ended by its deadline: it counts as failed",
 			    act->spec.id, act->spec.action);
+		if (act->set)
+			(void)f3_commitset_drop(act->set);
 		if (end(act, false) == -EALREADY)
 			next_ms = 0;
 		f3_act_put(act);
@@ -708,6 +750,44 @@ int f3_act_output_of(const struct f3_activation *act, const struct f3_volume *v,
 		if (f3_placement_match(act->spec.outputs.rules[i].pattern, seen))
 			return (int)i;
 	return -1;
+}
+
+struct f3_commitset *f3_act_set_of(struct f3_core *core, const struct f3_caller *who,
+				   struct f3_inode *dir, const char *name)
+{
+	struct f3_activation *act = who ? f3_act_of(core, who->pid) : NULL;
+	struct f3_commitset *set = NULL;
+	char path[PATH_MAX];
+	size_t len;
+
+	if (act && act->set && !f3_inode_path(core, dir->ino, path, sizeof(path))) {
+		len = strlen(path);
+		len = len == 1 ? 0 : len;
+		if (snprintf(path + len, sizeof(path) - len, "/%s", name) <
+			    (int)(sizeof(path) - len) &&
+		    f3_act_output_of(act, dir->volume, path) >= 0) {
+			set = act->set;
+			f3_commitset_ref(set);
+		}
+	}
+	f3_act_put(act);
+	return set;
+}
+
+struct f3_commitset *f3_act_set_of_file(struct f3_core *core, const struct f3_caller *who,
+					struct f3_inode *inode)
+{
+	struct f3_activation *act = who ? f3_act_of(core, who->pid) : NULL;
+	struct f3_commitset *set = NULL;
+	char path[PATH_MAX];
+
+	if (act && act->set && !f3_inode_path(core, inode->ino, path, sizeof(path)) &&
+	    f3_act_output_of(act, inode->volume, path) >= 0) {
+		set = act->set;
+		f3_commitset_ref(set);
+	}
+	f3_act_put(act);
+	return set;
 }
 
 /* ---- All of them ----------------------------------------------------------------------------- */

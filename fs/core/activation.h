@@ -35,6 +35,9 @@
 #define F3_ACT_HELD_MAX (4u << 20)	/* bytes of what the live ones were begun with */
 #define F3_ACT_CLASSES (F3_CLASS_DURABLE + 1)
 
+struct f3_commitset;
+struct f3_inode;
+
 enum f3_act_commit { F3_COMMIT_NONE, F3_COMMIT_ASYNC, F3_COMMIT_SYNC };
 
 struct f3_act_input {
@@ -104,6 +107,7 @@ struct f3_activation {
 	struct f3_act_spec spec;
 	struct f3_volume *volume;	/* referenced */
 	char *prefix;			/* what it sees as root, in the volume: "" or "/a/b" */
+	struct f3_commitset *set;	/* referenced; NULL: none */
 	struct f3_act_container *container;
 	_Atomic bool expects;		/* its processes wait for inputs: expect.h */
 	_Atomic bool shared;		/* another one ran in its container meanwhile */
@@ -136,10 +140,12 @@ void f3_act_container_del(struct f3_core *core, const char *name);
 
 /* Takes over *spec on success. replay: it was begun in an earlier run of the daemon. ret_again: the
  * same begin came before, and nothing was done. -EEXIST: another one has this id; -ENOENT: no such
- * view; -ENODEV: no such volume; -EOPNOTSUPP: the volume cannot keep what is asked for. Database. */
+ * view; -ENODEV: no such volume; -EOPNOTSUPP: the volume cannot keep what is asked for; -EBUSY: it would
+ * share its container, and one of them has a commit set. Database. */
 int f3_act_begin(struct f3_core *core, struct f3_act_spec *spec, bool replay, bool *ret_again,
 		 struct f3_err *err);
-/* 0; -ENOENT. ret_again: it had ended. Blocks: what is waited for at its end. */
+/* 0; -ENOENT. ret_again: it had ended. Blocks: what is waited for at its end. After another error of its
+ * commit set it goes on, and can be ended again. */
 int f3_act_end(struct f3_core *core, const char *id, bool ok, bool *ret_again, struct f3_err *err);
 /* Of the last run, once: fn with the text of each begin that has no end; it may not begin or end any. */
 int f3_act_each_left(struct f3_core *core, int (*fn)(void *arg, const char *text, size_t len),
@@ -167,6 +173,13 @@ static inline struct f3_activation *f3_act_of(struct f3_core *core, pid_t pid)
 /* A path inside v as the function sees it; NULL: it does not. */
 const char *f3_act_path(const struct f3_activation *act, const struct f3_volume *v,
 			const char *path);
+/* The commit set that a file of this name in dir joins when the caller makes or changes it: it is one of
+ * his activation's outputs. A reference; NULL: none. */
+struct f3_commitset *f3_act_set_of(struct f3_core *core, const struct f3_caller *who,
+				   struct f3_inode *dir, const char *name);
+/* The same of a file that is there. */
+struct f3_commitset *f3_act_set_of_file(struct f3_core *core, const struct f3_caller *who,
+					struct f3_inode *inode);
 /* Which of its outputs that is; -1: none. */
 int f3_act_output_of(const struct f3_activation *act, const struct f3_volume *v, const char *path);
 

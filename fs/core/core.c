@@ -23,6 +23,7 @@
 #include "fs/base/log.h"
 #include "fs/core/activation.h"
 #include "fs/core/answered.h"
+#include "fs/core/commitset.h"
 #include "fs/core/evict.h"
 #include "fs/core/expect.h"
 #include "fs/core/fetch.h"
@@ -282,6 +283,11 @@ int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_
 		if (r)
 			f3_err_set(err, r, "out of memory");
 	}
+	if (!r) {
+		r = f3_commitsets_new(core, &core->commitsets);
+		if (r)
+			f3_err_set(err, r, "out of memory");
+	}
 	if (!r)
 		r = f3_volumes_start(core, err);
 	if (r) {
@@ -304,7 +310,9 @@ int f3_core_recover(struct f3_core *core, struct f3_err *err)
 	r = f3_rest_new(core, &core->rest);
 	if (r)
 		return f3_err_set(err, r, "out of memory");
-	r = f3_journal_load(core, err);
+	r = f3_commitset_load(core, err);
+	if (!r)
+		r = f3_journal_load(core, err);
 	if (!r) {
 		r = f3_act_hold_again(core);
 		if (r)
@@ -325,6 +333,8 @@ int f3_core_recover(struct f3_core *core, struct f3_err *err)
 		r = f3_revive_new(core, &core->revive);
 	if (!r)
 		f3_journal_go(core);
+	if (!r)
+		f3_commitset_go(core);
 	return r;
 }
 
@@ -393,6 +403,7 @@ void f3_core_stop(struct f3_core *core)
 	core->sealer = NULL;
 	if (core->itable)
 		f3_itable_each(core, seal_one, core);
+	f3_commitsets_stop(core);
 	f3_journal_stop(core);
 	f3_lack_stop(core);
 	f3_expect_stop(core);
@@ -412,6 +423,7 @@ void f3_core_stop(struct f3_core *core)
 	f3_ring_drain(core->ring);
 	f3_acts_free(core->acts);
 	f3_expect_free(core->expect);
+	f3_commitsets_free(core->commitsets);
 	f3_itable_free(core->itable);
 	f3_lineages_free(core->lineages);
 	f3_evict_stop(core);

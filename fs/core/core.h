@@ -66,6 +66,7 @@ struct f3_kernel_ops {
 
 struct f3_acts;
 struct f3_answered;
+struct f3_commitsets;
 struct f3_itable;
 struct f3_lineages;
 struct f3_rest;
@@ -105,6 +106,8 @@ struct f3_core {
 	_Atomic uint32_t n_acts;	/* activations that live */
 	_Atomic uint32_t n_followed;	/* inputs that they follow, and that need not be there yet */
 	_Atomic uint32_t n_expected, n_expecting;	/* names, and who waits for them: expect.h */
+	struct f3_commitsets *commitsets;
+	_Atomic uint32_t n_sets;	/* commit sets there are */
 	struct f3_kernel_ops kernel;
 	uint64_t mount_id;	/* random; the same for all daemons of one mount */
 	bool takes_over;	/* the mount was another daemon's: what was open goes on */

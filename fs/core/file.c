@@ -13,6 +13,7 @@
 #include "fs/base/log.h"
 #include "fs/core/activation.h"
 #include "fs/core/authority.h"
+#include "fs/core/commitset.h"
 #include "fs/core/evict.h"
 #include "fs/core/fetch.h"
 #include "fs/core/fill.h"
@@ -321,8 +322,9 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 		f3_fill_forget(core, inode);
 	plan->mode = inode->mode;
 	plan->backing_id = inode->mode == F3_MODE_PASSTHROUGH ? inode->backing_id : 0;
+	/* Reads of what may be withdrawn come to the daemon, which then says so. */
 	plan->direct_io = plan->stream || (inode->mode == F3_MODE_PASSTHROUGH ?
-						   reason != NULL :
+						   reason || (inode->member && !writer) :
 						   !writer && past_page_cache(core, inode));
 	plan->native = writer && inode->mode == F3_MODE_PASSTHROUGH && !reason;
 	plan->noflush = !writer || (!in_store(inode) && !f3_stream_wanted(&inode->rec));
@@ -384,7 +386,7 @@ static int open_locked(struct f3_core *core, struct f3_inode *inode, int flags, 
 	struct stat st;
 	int r = 0;
 
-	if (inode->dead && !f3_file_complete(inode))
+	if ((inode->dead && !f3_file_complete(inode)) || f3_commitset_withdrawn(inode))
 		return -ESTALE;
 	if (f3_fill_incomplete(inode) && truncate && inode->mode == F3_MODE_NONE && !inode->fill &&
 	    !inode->stream)
@@ -437,6 +439,19 @@ static int check_open(struct f3_core *core, struct f3_inode *inode, bool bytes)
 	return ahead ? 0 : f3_store_inode_check(core, inode, bytes);
 }
 
+int f3_file_join_set(struct f3_core *core, struct f3_inode *inode, const struct f3_caller *who)
+{
+	struct f3_commitset *set;
+	int r;
+
+	if (!inode->volume || !in_store(inode))
+		return 0;
+	set = f3_act_set_of_file(core, who, inode);
+	r = set ? f3_commitset_join(set, inode, who) : 0;
+	f3_commitset_put(set);
+	return r;
+}
+
 int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		 const struct f3_caller *who, struct f3_open_plan *ret_plan)
 {
@@ -468,6 +483,11 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		f3_fetch_opened(core, inode, !ahead);
 	if (check && !ahead) {
 		r = check_open(core, inode, bytes);
+		if (r)
+			return r;
+	}
+	if (writer && f3_commitsets_live(core)) {
+		r = f3_file_join_set(core, inode, who);
 		if (r)
 			return r;
 	}

@@ -196,6 +196,11 @@ int f3_file_restore(struct f3_core *core, const struct f3_open_kept *kept,
 		    struct f3_inode **ret_inode);
 /* What a restart finds marked: seal writers, reap orphans. */
 int f3_file_recover(struct f3_core *core, struct f3_err *err);
+/* It is going to be changed: as an output of the caller's activation it joins the commit set of that, if there
+ * is one. As f3_commitset_join. */
+int f3_file_join_set(struct f3_core *core, struct f3_inode *inode, const struct f3_caller *who);
+/* What is here of a file of an object class does not count any more: it is what the store has. */
+int f3_file_drop_copy(struct f3_core *core, uint64_t ino);
 /* The number of the clone a commit reads, made of the number of the content. */
 #define F3_FILE_CLONE_NUMBER 0x80000000u
 

@@ -18,6 +18,7 @@
 #include "fs/base/log.h"
 #include "fs/base/process.h"
 #include "fs/core/authority.h"
+#include "fs/core/commitset.h"
 #include "fs/core/evict.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
@@ -150,7 +151,9 @@ int f3_file_truncate(struct f3_core *core, struct f3_inode *inode, uint64_t size
 
 	if (size > f3_backing_caps(f3_file_store(inode))->max_file_bytes)
 		return -EFBIG;
-	r = f3_fill_settle(core, inode);
+	r = f3_commitsets_live(core) ? f3_file_join_set(core, inode, who) : 0;
+	if (!r)
+		r = f3_fill_settle(core, inode);
 	if (!r)
 		r = lock_ready(core, inode, false, who);
 	if (r)

@@ -13,6 +13,7 @@
 
 #include "fs/base/debug.h"
 #include "fs/base/log.h"
+#include "fs/core/commitset.h"
 #include "fs/core/evict.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
@@ -91,7 +92,7 @@ static bool store_has_it(const struct f3_inode_rec *rec)
 /* An etag that no object has: what the store has, or has not, counts from the next look on. */
 #define ETAG_UNKNOWN "?"
 
-static int drop_copy(struct f3_core *core, uint64_t ino)
+int f3_file_drop_copy(struct f3_core *core, uint64_t ino)
 {
 	struct f3_file_gone gone = { .fd = -1 };
 	struct f3_inode *inode;
@@ -145,7 +146,7 @@ static int seal_writer(struct f3_core *core, struct f3_inode *inode)
 			    ": what was being written did not survive the machine's "
 			    "crash; it is what the store has",
 			    inode->ino);
-		return drop_copy(core, inode->ino);
+		return f3_file_drop_copy(core, inode->ino);
 	}
 	if (inode->rec.base_limit) {
 		r = f3_fill_prepare(core, inode);
@@ -199,7 +200,7 @@ static int seal_writer(struct f3_core *core, struct f3_inode *inode)
 static int resume_dirty(struct f3_core *core, struct f3_inode *inode)
 {
 	f3_lock(&inode->lock);
-	inode->changed = true;
+	inode->changed = !f3_commitset_settled(inode);
 	if (f3_stage_permanent(-inode->rec.error))
 		inode->rec.error = 0; /* it may be another store, with other limits */
 	f3_unlock(&inode->lock);
@@ -496,7 +497,7 @@ int f3_file_recover(struct f3_core *core, struct f3_err *err)
 		f3_volume_each(core, zero_usage, NULL);
 		r = f3_meta_each_inode(core->meta, 0, rebuild_one, &rb);
 		for (size_t i = 0; i < rb.distrust.n && !r && unclean; i++)
-			r = drop_copy(core, rb.distrust.v[i]);
+			r = f3_file_drop_copy(core, rb.distrust.v[i]);
 		for (size_t i = 0; i < rb.differ.n && !r; i++)
 			r = distrust_size(core, rb.differ.v[i]);
 		if (!r)

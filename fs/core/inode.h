@@ -40,6 +40,7 @@ struct f3_sums;
 struct f3_fetch;
 struct f3_fill;
 struct f3_hold;
+struct f3_member;
 struct f3_stream;
 struct f3_walk;
 
@@ -111,6 +112,7 @@ struct f3_inode {
 	uint32_t stage_held;		/* names are being changed: no commit begins (stage.h) */
 	struct f3_sums *sums;		/* of the parts of its object (stage_sums.h) */
 	struct f3_early *early;		/* parts that go up while it is written (stage_early.c) */
+	struct f3_member *member;	/* of a commit set (commitset.h) */
 	uint64_t attempts;		/* the highest number a request to the store had */
 	uint32_t attr_changes;		/* counts what is to reach the object */
 	bool maybe_stored;		/* an answer was lost: the store may have another object of it */

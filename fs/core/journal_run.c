@@ -13,6 +13,7 @@
 #include "fs/base/debug.h"
 #include "fs/base/log.h"
 #include "fs/base/metric.h"
+#include "fs/core/commitset.h"
 #include "fs/core/fetch.h"
 #include "fs/core/fill.h"
 #include "fs/core/lack.h"
@@ -472,6 +473,7 @@ int f3_journal_new(struct f3_core *core, struct f3_journal_run **ret_j)
 	f3_stage_register_metrics();
 	f3_fetch_register_metrics();
 	f3_fill_register_metrics();
+	f3_commitset_register_metrics();
 	*ret_j = j;
 	return 0;
 }
@@ -951,7 +953,7 @@ bool f3_journal_covers(struct f3_volume *v, uint64_t ino, const char *key)
 	f3_lock(&v->stages->j->lock);
 	covers = f3_dag_covers(v->stages, ino, key);
 	f3_unlock(&v->stages->j->lock);
-	return covers;
+	return covers || (key && f3_commitset_covers(v, key));
 }
 
 void f3_journal_stats(struct f3_core *core, uint32_t volume, struct f3_journal_stats *ret)

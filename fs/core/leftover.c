@@ -12,6 +12,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/core/commitset.h"
 #include "fs/core/journal_impl.h"
 #include "fs/core/store_op.h"
 
@@ -148,7 +149,7 @@ static int ask(struct f3_volume *v, const struct f3_obj_upload *u)
 
 	if (r < 0)
 		return r;
-	if (!q.known || q.wanted)
+	if (!q.known || q.wanted || f3_commitset_wants(v, u->upload))
 		return 0;
 	return q.unsure ? -EBUSY : 1;
 }

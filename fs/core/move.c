@@ -590,7 +590,12 @@ int f3_move_class(struct f3_core *core, struct f3_inode *inode, enum f3_class to
 	f3_lock(&inode->lock);
 	back.class_ = (enum f3_class)inode->rec.class_;
 	regular = S_ISREG(inode->rec.mode);
+	/* It leaves its commit set with all the others. */
+	if (inode->member && back.class_ != to && f3_class_in_store(back.class_))
+		r = -EBUSY;
 	f3_unlock(&inode->lock);
+	if (r)
+		return r;
 	if (!inode->volume || !regular || to == F3_CLASS_REPLICATED)
 		return -EOPNOTSUPP;
 	if (to == F3_CLASS_NONE)

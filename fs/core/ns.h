@@ -120,6 +120,10 @@ int f3_ns_room(struct f3_inode *inode, const struct f3_caller *who);
 /* What was just made could not be put in the store: it never was. */
 void f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode);
 
+/* Takes the name of a file away, here only: its commit set was dropped. -ENOENT, -ESTALE: it has none,
+ * or another file has it. */
+int f3_ns_withdraw(struct f3_core *core, struct f3_inode *inode);
+
 /* Gives the file another name in its directory, here only. -EEXIST. */
 int f3_ns_set_aside(struct f3_core *core, struct f3_inode *inode, const char *name);
 /* The store has done what an entry of the last run says: the names here follow if they have not

@@ -15,7 +15,9 @@
 #include "fs/base/clock.h"
 #include "fs/base/debug.h"
 #include "fs/core/acl.h"
+#include "fs/core/activation.h"
 #include "fs/core/answered.h"
+#include "fs/core/commitset.h"
 #include "fs/core/evict.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/ns.h"
@@ -32,6 +34,7 @@ struct making {
 	struct f3_placement_result place;
 	struct f3_batch *b;
 	struct f3_ns_told told; /* what the store is told after it */
+	struct f3_commitset *set; /* that it joins; referenced */
 	bool charged;
 	const struct f3_caller *who;
 };
@@ -66,6 +69,7 @@ static void making_done(struct making *mk)
 {
 	if (mk->charged)
 		f3_volume_uncharge(mk->dir->volume, 0, 1);
+	f3_commitset_put(mk->set);
 	f3_batch_free(mk->b);
 	f3_buf_done(&mk->acl);
 	f3_buf_done(&mk->dflt);
@@ -115,6 +119,9 @@ static int making_init(struct making *mk, struct f3_core *core, uint64_t parent,
 		mk->place.class_ = F3_CLASS_EPHEMERAL;
 		mk->place.source = F3_FROM_DEFAULT;
 	}
+	if (f3_commitsets_live(core) && name && !S_ISDIR(mode) && mk->dir->volume->store &&
+	    f3_class_in_store(mk->place.class_))
+		mk->set = f3_act_set_of(core, who, mk->dir, name);
 	rec->class_ = (uint8_t)mk->place.class_;
 	rec->class_source = (uint8_t)mk->place.source;
 	if (mk->place.stream && S_ISREG(mode))
@@ -161,6 +168,7 @@ static int making_commit(struct making *mk, struct f3_inode **ret_inode)
 	bool is_dir = S_ISDIR(rec->mode);
 	struct f3_ns_change change;
 	struct f3_inode *inode;
+	bool joins;
 	int r = mk->name ? name_is_free(mk) : mk->dir->dead ? -ENOENT : 0;
 
 	if (r)
@@ -180,11 +188,14 @@ static int making_commit(struct making *mk, struct f3_inode **ret_inode)
 		r = f3_inode_add(mk->core, rec, &inode);
 	if (r)
 		return r;
+	joins = mk->set && f3_commitset_join_batch(mk->set, inode->ino, mk->b);
 	f3_ns_change_begin(&change, mk->b, (struct f3_inode *[4]){ mk->name ? mk->dir : NULL });
 	if (mk->name)
 		f3_ns_dir_count(mk->dir, 1, is_dir, inode->rec.ctime_ns, mk->b);
 	f3_answered_put(mk->core, mk->who, inode->ino, mk->b);
 	r = f3_ns_change_end(&change, 0);
+	if (joins)
+		f3_commitset_joined(mk->set, r ? NULL : inode);
 	mk->charged = false;
 	if (r) {
 		/* Its end gives back what it was charged for. */

@@ -12,6 +12,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/core/answered.h"
+#include "fs/core/commitset.h"
 #include "fs/core/extents.h"
 #include "fs/core/fill.h"
 #include "fs/core/hold.h"
@@ -32,7 +33,8 @@ static int child_of(struct f3_core *core, uint64_t parent, const char *name, siz
 	return r ? r : f3_inode_get(core, found.ino, ret_child);
 }
 
-/* Does the store have an object for this inode, as far as is known? */
+/* Does the store have an object for this inode, as far as is known? What a commit set has of it goes
+ * with that. */
 static bool store_knows(struct f3_inode *inode)
 {
 	bool known;
@@ -43,7 +45,7 @@ static bool store_knows(struct f3_inode *inode)
 	if (S_ISDIR(inode->rec.mode))
 		known = !(inode->rec.flags & F3_INO_LOCAL_TREE);
 	else
-		known = f3_class_in_store((enum f3_class)inode->rec.class_) &&
+		known = !inode->member && f3_class_in_store((enum f3_class)inode->rec.class_) &&
 			f3_stage_stored(inode);
 	f3_unlock(&inode->lock);
 	return known;
@@ -152,6 +154,8 @@ static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *
 	struct f3_lock *locks[] = { f3_names_lock(core, dir->ino),
 				    is_dir ? f3_names_lock(core, child->ino) : NULL };
 	int64_t now = f3_clock_file_ns();
+	struct f3_member_left *left = NULL;
+	char key[F3_KEY_MAX + 1] = "";
 	struct f3_ns_change change;
 	struct f3_meta_name found;
 	struct f3_batch *b;
@@ -159,6 +163,8 @@ static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *
 
 	if (r)
 		return r;
+	if (f3_commitsets_live(core))
+		(void)f3_inode_key(core, child->ino, key, sizeof(key));
 	f3_lock_many(locks, 2);
 	if (!f3_ns_unchanged(dir, epoch)) {
 		r = f3_meta_get_name(core->meta, dir->ino, name, len, &found);
@@ -171,14 +177,16 @@ static int remove_local(struct f3_core *core, struct f3_inode *dir, const char *
 		r = f3_ns_told_batch(dir->volume, told, b);
 	if (!r) {
 		f3_ns_change_begin(&change, b, (struct f3_inode *[4]){ dir, child });
+		r = f3_commitset_leave_batch(child, key, false, false, b, &left);
 		f3_batch_del_name(b, dir->ino, name, len);
 		f3_ns_dir_count(dir, -1, is_dir ? -1 : 0, now, b);
 		died = f3_ns_drop_name(child, now, b);
 		f3_answered_put(core, who, 0, b);
-		r = f3_ns_change_end(&change, 0);
+		r = f3_ns_change_end(&change, r);
 	}
 	f3_unlock_many(locks, 2);
 	f3_batch_free(b);
+	f3_commitset_left(core, left, r);
 	if (!r && died)
 		f3_ns_died(core, child);
 	return r;
@@ -244,16 +252,21 @@ static int remove_child(struct f3_core *core, struct f3_inode *dir, const char *
 {
 	bool is_dir = S_ISDIR(child->rec.mode);
 	bool last = (is_dir || child->rec.nlink <= 1) && child->volume->store;
+	struct f3_commitset *set = NULL;
 	struct f3_ns_told told = { 0 };
 	bool held;
 	int r = 0;
 
 	if (last)
 		r = f3_ns_room(child, who);
+	if (!r && last)
+		r = f3_commitset_enter(core, child, who, &set);
 	if (r)
 		return r;
-	if (last && !who->may_block && f3_stage_running(child))
+	if (last && !who->may_block && f3_stage_running(child)) {
+		f3_commitset_leave(set);
 		return -F3_EWAIT;
+	}
 	if (last)
 		f3_stage_hold(core, child);
 	if (last)
@@ -267,6 +280,56 @@ static int remove_child(struct f3_core *core, struct f3_inode *dir, const char *
 		f3_ns_dir_mark(core, child);
 	if (last)
 		f3_stage_release(core, child);
+	f3_commitset_leave(set);
+	return r;
+}
+
+int f3_ns_withdraw(struct f3_core *core, struct f3_inode *inode)
+{
+	char name[F3_NAME_MAX + 1];
+	struct f3_ns_change change;
+	struct f3_meta_name found;
+	struct f3_lock *lock;
+	struct f3_inode *dir;
+	struct f3_batch *b;
+	bool died = false;
+	uint64_t parent;
+	size_t len;
+	int r;
+
+	f3_lock(&inode->lock);
+	parent = inode->rec.parent;
+	len = inode->rec.name_len;
+	memcpy(name, inode->rec.name, len + 1);
+	f3_unlock(&inode->lock);
+	r = parent ? f3_inode_get(core, parent, &dir) : -ENOENT;
+	if (r)
+		return r;
+	r = f3_batch_new(core->meta, &b);
+	if (r) {
+		f3_inode_put(core, dir);
+		return r;
+	}
+	lock = f3_names_lock(core, parent);
+	f3_lock(lock);
+	r = f3_meta_get_name(core->meta, parent, name, len, &found);
+	if (!r && found.ino != inode->ino)
+		r = -ESTALE;
+	if (!r) {
+		f3_ns_change_begin(&change, b, (struct f3_inode *[4]){ dir, inode });
+		inode->rec.flags |= F3_INO_WITHDRAWN;
+		f3_batch_del_name(b, parent, name, len);
+		f3_ns_dir_count(dir, -1, 0, f3_clock_file_ns(), b);
+		died = f3_ns_drop_name(inode, f3_clock_file_ns(), b);
+		r = f3_ns_change_end(&change, 0);
+	}
+	f3_unlock(lock);
+	f3_batch_free(b);
+	if (!r && died)
+		f3_ns_died(core, inode);
+	if (!r && core->kernel.inval_entry)
+		core->kernel.inval_entry(core->kernel.arg, parent, name, len);
+	f3_inode_put(core, dir);
 	return r;
 }
 

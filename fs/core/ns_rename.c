@@ -19,7 +19,9 @@
 #include <string.h>
 
 #include "fs/base/clock.h"
+#include "fs/core/activation.h"
 #include "fs/core/answered.h"
+#include "fs/core/commitset.h"
 #include "fs/core/escape.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/lineage.h"
@@ -54,6 +56,9 @@ struct renaming {
 	bool to_store; /* the file is one of the store under its new name */
 	bool resend; /* and has bytes that are not up yet */
 	struct f3_ns_told moved, gone; /* what the store is told: of the object, of the target's */
+	struct f3_commitset *sets[2]; /* that the file, and the target, are members of */
+	bool dirs; /* or directories that hold members may be renamed */
+	struct f3_commitset *joins; /* that the file joins under its new name; referenced */
 	const struct f3_caller *who;
 };
 
@@ -371,7 +376,8 @@ static int object_rename(struct renaming *rn)
 	if (inode->rec.error == ENAMETOOLONG)
 		inode->rec.error = 0; /* the new key is another one */
 	rn->resend = f3_stage_dirty(rn->core, inode);
-	stored = f3_stage_stored(inode);
+	/* What the store has of a member stays until its set is published. */
+	stored = f3_stage_stored(inode) && !inode->member;
 	known = inode->rec.etag[0];
 	f3_unlock(&inode->lock);
 	if (!stored)
@@ -424,6 +430,10 @@ static int before(struct renaming *rn)
 	rn->to_store = f3_class_in_store(rn->place.class_) && inode->volume->store;
 	if (rn->to_store && rn->to.dir->local_tree)
 		return -EXDEV; /* its own class is above what the name can be */
+	/* It can neither leave its set, nor take the place of what is published at its end, as another
+	 * class; programs copy then. */
+	if ((rn->sets[0] || rn->sets[1]) && !rn->to_store)
+		return -EXDEV;
 	/* Another class is another place for the bytes, which is not waited for here either. */
 	if (!rn->from.in_store && !rn->to.in_store && !rn->to_store)
 		return rn->place.class_ != inode->rec.class_ && !rn->who->may_block ? -F3_EWAIT : 0;
@@ -433,6 +443,8 @@ static int before(struct renaming *rn)
 		r = f3_journal_room(inode->volume, rn->who);
 		if (r)
 			return r;
+		if (f3_commitsets_live(rn->core))
+			rn->joins = f3_act_set_of(rn->core, rn->who, rn->to.dir, rn->to.name);
 	}
 	if (rn->from.in_store && rn->to_store)
 		return object_rename(rn);
@@ -547,6 +559,8 @@ static int rename_local(struct renaming *rn)
 				    is_dir(&rn->to) ? f3_names_lock(rn->core, rn->to.inode->ino) :
 						      NULL };
 	int64_t now = f3_clock_file_ns();
+	struct f3_member_left *left[2] = { NULL, NULL };
+	bool joined = false;
 	struct f3_ns_change change;
 	struct f3_content was = { .generation = 0 };
 	struct f3_batch *b;
@@ -565,7 +579,13 @@ static int rename_local(struct renaming *rn)
 	if (!r)
 		r = f3_ns_told_batch(rn->from.dir->volume, &rn->moved, b);
 	if (!r) {
+		joined = rn->joins && f3_commitset_join_batch(rn->joins, rn->from.inode->ino, b);
 		change_begin(rn, b, &change);
+		r = f3_commitset_leave_batch(rn->from.inode, rn->from.key, true, false, b,
+					     &left[0]);
+		if (!r && rn->to.inode)
+			r = f3_commitset_leave_batch(rn->to.inode, rn->to.key, false, true, b,
+						     &left[1]);
 		f3_batch_del_name(b, rn->from.dir->ino, rn->from.name, rn->from.len);
 		count_moved(rn, now, b);
 		if (rn->to_store) {
@@ -585,10 +605,14 @@ static int rename_local(struct renaming *rn)
 			replaced = f3_ns_drop_name(rn->to.inode, now, b);
 		put_name_of(&rn->to, rn->from.inode, b, now);
 		f3_answered_put(rn->core, rn->who, 0, b);
-		r = f3_ns_change_end(&change, 0);
+		r = f3_ns_change_end(&change, r);
 	}
 	f3_unlock_many(locks, 3);
 	f3_batch_free(b);
+	for (int i = 0; i < 2; i++)
+		f3_commitset_left(rn->core, left[i], r);
+	if (joined)
+		f3_commitset_joined(rn->joins, r ? NULL : rn->from.inode);
 	if (!r && replaced)
 		f3_ns_died(rn->core, rn->to.inode);
 	if (!r && was.generation && S_ISREG(rn->from.inode->rec.mode))
@@ -617,6 +641,37 @@ static int after(struct renaming *rn)
 	return 0;
 }
 
+static void leave_sets(struct renaming *rn)
+{
+	for (int i = 0; i < 2; i++)
+		f3_commitset_leave(rn->sets[i]);
+	f3_commitset_put(rn->joins);
+	rn->joins = NULL;
+	if (rn->dirs)
+		f3_commitset_leave_dir(rn->core);
+	rn->sets[0] = rn->sets[1] = NULL;
+	rn->dirs = false;
+}
+
+/* Commit sets are not decided while names of their members change. */
+static int enter_sets(struct renaming *rn)
+{
+	struct f3_core *core = rn->core;
+	int r = 0;
+
+	if (is_dir(&rn->from)) {
+		r = f3_commitset_enter_dir(core, rn->from.inode, rn->who);
+		rn->dirs = !r;
+		return r;
+	}
+	r = f3_commitset_enter(core, rn->from.inode, rn->who, &rn->sets[0]);
+	if (!r)
+		r = f3_commitset_enter(core, rn->to.inode, rn->who, &rn->sets[1]);
+	if (r)
+		leave_sets(rn);
+	return r;
+}
+
 /* Commits of both files stop while their names change. -F3_EWAIT. */
 static int hold(struct renaming *rn)
 {
@@ -626,15 +681,15 @@ static int hold(struct renaming *rn)
 	if (!rn->from.dir->volume->store)
 		return 0;
 	r = f3_store_known(rn->core, rn->from.inode, rn->who);
+	for (int i = 0; !r && i < 2; i++) {
+		r = files[i] ? f3_ns_room(files[i], rn->who) : 0;
+		if (!r && files[i] && !rn->who->may_block && f3_stage_running(files[i]))
+			r = -F3_EWAIT;
+	}
+	if (!r && f3_commitsets_live(rn->core))
+		r = enter_sets(rn);
 	if (r)
 		return r;
-	for (int i = 0; i < 2; i++) {
-		r = files[i] ? f3_ns_room(files[i], rn->who) : 0;
-		if (r)
-			return r;
-		if (files[i] && !rn->who->may_block && f3_stage_running(files[i]))
-			return -F3_EWAIT;
-	}
 	for (int i = 0; i < 2; i++)
 		if (files[i])
 			f3_stage_hold(rn->core, files[i]);
@@ -648,6 +703,7 @@ static void release(struct renaming *rn)
 	f3_stage_release(rn->core, rn->from.inode);
 	if (rn->to.inode)
 		f3_stage_release(rn->core, rn->to.inode);
+	leave_sets(rn);
 }
 
 static int rename_held(struct renaming *rn)

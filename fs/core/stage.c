@@ -13,6 +13,7 @@
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
 #include "fs/base/metric.h"
+#include "fs/core/commitset.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
 
@@ -120,11 +121,14 @@ static bool content_differs(struct f3_inode *inode)
 
 bool f3_stage_content_again(struct f3_inode *inode)
 {
-	return attr_with_content(inode) && !content_differs(inode);
+	return !inode->member && attr_with_content(inode) && !content_differs(inode);
 }
 
+/* Of a member of a commit set attributes alone wait until that is published, or go with the content. */
 bool f3_stage_content_dirty(struct f3_inode *inode)
 {
+	if (inode->member)
+		return !f3_commitset_settled(inode) && content_differs(inode);
 	return attr_with_content(inode) || content_differs(inode);
 }
 
@@ -134,7 +138,7 @@ bool f3_stage_dirty(struct f3_core *core, struct f3_inode *inode)
 	if (!f3_stage_in_store(inode) || inode->dead || !inode->rec.nlink ||
 	    (inode->rec.flags & F3_INO_ORPHAN) || lost(inode))
 		return false;
-	return ((inode->rec.flags & F3_INO_ATTR_DIRTY) &&
+	return (!inode->member && (inode->rec.flags & F3_INO_ATTR_DIRTY) &&
 		f3_stage_attr_alone(inode->volume, &inode->rec)) ||
 	       f3_stage_content_dirty(inode);
 }
@@ -347,7 +351,7 @@ void f3_stage_attr_changed(struct f3_core *core, struct f3_inode *inode)
 	f3_lock(&inode->lock);
 	/* A file being written takes them with it when it is committed. */
 	now = (inode->rec.flags & F3_INO_ATTR_DIRTY) && inode->rec.etag[0] && !inode->stage &&
-	      inode->rec.state != F3_STATE_WRITING;
+	      !inode->member && inode->rec.state != F3_STATE_WRITING;
 	f3_unlock(&inode->lock);
 	if (now)
 		(void)f3_stage_commit(core, inode, NULL); /* the mark stays: later, then */

@@ -113,6 +113,9 @@ struct f3_sending {
 	size_t target_len;
 	char etag[F3_ETAG_MAX + 1];	/* the object to be replaced; "": none */
 	char new_etag[F3_ETAG_MAX + 1];	/* result */
+	/* Of a member of a commit set: it is prepared only; where it goes as an object. */
+	bool member;
+	char staged[F3_KEY_MAX + 1];
 	bool unseen;			/* the store does not have new_etag */
 	bool lost;			/* somebody else's object is there, with new_etag */
 };

@@ -21,9 +21,11 @@
 #include "fs/base/log.h"
 #include "fs/base/metric.h"
 #include "fs/core/activation.h"
+#include "fs/core/commitset_impl.h"
 #include "fs/core/evict.h"
 #include "fs/core/file.h"
 #include "fs/core/fill.h"
+#include "fs/core/leftover.h"
 #include "fs/core/ns.h"
 #include "fs/core/store_op.h"
 
@@ -243,6 +245,9 @@ static int take(struct f3_sending *s)
 		snap->size = (uint64_t)now.st_size;
 	}
 	snprintf(s->etag, sizeof(s->etag), "%s", rec->etag);
+	s->member = inode->member != NULL;
+	if (s->member)
+		f3_commitset_staged(inode->member->set, inode->ino, s->staged);
 	if (S_ISLNK(rec->mode)) {
 		s->target_len = rec->target_len;
 		memcpy(s->target, rec->target, s->target_len);
@@ -303,6 +308,69 @@ static int send_it(struct f3_sending *s)
 }
 
 /* ---- The result ---- */
+
+/* The same of a member of a commit set: its key is as it was. Synced, since the store does not show what
+ * was promised. */
+static int record_prepared(struct f3_sending *s)
+{
+	struct f3_stage *st = s->st;
+	struct f3_inode *inode = st->inode;
+	struct f3_inode_rec *rec = &inode->rec;
+	struct f3_upload *was = NULL;
+	struct f3_prepared p = {
+		.valid = true,
+		.regular = s->snap.regular,
+		.complete = s->snap.complete,
+		.gen = f3_stage_gen(s),
+		.generation = s->snap.generation,
+		.size = s->snap.size,
+		.fp = s->snap.fp,
+		.attr_changes = s->snap.attr_changes,
+		.upload = st->upload,
+	};
+	bool same, exact;
+	struct f3_batch *b;
+	int r = f3_batch_new(st->core->meta, &b);
+
+	if (r)
+		return r;
+	memcpy(p.etag, s->new_etag, sizeof(p.etag));
+	/* Attributes of an upload that are not those of now follow when it is published. */
+	exact = !p.upload ||
+		(p.upload->attr_changes == s->snap.attr_changes &&
+		 (p.upload->mtime_unsaid || p.upload->mtime_ns == s->attr.attr.mtime_ns));
+	f3_lock(&inode->lock);
+	same = f3_stage_same(st->core, inode, &s->snap) && !(rec->flags & F3_INO_TORN);
+	rec->attempt = s->call->e->attempt;
+	if (!exact)
+		rec->flags |= F3_INO_ATTR_DIRTY;
+	else if (inode->attr_changes == s->snap.attr_changes)
+		rec->flags &= ~(uint32_t)F3_INO_ATTR_DIRTY;
+	if (same && rec->state != F3_STATE_WRITING && S_ISREG(rec->mode))
+		rec->state = F3_STATE_STAGING;
+	f3_batch_put_inode(b, rec);
+	if (inode->member->p.upload)
+		f3_set_note_del_member(b, inode->member->set, inode->ino, &inode->member->p);
+	f3_set_note_member(b, inode->member->set, inode->ino, &p);
+	if (same || s->frozen)
+		f3_batch_del_journal(b, s->call->e->seq);
+	f3_debug_point("stage.before-prepared");
+	r = f3_batch_commit(b);
+	f3_debug_point("stage.after-prepared");
+	if (!r) {
+		was = inode->member->p.upload;
+		inode->member->p = p;
+		st->upload = NULL;
+	}
+	f3_unlock(&inode->lock);
+	f3_batch_free(b);
+	if (was)
+		f3_leftover_abort(inode->volume, was->key, was->id);
+	f3_upload_free(was);
+	if (!r)
+		r = f3_meta_sync(st->core->meta);
+	return r ? r : same || s->frozen ? 0 : F3_STAGE_CHANGED;
+}
 
 /* 0, F3_STAGE_CHANGED, or the database's error. */
 static int record(struct f3_sending *s)
@@ -410,7 +478,7 @@ static int rounds(struct f3_stage *st, struct f3_journal_call *call, struct f3_s
 		if (!r)
 			r = send_it(s);
 		if (!r)
-			r = record(s);
+			r = s->member ? record_prepared(s) : record(s);
 		sending_done(s);
 		if (r)
 			not_taken(s);
@@ -556,7 +624,7 @@ static int decide(struct f3_stage *st, struct f3_sending *s, int r)
 	int result = 0;
 
 	f3_lock(&st->inode->lock);
-	writeback = st->inode->rec.class_ == F3_CLASS_WRITEBACK;
+	writeback = st->inode->rec.class_ == F3_CLASS_WRITEBACK && !st->inode->member;
 	heals = st->failing && !r;
 	f3_unlock(&st->inode->lock);
 	if (r == -ESTALE && s->lost) {
@@ -616,12 +684,26 @@ static int superseded(struct f3_journal_call *call)
 	return r ? r : -ECANCELED;
 }
 
+/* Its turn comes again. */
+static int not_now(struct f3_stage *st)
+{
+	struct f3_waiter_list ready = { NULL };
+
+	f3_lock(&st->inode->lock);
+	st->running = false;
+	f3_waiters_collect(&st->stoppers, 0, &ready);
+	f3_unlock(&st->inode->lock);
+	f3_waiters_call(&ready);
+	return -EBUSY;
+}
+
 int f3_stage_run(struct f3_journal_call *call)
 {
 	uint64_t start = f3_clock_mono_ns();
 	struct f3_sending *s;
 	struct f3_inode *inode;
 	struct f3_stage *st;
+	bool waits;
 	int r = f3_inode_get(call->core, call->e->ino, &inode);
 
 	if (r == -ENOENT || r == -ESTALE)
@@ -634,7 +716,13 @@ int f3_stage_run(struct f3_journal_call *call)
 		st = NULL;
 	if (st)
 		st->running = true;
+	waits = st && f3_member_waits(inode);
 	f3_unlock(&inode->lock);
+	if (waits) {
+		r = not_now(st);
+		f3_inode_put(call->core, inode);
+		return r;
+	}
 	s = st ? malloc(sizeof(*s)) : NULL;
 	if (st && call->e->upload[0] && !st->upload)
 		f3_stage_upload_abort(call);

@@ -227,7 +227,7 @@ static int put_once(struct f3_sending *s)
 		return r;
 	gen = f3_stage_gen(s);
 	f3_object_op_init(&op, F3_OBJ_PUT);
-	op.key = s->key;
+	op.key = s->member ? s->staged : s->key;
 	op.attr = &s->attr.attr;
 	op.gen = &gen;
 	if (S_ISLNK(s->attr.attr.mode)) {
@@ -237,11 +237,12 @@ static int put_once(struct f3_sending *s)
 		op.fd = s->fd;
 		op.len = s->snap.size;
 	}
-	r = f3_stage_condition(s, &op, s->st->inode->volume->store->caps.put_match,
-			       s->st->inode->volume->store->caps.put_absent);
+	if (!s->member)
+		r = f3_stage_condition(s, &op, s->st->inode->volume->store->caps.put_match,
+				       s->st->inode->volume->store->caps.put_absent);
 	f3_debug_point("stage.before-put");
 	if (!r)
-		r = f3_stage_change(s, &op);
+		r = s->member ? f3_stage_request(s->st, &op) : f3_stage_change(s, &op);
 	f3_debug_point("stage.after-put");
 	snprintf(s->call->message, sizeof(s->call->message), "%s", op.message);
 	if (!r) {
@@ -252,6 +253,9 @@ static int put_once(struct f3_sending *s)
 	/* Cut shorter while it was read. */
 	if (r == -ENODATA)
 		return F3_STAGE_CHANGED;
+	/* Nobody else knows that place: the same again. */
+	if (s->member)
+		return r == F3_OBJ_AMBIGUOUS ? -EAGAIN : r;
 	return f3_stage_settle(s, r, &gen);
 }
 

@@ -20,6 +20,7 @@
 #include "fs/base/clock.h"
 #include "fs/base/crc32c.h"
 #include "fs/base/debug.h"
+#include "fs/core/commitset_impl.h"
 #include "fs/core/fill.h"
 #include "fs/core/leftover.h"
 #include "fs/core/stage_parts.h"
@@ -389,6 +390,9 @@ static int finish(struct f3_sending *s, struct f3_upload *u)
 			return F3_STAGE_CHANGED;
 	}
 	r = check_source(s, u);
+	/* That is what publishing it is. */
+	if (!r && s->member)
+		return 0;
 	if (!r)
 		r = complete(s, u);
 	if (r == -EAGAIN || (r == -ESTALE && s->lost))
@@ -443,8 +447,13 @@ static bool knows_parts(const struct f3_sending *s)
 int f3_stage_upload(struct f3_sending *s)
 {
 	struct f3_stage *st = s->st;
-	int r = st->upload ? 0 : take_early(s);
+	int r = 0;
 
+	/* What it was prepared with before: most of it may be right still. */
+	if (!st->upload && s->member)
+		st->upload = f3_commitset_take_upload(st->inode);
+	if (!st->upload)
+		r = take_early(s);
 	if (r)
 		return r;
 	if (st->upload && strcmp(st->upload->key, s->key) != 0)

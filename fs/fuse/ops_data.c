@@ -16,6 +16,7 @@
 #include "fs/base/clock.h"
 #include "fs/base/debug.h"
 #include "fs/base/process.h"
+#include "fs/core/commitset.h"
 #include "fs/core/file.h"
 #include "fs/core/stage.h"
 #include "fs/core/stream.h"
@@ -111,16 +112,20 @@ static int commit(struct f3_call *call, struct f3_inode *inode, size_t written)
 {
 	struct f3_core *core = call->f->core;
 	enum f3_class class_;
+	bool waits;
 	int r = 0;
 
 	f3_lock(&inode->lock);
 	class_ = (enum f3_class)inode->rec.class_;
+	waits = class_ == F3_CLASS_DURABLE || inode->member;
+	if (f3_commitset_withdrawn(inode))
+		r = -EIO;
 	f3_unlock(&inode->lock);
-	if (call->op != F3_OP_FLUSH)
+	if (!r && call->op != F3_OP_FLUSH)
 		r = f3_file_sync(core, inode, call->op == F3_OP_FSYNC && call->flags != 0);
 	if (!r && inode->volume->store && f3_class_in_store(class_) &&
 	    f3_stage_needed(core, inode)) {
-		if (class_ == F3_CLASS_DURABLE) {
+		if (waits) {
 			f3_park_commit(call->f, call->req, inode, call->op, written,
 				       call->start_ns);
 			return 0;

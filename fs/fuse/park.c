@@ -19,6 +19,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/debug.h"
+#include "fs/core/commitset.h"
 #include "fs/core/expect.h"
 #include "fs/core/fill.h"
 #include "fs/core/fill_recent.h"
@@ -519,7 +520,7 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
 	size_t size = read->size;
 	struct parked *pk;
 	enum f3_class class_;
-	bool complete, noatime = open->flags & O_NOATIME;
+	bool complete, withdrawn, noatime = open->flags & O_NOATIME;
 	uint64_t len = 0;
 	int fd, r = 1;
 
@@ -546,7 +547,13 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
 	class_ = (enum f3_class)inode->rec.class_;
 	complete = f3_file_complete(inode);
 	fd = complete && !noatime ? f3_file_fd(core, inode) : -1;
+	withdrawn = f3_commitset_withdrawn(inode);
 	f3_unlock(&inode->lock);
+	if (withdrawn) {
+		fuse_reply_err(req, EIO);
+		f3_op_finished(f, F3_OP_READ, read->start_ns, ino, NULL, &who, -EIO);
+		return;
+	}
 	if (fd >= 0 && r == 1 && read_cached(f, req, open, fd, class_, size, read->off)) {
 		f3_op_finished(f, F3_OP_READ, read->start_ns, ino, NULL, &who, 0);
 		return;

@@ -82,6 +82,7 @@ enum f3_inode_flags {		/* stored */
 	F3_INO_STREAMS = 1u << 14,	/* a rule or a directory's xattr said so when it was made */
 	F3_INO_TORN = 1u << 15,		/* it streams, and a writer was killed: not whole */
 	F3_INO_HELD = 1u << 16,		/* WRITING, and its last writer has gone (hold.h) */
+	F3_INO_WITHDRAWN = 1u << 17,	/* its commit set was dropped: whoever has it open gets EIO */
 };
 
 #define F3_ETAG_MAX 127

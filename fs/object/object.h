@@ -43,9 +43,10 @@
 #define F3_OBJ_LIST_MAX 1000		/* entries of one page at most */
 #define F3_OBJ_CURSOR_MAX 4095		/* place in a listing, in the store's own words */
 
-/* Areas below the prefix that are F3's own: probes, and what a commit set prepares. */
+/* Areas below the prefix that are F3's own: probes, what a commit set prepares, and its record. */
 #define F3_OBJ_AREA_PROBE ".f3/probe"
 #define F3_OBJ_AREA_STAGE ".f3/stage"
+#define F3_OBJ_AREA_COMMIT ".f3/commit"
 
 /* Result of an operation besides 0 and -errno: it may or may not have happened. */
 #define F3_OBJ_AMBIGUOUS (-4095)

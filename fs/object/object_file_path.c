@@ -46,7 +46,7 @@ int f3_objfile_key_check(const char *key)
 		part += len + 1;
 	}
 	if (in_area(key, ".f3") && !in_area(key, F3_OBJ_AREA_PROBE) &&
-	    !in_area(key, F3_OBJ_AREA_STAGE))
+	    !in_area(key, F3_OBJ_AREA_STAGE) && !in_area(key, F3_OBJ_AREA_COMMIT))
 		return -EINVAL;
 	return 0;
 }

@@ -47,6 +47,7 @@ act_cleanup()
 	for dir in $(act_hierarchies); do
 		[ ! -d "$dir/f3-test-$$" ] || rmdir "$dir/f3-test-$$"
 	done
+	rm -f "$F3_TEST_TMP/groups" "$F3_TEST_TMP/holders"
 }
 f3_at_exit+=(act_cleanup)
 
