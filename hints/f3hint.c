@@ -200,6 +200,72 @@ static int run_send(struct f3hint *h, int argc, const char *const *argv)
 	return code;
 }
 
+/* ---- Verbs whose request is put together here ------------------------------------------------ */
+
+/* Takes over the request. */
+static int ask(struct f3hint *h, json_t *request)
+{
+	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+	const char *answer = NULL;
+	int r;
+
+	json_decref(request);
+	if (!text) {
+		fprintf(stderr, "f3hint: an argument is no text in UTF-8, or there is no memory\n");
+		return EXIT_FAILED;
+	}
+	r = f3hint_ask(h, text, &answer);
+	free(text);
+	return show(h, r, answer);
+}
+
+static int run_bind(struct f3hint *h, int argc, const char *const *argv)
+{
+	const char *mode = argc == 5 ? argv[4] : "rw";
+
+	if (argc < 3 || argc > 5 || (strcmp(mode, "ro") != 0 && strcmp(mode, "rw") != 0))
+		return usage(
+			"bind: a view, a namespace and a volume are wanted, maybe a path, and ro");
+	return ask(h, json_pack("{ss ss ss ss ss ss}", "op", "bind", "view", argv[0], "namespace",
+				argv[1], "volume", argv[2], "path", argc > 3 ? argv[3] : "/",
+				"mode", mode));
+}
+
+static int run_unbind(struct f3hint *h, int argc, const char *const *argv)
+{
+	if (argc != 1)
+		return usage("unbind: one view is wanted");
+	return ask(h, json_pack("{ss ss}", "op", "unbind", "view", argv[0]));
+}
+
+static int run_begin(struct f3hint *h, int argc, const char *const *argv)
+{
+	json_t *request;
+
+	if (argc < 4 || argc > 5)
+		return usage("begin: an id, a namespace, an action and a view are wanted");
+	request = argc == 5 ? json_loads(argv[4], JSON_REJECT_DUPLICATES, NULL) : json_object();
+	if (!json_is_object(request)) {
+		json_decref(request);
+		return usage("begin: what comes last is no JSON object");
+	}
+	json_object_set_new(request, "op", json_string("begin"));
+	json_object_set_new(request, "activation", json_string(argv[0]));
+	json_object_set_new(request, "namespace", json_string(argv[1]));
+	json_object_set_new(request, "action", json_string(argv[2]));
+	if (strcmp(argv[3], "-") != 0)
+		json_object_set_new(request, "view", json_string(argv[3]));
+	return ask(h, request);
+}
+
+static int run_end(struct f3hint *h, int argc, const char *const *argv)
+{
+	if (argc != 2 || (strcmp(argv[1], "ok") != 0 && strcmp(argv[1], "failed") != 0))
+		return usage("end: an id, and ok or failed are wanted");
+	return ask(h, json_pack("{ss ss sb}", "op", "end", "activation", argv[0], "ok",
+				!strcmp(argv[1], "ok")));
+}
+
 static const struct verb verbs[] = {
 	{ .name = "hello",
 	  .help = "ask who answers, and which operations there are",
@@ -217,6 +283,18 @@ static const struct verb verbs[] = {
 	  .more = "Returns when that has begun.",
 	  .paths = true,
 	  .run = run_prefetch },
+	{ .name = "bind",
+	  .args = "VIEW NAMESPACE VOLUME [PATH [ro]]",
+	  .help = "show a directory of a volume in run-dir/views/VIEW",
+	  .run = run_bind },
+	{ .name = "unbind", .args = "VIEW", .help = "take it away again", .run = run_unbind },
+	{ .name = "begin",
+	  .args = "ID NAMESPACE ACTION VIEW [JSON]",
+	  .help = "tell that a run of a function begins in the container of a view",
+	  .more = "JSON is an object with what else there is to say: outputs, inputs and so on, see "
+		  "f3-hint-protocol(7). A view that is - is none: then it has container and volume.",
+	  .run = run_begin },
+	{ .name = "end", .args = "ID ok|failed", .help = "tell that it has ended", .run = run_end },
 	{ .name = "send",
 	  .args = "[JSON]...",
 	  .help = "send requests as they are, those of standard input without arguments",

@@ -59,6 +59,15 @@ f3_eq "end otherwise" "$(end r1 false | jq -r .error)" EEXIST
 f3_eq "begin after its end" "$(begin r1 "$in_a" | jq -r .error)" EEXIST
 f3_eq "end of none" "$(end nobody | jq -r .error)" ENOENT
 
+# From a shell.
+h="f3hint -s $F3_RUN/hint.sock"
+f3_ok $h begin sh1 guest /guest/blur - "{\"container\":{\"pid\":$in_a},\"volume\":\"w\"}"
+f3_ok $h end sh1 ok
+f3_eq "by words" "$(count sh1 .state)" '"ok"'
+f3_no 2 'ok or failed are wanted' $h end sh1 well
+f3_no 2 'no JSON object' $h begin sh2 guest /guest/blur - '[]'
+f3_no 1 'there is no view' $h begin sh2 guest /guest/blur nothing
+
 # What is refused, and is not begun.
 refused()	# ERROR WHAT MEMBERS
 {

@@ -44,6 +44,10 @@ for invoker in ./invoker "${python[0]}"; do
 	f3_becomes 60 "fetched by $invoker" here prefetched
 	f3_closed
 done
+# The run as an activation: refused for a process that is where the daemon is.
+for invoker in ./invoker "${python[0]}"; do
+	f3_no 1 'begin: .*control group of its own' env CONTAINER_PID=$$ "$invoker" photos /a
+done
 f3_eq "several at once" "$(grep -c 'status [0-9]*: ok' <(./invoker photos /a))" 3
 f3_stop
 # Advice is never what keeps a function from running.
