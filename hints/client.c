@@ -674,6 +674,37 @@ EXPORT int f3hint_prefetch(struct f3hint *h, const char *volume, const char *con
 	return ask_paths(h, "prefetch", volume, paths, n_paths, ret_answer);
 }
 
+EXPORT int f3hint_bind(struct f3hint *h, const char *view, const char *namespace_,
+		       const char *volume, const char *path, const char *mode,
+		       const char *container, int pid, const char **ret_answer)
+{
+	json_t *request = json_pack("{ss ss ss ss ss ss}", "op", "bind", "view", view, "namespace",
+				    namespace_, "volume", volume, "path", path, "mode", mode);
+	json_t *who = container || pid ? json_object() : NULL;
+
+	h->reason[0] = '\0';
+	if ((container && json_object_set_new(who, "id", json_string(container))) || !request) {
+		json_decref(request);
+		json_decref(who);
+		return fail(h, -EINVAL, "an argument is not UTF-8");
+	}
+	if (pid)
+		json_object_set_new(who, "pid", json_integer(pid));
+	if (who)
+		json_object_set_new(request, "container", who);
+	return ask(h, request, ret_answer);
+}
+
+EXPORT int f3hint_unbind(struct f3hint *h, const char *view, const char **ret_answer)
+{
+	json_t *request = json_pack("{ss ss}", "op", "unbind", "view", view);
+
+	h->reason[0] = '\0';
+	if (!request)
+		return fail(h, -EINVAL, "the view's name is not UTF-8");
+	return ask(h, request, ret_answer);
+}
+
 EXPORT const char *f3hint_reason(const struct f3hint *h)
 {
 	return h->reason;

@@ -9,6 +9,7 @@
 #include "hints/f3hint.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -221,14 +222,21 @@ static int ask(struct f3hint *h, json_t *request)
 
 static int run_bind(struct f3hint *h, int argc, const char *const *argv)
 {
-	const char *mode = argc == 5 ? argv[4] : "rw";
+	const char *mode = argc >= 5 ? argv[4] : "rw", *answer = NULL;
+	char *end = "";
+	long pid = 0;
+	int r;
 
-	if (argc < 3 || argc > 5 || (strcmp(mode, "ro") != 0 && strcmp(mode, "rw") != 0))
+	if (argc == 6)
+		pid = strtol(argv[5], &end, 10);
+	if (argc < 3 || argc > 6 || (strcmp(mode, "ro") != 0 && strcmp(mode, "rw") != 0) || *end ||
+	    pid < 0 || pid > INT_MAX)
 		return usage(
-			"bind: a view, a namespace and a volume are wanted, maybe a path, and ro");
-	return ask(h, json_pack("{ss ss ss ss ss ss}", "op", "bind", "view", argv[0], "namespace",
-				argv[1], "volume", argv[2], "path", argc > 3 ? argv[3] : "/",
-				"mode", mode));
+			"bind: a view, a namespace and a volume are wanted, maybe a path, ro or "
+			"rw, and the number of a process");
+	r = f3hint_bind(h, argv[0], argv[1], argv[2], argc > 3 ? argv[3] : "/", mode, NULL,
+			(int)pid, &answer);
+	return show(h, r, answer);
 }
 
 static int run_unbind(struct f3hint *h, int argc, const char *const *argv)
@@ -284,8 +292,9 @@ static const struct verb verbs[] = {
 	  .paths = true,
 	  .run = run_prefetch },
 	{ .name = "bind",
-	  .args = "VIEW NAMESPACE VOLUME [PATH [ro]]",
+	  .args = "VIEW NAMESPACE VOLUME [PATH [ro|rw [PID]]]",
 	  .help = "show a directory of a volume in run-dir/views/VIEW",
+	  .more = "PID is a process of its container, for begin.",
 	  .run = run_bind },
 	{ .name = "unbind", .args = "VIEW", .help = "take it away again", .run = run_unbind },
 	{ .name = "begin",

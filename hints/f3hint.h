@@ -68,6 +68,13 @@ int f3hint_locate(struct f3hint *h, const char *volume, const char *const *paths
 int f3hint_prefetch(struct f3hint *h, const char *volume, const char *const *paths, size_t n_paths,
 		    const char **ret_answer);
 
+/* Shows `path` of the volume, a directory, as run-dir/views/VIEW. mode: "ro" or "rw". container, pid: what
+ * the platform calls the container, and a process in it; NULL, 0: not told. Both may be repeated. */
+int f3hint_bind(struct f3hint *h, const char *view, const char *namespace_, const char *volume,
+		const char *path, const char *mode, const char *container, int pid,
+		const char **ret_answer);
+int f3hint_unbind(struct f3hint *h, const char *view, const char **ret_answer);
+
 /* Why the last call failed, for people. Never NULL; valid until the next call. */
 const char *f3hint_reason(const struct f3hint *h);
 /* "0.1.0": of the library. */

@@ -241,7 +241,13 @@ START_TEST(arguments)
 {
 	static const char *const bad[] = { "/a\x80" };
 
-	start(HELLO "{\"ok\":true,\"id\":@}\n{\"ok\":true,\"id\":@}\n");
+	start(HELLO "{\"ok\":true,\"id\":@}\n{\"ok\":true,\"id\":@}\n{\"ok\":true,\"id\":@}\n"
+		    "{\"ok\":true,\"id\":@}\n");
+	ck_assert_int_eq(f3hint_bind(h, "v\x80", "n", "v", "/", "ro", NULL, 0, NULL), -EINVAL);
+	ck_assert_int_eq(f3hint_bind(h, "v", "n", "v", "/", "ro", "c\x80", 1, NULL), -EINVAL);
+	ck_assert_int_eq(f3hint_unbind(h, "v\x80", NULL), -EINVAL);
+	ck_assert_int_eq(f3hint_bind(h, "v", "n", "v", "/", "ro", NULL, 1, &answer), 0);
+	ck_assert_int_eq(f3hint_unbind(h, "v", NULL), 0);
 	ck_assert_int_eq(f3hint_locate(h, "v", bad, 1, NULL), -EINVAL);
 	ck_assert_int_eq(f3hint_locate(h, "v\x80", NULL, 0, NULL), -EINVAL);
 	ck_assert_int_eq(f3hint_locate(h, "v", NULL, 0, &answer), 0);

@@ -4,7 +4,7 @@
 # shellcheck source=tests/functional/lib.sh
 . "$F3_SRCDIR/tests/functional/lib.sh"
 f3_requires root fuse jq
-f3_volume photos "file://$F3_STORE/photos" default-class=writeback
+f3_volume photos "file://$F3_STORE/photos" default-class=writeback namespace=guest
 f3_set node=worker-1
 f3_start
 echo content >"$F3_MNT/photos/a"
@@ -21,6 +21,15 @@ f3_eq "send" "$(f3hint send '{"op":"status"}' '{"op":"hello"}' | jq -c .ok | tr 
 f3_eq "lines" "$(for i in {1..3000}; do echo '{"op":"status"}'; done | f3hint send | jq -s -c '[length, (map(.ok) | all)]')" \
 	"[3000,true]"
 f3_eq "a last line" "$(printf ' \n{"op":"hello"}\n\n{"op":"hello"}' | f3hint send | wc -l)" 2
+
+f3_eq "bind" "$(f3hint bind box guest photos / ro $$ | jq .new)" true
+f3_eq "shown" "$(cat "$F3_RUN/views/box/a")" content
+f3_eq "unbind" "$(f3hint unbind box | jq .was_bound)" true
+f3_no 1 'see namespace in f3.conf' f3hint bind box stranger photos / ro
+f3_no 2 'are wanted' f3hint bind box guest
+f3_no 2 'are wanted' f3hint bind box guest photos / rwx
+f3_no 2 'number of a process' f3hint bind box guest photos / ro 1x
+f3_no 2 'one view is wanted' f3hint unbind
 
 f3_no 1 'there is no such volume' f3hint locate nope /a
 f3_eq "what is refused is printed too" "$(f3hint locate nope /a 2>/dev/null | jq -r .error)" ENOENT

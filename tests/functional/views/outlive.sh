@@ -80,7 +80,6 @@ f3_closed
 f3_stop
 f3_unmounted "$views/v"
 f3_unmounted "$views/o"
-f3_eq "unmounted" "$(grep -c "in use elsewhere" "$F3_LOG")" 0
 f3_start
 f3_becomes 60 "bound again" "o bound v bound " states
 f3_eq "shown" "$(shown)" "content object "
