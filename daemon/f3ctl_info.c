@@ -159,6 +159,29 @@ static void line_content(const json_t *a, struct f3_buf *b)
 	put("content", b);
 }
 
+static void line_release(const json_t *a, struct f3_buf *b)
+{
+	const json_t *readers = json_object_get(a, "released_after"), *one;
+	size_t i;
+
+	if (!readers)
+		return;
+	json_array_foreach((json_t *)readers, i, one)
+	{
+		json_t *holder = json_pack("{sO}", "action", one);
+
+		f3_buf_printf(b, i ? ", " : "after ");
+		f3ctl_text(holder, "action", b);
+		json_decref(holder);
+	}
+	if (string(a, "released_at"))
+		f3_buf_printf(b, "%sat %s", i ? ", " : "", string(a, "released_at"));
+	else if (f3ctl_u64(a, "lifetime"))
+		f3_buf_printf(b, "%s%" PRIu64 " s after its activation", i ? ", " : "",
+			      f3ctl_u64(a, "lifetime"));
+	put("removed", b);
+}
+
 static void line_time(const json_t *a, struct f3_buf *b)
 {
 	time_t t = (time_t)json_number_value(json_object_get(a, "mtime"));
@@ -194,6 +217,8 @@ static void show(struct f3ctl *ctl, const json_t *a)
 		line_backing(a, &b);
 		f3_buf_reset(&b);
 		line_content(a, &b);
+		f3_buf_reset(&b);
+		line_release(a, &b);
 		f3_buf_reset(&b);
 	}
 	line_time(a, &b);

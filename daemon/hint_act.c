@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "fs/base/log.h"
-#include "fs/core/activation.h"
+#include "fs/core/lifetime.h"
 #include "hints/wire.h"
 
 #define WAIT_MS_MAX (10 * 60 * 1000)
@@ -167,6 +167,8 @@ static void read_output(struct reading *rd, struct f3_act_spec *spec)
 	out->close_seals = close_ != NULL;
 	free(close_);
 	out->readers = texts_of(rd, "readers", &out->n_readers);
+	if (out->n_readers > F3_LIFE_READERS_MAX)
+		bad(rd, "readers", "too long a list");
 	out->lifetime_s = (uint64_t)number_of(rd, "lifetime", INT32_MAX);
 	if (!rd->r && !f3_placement_pattern_ok(rule->pattern))
 		bad(rd, "path", "too long a pattern");
@@ -345,6 +347,7 @@ int f3_hint_act_load(struct f3_core *core, struct f3_err *err)
 		f3_act_spec_done(&spec);
 	}
 	json_decref(l.all);
+	f3_lives_start(core);
 	return r ? f3_err_set(err, r, "the activations of the last run cannot be read: %s",
 			      f3_errno_name(r)) :
 		   0;

@@ -13,6 +13,7 @@
 #include "daemon/verb.h"
 #include "daemon/walk.h"
 #include "fs/base/clock.h"
+#include "fs/core/lifetime.h"
 #include "fs/core/volume.h"
 
 #define EXTENTS_SHOWN 256
@@ -107,6 +108,28 @@ static const char *why_not_passthrough(struct f3_verb *v, const struct f3_look *
 	return look->mode_reason;
 }
 
+static void add_reader(void *arg, const char *action)
+{
+	json_array_append_new(arg, json_string(action));
+}
+
+/* When it is removed of itself: after these have read it, and then at the latest. */
+static void add_release(struct f3_core *core, uint64_t ino, json_t *a)
+{
+	json_t *readers = json_array();
+	uint64_t lifetime_s = 0;
+	int64_t at_ns = 0;
+
+	if (f3_life_look(core, ino, &at_ns, &lifetime_s, add_reader, readers)) {
+		json_object_set(a, "released_after", readers);
+		json_object_set_new(a, "released_at", f3_verb_when(at_ns));
+		json_object_set_new(a, "lifetime",
+				    lifetime_s ? json_integer((json_int_t)lifetime_s) :
+						 json_null());
+	}
+	json_decref(readers);
+}
+
 static void add_file(struct f3_verb *v, const struct f3_look *look, json_t *a)
 {
 	const char *why = why_not_passthrough(v, look);
@@ -122,6 +145,7 @@ static void add_file(struct f3_verb *v, const struct f3_look *look, json_t *a)
 				    json_string(f3_open_mode_name(look->mode)));
 	json_object_set_new(a, "not_passthrough", why ? json_string(why) : json_null());
 	add_backing(v->core, rec, a);
+	add_release(v->core, rec->ino, a);
 }
 
 static void add_times(const struct f3_inode_rec *rec, json_t *a)

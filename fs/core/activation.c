@@ -20,6 +20,7 @@
 #include "fs/core/activation_impl.h"
 #include "fs/core/commitset.h"
 #include "fs/core/expect.h"
+#include "fs/core/lifetime.h"
 #include "fs/core/lineage.h"
 #include "fs/core/traffic.h"
 
@@ -550,6 +551,7 @@ static int end(struct f3_activation *act, bool ok)
 		f3_expect_end(act->core, act);
 	/* A second time does no harm, should the daemon die in between. */
 	f3_act_holds_end(act->core, act->spec.id, !ok);
+	f3_life_ended(act->core, act->spec.id, ok);
 	f3_debug_point("activation.ending");
 	prune(act->core);
 	f3_lineage_write(act); /* its counts are of the record */
@@ -885,6 +887,8 @@ int f3_act_lost(struct f3_core *core, const char *id, struct f3_act_spec *spec)
 	act.begun_ns = rec.begun_ns;
 	act.shared = rec.shared;
 	f3_act_holds_end(core, id, true);
+	f3_life_ended(core, id, false);
+	f3_lineage_resume(&act);
 	r = store_record(&act);
 	f3_lock(&core->acts->lock);
 	core->acts->n_ended++;

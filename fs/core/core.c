@@ -34,6 +34,7 @@
 #include "fs/core/inode.h"
 #include "fs/core/journal_run.h"
 #include "fs/core/lack.h"
+#include "fs/core/lifetime.h"
 #include "fs/core/lineage.h"
 #include "fs/core/node.h"
 #include "fs/core/rest.h"
@@ -279,6 +280,8 @@ int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_
 	if (!r) {
 		r = f3_lineages_new(core, &core->lineages);
 		if (!r)
+			r = f3_lives_new(core, &core->lives);
+		if (!r)
 			r = f3_acts_new(core, &core->acts);
 		if (r)
 			f3_err_set(err, r, "out of memory");
@@ -398,6 +401,7 @@ void f3_core_stop(struct f3_core *core)
 		return;
 	core->stopping = true;
 	f3_acts_stop(core->acts);
+	f3_lives_stop(core->lives);
 	f3_lineages_stop(core->lineages);
 	f3_sealer_free(core->sealer);
 	core->sealer = NULL;
@@ -426,6 +430,7 @@ void f3_core_stop(struct f3_core *core)
 	f3_commitsets_free(core->commitsets);
 	f3_itable_free(core->itable);
 	f3_lineages_free(core->lineages);
+	f3_lives_free(core->lives);
 	f3_evict_stop(core);
 	f3_watcher_free(core->watcher);
 	f3_volumes_stop(core);

@@ -69,6 +69,7 @@ struct f3_answered;
 struct f3_commitsets;
 struct f3_itable;
 struct f3_lineages;
+struct f3_lives;
 struct f3_rest;
 struct f3_expect;
 struct f3_holds;
@@ -103,6 +104,8 @@ struct f3_core {
 	struct f3_recent *recent;
 	struct f3_acts *acts;
 	struct f3_lineages *lineages;
+	struct f3_lives *lives;
+	_Atomic uint32_t n_lives;	/* files it keeps track of */
 	_Atomic uint32_t n_acts;	/* activations that live */
 	_Atomic uint32_t n_followed;	/* inputs that they follow, and that need not be there yet */
 	_Atomic uint32_t n_expected, n_expecting;	/* names, and who waits for them: expect.h */

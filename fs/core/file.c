@@ -18,6 +18,7 @@
 #include "fs/core/fetch.h"
 #include "fs/core/fill.h"
 #include "fs/core/hold.h"
+#include "fs/core/lifetime.h"
 #include "fs/core/move.h"
 #include "fs/core/namespace.h"
 #include "fs/core/sealer.h"
@@ -587,7 +588,7 @@ static int await_mapping(struct f3_core *core, struct f3_inode *inode, int fd)
 
 void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, bool native)
 {
-	bool seal = false, reap = false, resume = false;
+	bool seal = false, reap = false, resume = false, wake = false;
 	struct f3_stream *stream = NULL;
 	int write_fd = -1, fd = -1;
 
@@ -605,6 +606,7 @@ void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, 
 	if (!inode->opens) {
 		inode->mode = F3_MODE_NONE;
 		core->open_files--;
+		wake = inode->release_waits;
 		reap = (inode->rec.flags & F3_INO_ORPHAN) != 0;
 		if (reap || inode->rec.state != F3_STATE_WRITING)
 			stream = f3_stream_take(inode);
@@ -628,6 +630,8 @@ void f3_file_release(struct f3_core *core, struct f3_inode *inode, bool writer, 
 		f3_sealer_push(core->sealer, inode);
 	else if (resume)
 		f3_move_resume(core, inode);
+	if (wake && !seal)
+		f3_life_wake(core);
 }
 
 void f3_file_torn(struct f3_core *core, struct f3_inode *inode)
@@ -720,7 +724,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 	struct f3_waiter_list ready = { NULL };
 	struct f3_watch *watch = NULL;
 	struct f3_stream *stream = NULL;
-	bool stage = false, resume = false;
+	bool stage = false, resume = false, wake = false;
 	int fd, r = 0, close_fd = -1;
 	uint64_t was_size;
 
@@ -789,6 +793,7 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 			stream = f3_stream_take(inode);
 		}
 		f3_waiters_collect(&inode->seal_waiters, 0, &ready);
+		wake = inode->release_waits;
 	} else if (!f3_sealer_tries_again(r)) {
 		f3_stream_sealed(inode, -r, &ready);
 		f3_waiters_collect(&inode->seal_waiters, 0, &ready);
@@ -804,6 +809,8 @@ int f3_file_seal(struct f3_core *core, struct f3_inode *inode)
 			     strerror(-r));
 		return r;
 	}
+	if (wake)
+		f3_life_wake(core);
 	f3_stage_writers_gone(core, inode);
 	f3_act_closed(inode);
 	if (stage)

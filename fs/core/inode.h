@@ -85,6 +85,7 @@ struct f3_inode {
 	uint64_t cached_generation;	/* content the kernel's page cache may still hold */
 	bool mapped;			/* last RELEASE came, a writable mapping lives on */
 	bool touched;			/* native opens since rec was brought in line */
+	bool release_waits;		/* lifetime.c removes it after its last close, or seal */
 	bool unpromised;		/* made in this run, and never synced or moved since */
 	_Atomic bool seal_queued;
 	struct f3_inode *seal_next;	/* in the sealer's list */

@@ -118,7 +118,7 @@ int f3_ns_keep_open(struct f3_core *core, struct f3_inode *inode);
 int f3_ns_room(struct f3_inode *inode, const struct f3_caller *who);
 
 /* What was just made could not be put in the store: it never was. */
-void f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode);
+int f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode);
 
 /* Takes the name of a file away, here only: its commit set was dropped. -ENOENT, -ESTALE: it has none,
  * or another file has it. */

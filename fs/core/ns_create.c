@@ -276,7 +276,7 @@ static int make_object(struct making *mk, const struct f3_caller *who, struct f3
 		else if (!is_dir)
 			r = publish_object(mk, inode);
 		if (r)
-			f3_ns_unmake(mk->core, mk->dir, inode);
+			(void)f3_ns_unmake(mk->core, mk->dir, inode);
 	}
 	free(e);
 	/* There was nothing of that name, hence nothing below it. */
@@ -339,7 +339,7 @@ int f3_ns_made_before(struct f3_core *core, uint64_t parent, uint64_t ino,
 	} else if (wait) {
 		r = publish_again(core, dir, inode);
 		if (r)
-			f3_ns_unmake(core, dir, inode);
+			(void)f3_ns_unmake(core, dir, inode);
 	}
 	if (!r)
 		f3_ns_fill_entry(core, dir, inode, ret_e);

@@ -17,6 +17,7 @@
 #include "fs/core/fill.h"
 #include "fs/core/hold.h"
 #include "fs/core/journal_run.h"
+#include "fs/core/lifetime.h"
 #include "fs/core/ns.h"
 #include "fs/core/stage.h"
 #include "fs/core/store_dir.h"
@@ -120,6 +121,7 @@ void f3_ns_died(struct f3_core *core, struct f3_inode *inode)
 		f3_fill_stop(core, inode);
 	if (inode->holds)
 		f3_hold_drop(core, inode);
+	f3_life_gone(core, inode->ino);
 }
 
 void f3_ns_reap(struct f3_core *core, struct f3_inode *inode)
@@ -333,7 +335,7 @@ int f3_ns_withdraw(struct f3_core *core, struct f3_inode *inode)
 	return r;
 }
 
-void f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode)
+int f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *inode)
 {
 	struct f3_ns_told told = { 0 };
 	char name[F3_NAME_MAX + 1];
@@ -350,6 +352,7 @@ void f3_ns_unmake(struct f3_core *core, struct f3_inode *dir, struct f3_inode *i
 	r = remove_local(core, dir, name, strlen(name), inode, EPOCH_NONE, NULL, &told);
 	f3_ns_told_done(core, &told, r);
 	f3_stage_release(core, inode);
+	return r;
 }
 
 static int remove_name(struct f3_core *core, uint64_t parent, const char *name, bool is_dir,

@@ -11,6 +11,7 @@
 
 #include "fs/base/process.h"
 #include "fs/core/expect.h"
+#include "fs/core/lifetime.h"
 #include "fs/core/lineage.h"
 #include "fs/core/stream.h"
 #include "fs/fuse/impl.h"
@@ -106,8 +107,12 @@ static void opened_for(struct f3_activation *act, struct f3_open *open,
 
 	if (open->writer && was->generation && was->generation != is.generation)
 		open->opened_from = was->generation;
-	if ((open->flags & O_ACCMODE) != O_WRONLY && was->generation)
+	if ((open->flags & O_ACCMODE) != O_WRONLY && was->generation) {
 		f3_lineage_used(act, open->inode, was);
+		f3_life_opened(act, open->inode);
+	}
+	if (open->writer)
+		f3_life_made(act, open->inode);
 }
 
 /* The file has grown by so much while it was open natively; what was written over is not seen. */

@@ -136,6 +136,9 @@ enum f3_note {
 	F3_NOTE_LINEAGE_FILE = 'f',	/* by content and activation (core/lineage_impl.h) */
 	F3_NOTE_LINEAGE_ACT = 'g',	/* by activation and content */
 	F3_NOTE_SET = 's',		/* commit sets, by id (core/commitset_note.c) */
+	F3_NOTE_LIFETIME = 'i',		/* by inode (core/lifetime.c) */
+	F3_NOTE_LIFETIME_END = 'j',	/* by activation and output */
+	F3_NOTE_LIFETIME_READ = 'k',	/* by activation and inode */
 };
 /* Appends the value. -ENOENT. */
 int f3_meta_get_note(struct f3_meta *m, enum f3_note note, const void *key, size_t klen,
