@@ -28,6 +28,7 @@
 #include "fs/base/crc32c.h"
 #include "fs/core/escape.h"
 #include "fs/core/file.h"
+#include "fs/core/leftover.h"
 #include "fs/core/namespace.h"
 #include "fs/core/store_op.h"
 
@@ -66,6 +67,7 @@ struct mover {
 	uint64_t start_ns;
 	struct f3_obj_gen gen;
 	uint64_t size;
+	uint64_t begun; /* record of the copy, if it is made in parts */
 	char from[F3_KEY_MAX + 1], to[F3_KEY_MAX + 1];
 	char etag[F3_OBJ_ETAG_MAX + 1];
 };
@@ -230,6 +232,20 @@ static int copied(struct mover *m, const char *etag)
 	return submit(m);
 }
 
+/* Its answer. */
+static int copy_answered(struct mover *m)
+{
+	struct f3_volume *v = m->tree->call->volume;
+
+	if (m->op.result == F3_OBJ_IN_PARTS) {
+		if (!f3_leftover_copies(v, &m->op, &m->begun))
+			return submit(m);
+	} else if (m->op.in_parts) {
+		f3_leftover_copied(v, &m->op, m->begun);
+	}
+	return m->op.result ? m->op.result : copied(m, m->op.info.etag);
+}
+
 static int next_step(struct mover *m)
 {
 	const struct f3_obj_info *info = &m->op.info;
@@ -246,7 +262,7 @@ static int next_step(struct mover *m)
 			return copied(m, info->etag);
 		return !r || r == -ENOENT ? send_copy(m) : r;
 	case STEP_COPY:
-		return r ? r : copied(m, info->etag);
+		return copy_answered(m);
 	case STEP_LOOK_AGAIN:
 		if (r == -ENOENT)
 			return 0;

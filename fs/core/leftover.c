@@ -107,6 +107,21 @@ void f3_leftover_abort(struct f3_volume *v, const char *key, const char *id)
 		f3_log_warn("volume %s: an upload of %s stays in the store", v->name, key);
 }
 
+int f3_leftover_copies(struct f3_volume *v, struct f3_obj_op *op, uint64_t *ret_seq)
+{
+	const char *target = op->type == F3_OBJ_COPY ? op->key2 : op->key;
+
+	op->in_parts = true;
+	op->result = v->core->stopping ? -EAGAIN : f3_leftover_begin(v, target, ret_seq);
+	return op->result;
+}
+
+void f3_leftover_copied(struct f3_volume *v, const struct f3_obj_op *op, uint64_t seq)
+{
+	if (!op->ret_left)
+		f3_leftover_end(v, seq);
+}
+
 uint64_t f3_leftover_now(struct f3_core *core)
 {
 	return f3_meta_new_seq(core->meta);

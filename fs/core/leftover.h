@@ -5,8 +5,9 @@
  * A store tells which uploads are under way for which keys, and not whose they are: a foreign client's
  * must not be ended. So an upload is in the journal before it is in the store. Before it begins there is
  * a record of its key (F3_JOURNAL_UPLOAD without an id), and the batch that tells who will finish it
- * removes that. An upload that could not be ended gets a record with its id. What records of earlier
- * runs speak of is ended by the next start, and by f3ctl gc --delete.
+ * removes that. A copy that the store makes in parts is an upload, too: its record goes when it has come to
+ * an end. An upload that could not be ended gets a record with its id. What records of earlier runs speak
+ * of is ended by the next start, and by f3ctl gc --delete.
  *
  * These records are no tasks: nobody waits for them, and they keep nobody's place. No locks. All but
  * f3_leftover_go block on the store or the database.
@@ -26,6 +27,12 @@ int f3_leftover_named(struct f3_volume *v, const struct f3_journal_entry *e, uin
 void f3_leftover_end(struct f3_volume *v, uint64_t seq);
 /* Ends an upload; if the store does not do it, a record of it stays. */
 void f3_leftover_abort(struct f3_volume *v, const char *key, const char *id);
+
+/* The op ended with F3_OBJ_IN_PARTS. 0: it may be submitted again; *ret_seq is the record's number. Else its
+ * result is that error. */
+int f3_leftover_copies(struct f3_volume *v, struct f3_obj_op *op, uint64_t *ret_seq);
+/* That has ended. */
+void f3_leftover_copied(struct f3_volume *v, const struct f3_obj_op *op, uint64_t seq);
 
 /* Records of earlier runs are those before this number. */
 uint64_t f3_leftover_now(struct f3_core *core);

@@ -8,6 +8,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/metric.h"
+#include "fs/core/leftover.h"
 
 enum outcome { OK, ABSENT, CONDITION, AMBIGUOUS, FAILED, OUTCOMES };
 
@@ -75,11 +76,15 @@ void f3_store_submit(struct f3_volume *v, struct f3_obj_op *op)
 
 int f3_store_run(struct f3_volume *v, struct f3_obj_op *op)
 {
-	uint64_t start = f3_clock_mono_ns();
+	uint64_t start = f3_clock_mono_ns(), seq;
 
 	if (!v->store)
 		return op->result = -EIO;
 	(void)f3_object_run(v->store, op);
+	if (op->result == F3_OBJ_IN_PARTS && !f3_leftover_copies(v, op, &seq)) {
+		(void)f3_object_run(v->store, op);
+		f3_leftover_copied(v, op, seq);
+	}
 	f3_store_counted(op, start);
 	return op->result;
 }

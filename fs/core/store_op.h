@@ -15,7 +15,8 @@ void f3_store_op_register_metrics(void);
 
 /* Carries it out and waits. The op's result; -EIO without a store. Not from a store's thread. */
 int f3_store_run(struct f3_volume *v, struct f3_obj_op *op);
-/* The same without waiting: op->done is called, and calls f3_store_counted first. */
+/* The same without waiting: op->done is called, and calls f3_store_counted first. The result may be
+ * F3_OBJ_IN_PARTS. */
 void f3_store_submit(struct f3_volume *v, struct f3_obj_op *op);
 void f3_store_counted(const struct f3_obj_op *op, uint64_t start_mono_ns);
 

@@ -162,6 +162,7 @@ void f3_object_submit(struct f3_object_store *s, struct f3_obj_op *op)
 	op->moved = 0;
 	op->crc32c = 0;
 	op->ret_upload[0] = 0;
+	op->ret_left = false;
 	memset(&op->ret_part, 0, sizeof(op->ret_part));
 	f3_object_op_done(op);
 	r = check_op(s, op);

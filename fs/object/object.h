@@ -50,6 +50,9 @@
 
 /* Result of an operation besides 0 and -errno: it may or may not have happened. */
 #define F3_OBJ_AMBIGUOUS (-4095)
+/* COPY, SET_ATTR: nothing was done. The store would make it by an upload in parts of the target, which a
+ * crash would leave behind: the caller notes that, and asks again with in_parts. */
+#define F3_OBJ_IN_PARTS (-4094)
 
 enum f3_obj_type {
 	F3_OBJ_GET,		/* key, off, len -> buf; if-match etag when given */
@@ -167,6 +170,7 @@ struct f3_obj_op {
 	const struct f3_obj_gen *gen;	/* required for PUT COPY SET_ATTR MKDIR UPLOAD_CREATE */
 	const char *upload;
 	bool copies;			/* UPLOAD_*: some of its parts are copies, all ops of it say so */
+	bool in_parts;			/* COPY, SET_ATTR: see F3_OBJ_IN_PARTS */
 	uint32_t part;
 	uint64_t off, off2, len;	/* GET: range; PART: place in the object; PUT: len of the body */
 	/* body of PUT and PART: from `body` (len bytes), else from fd at fd_off; -ENODATA when the
@@ -183,6 +187,7 @@ struct f3_obj_op {
 
 	/* results */
 	int result;			/* 0, -errno, F3_OBJ_AMBIGUOUS */
+	bool ret_left;			/* in_parts: an upload of the target may be left */
 	char message[256];		/* for people: which object, what the store said */
 	uint64_t moved;			/* GET: bytes read (short only at the object's end) */
 	uint32_t crc32c;		/* PUT, PART: of the very bytes sent */

@@ -6,7 +6,8 @@
  * A copy with other metadata replaces all of it. So what the object says besides is read first, and
  * goes with it: its content type, what other programs have noted, its storage class. The copy is
  * bound to the very object that was read. What is larger than COPY_SINGLE_MAX is copied in parts,
- * since a server may say nothing for as long as one copy takes.
+ * since a server may say nothing for as long as one copy takes; but only if the caller has noted that an
+ * upload may be left.
  */
 #include "config.h"
 
@@ -18,10 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/base/debug.h"
 #include "fs/object/s3_meta.h"
 
-#define COPY_SINGLE_MAX (512ull << 20)
+#define COPY_SINGLE_MAX (2 * copy_part_bytes())
 #define COPY_PART_BYTES (256ull << 20) /* more, where there would be too many parts */
+#define COPY_SHORT_BYTES (8ull << 20) /* where tests want it: objects that are sooner made */
 
 /* What belongs to an object besides its bytes and our attributes. */
 static const char *const kept[] = { "content-type",        "content-encoding",
@@ -30,6 +33,13 @@ static const char *const kept[] = { "content-type",        "content-encoding",
 				    "x-amz-storage-class", "x-amz-website-redirect-location" };
 
 static void next_part(struct f3_s3_call *call);
+
+static uint64_t copy_part_bytes(void)
+{
+	int error;
+
+	return f3_fault("object-s3.short-copies", &error) ? COPY_SHORT_BYTES : COPY_PART_BYTES;
+}
 
 static bool is_kept(const char *name)
 {
@@ -102,6 +112,8 @@ static void copy_at_once(struct f3_s3_call *call)
 /* It came to nothing: what was copied goes, whatever comes of that. */
 static void dropped(struct f3_s3_ask *b)
 {
+	if (!b->result || b->result == -ENOENT)
+		b->call->op->ret_left = false;
 	f3_s3_end(b->call, b->call->failed);
 }
 
@@ -126,11 +138,13 @@ static void all_copied(struct f3_s3_ask *a)
 	int r = a->result;
 
 	if (r && r != F3_OBJ_AMBIGUOUS) {
-		drop(call, a, r);
+		drop(call, a, r == -ENOENT ? -EAGAIN : r);
 		return;
 	}
-	if (!r)
+	if (!r) {
+		call->op->ret_left = false;
 		r = f3_s3_completed(a, &call->op->info);
+	}
 	call->op->info.size = call->source.size;
 	if (r == F3_OBJ_AMBIGUOUS)
 		f3_s3_end_as(call, a);
@@ -166,6 +180,9 @@ static void part_copied(struct f3_s3_ask *a)
 
 	if (!r)
 		r = f3_s3_part_copied(a, &call->parts[call->part]);
+	/* Not the source is gone then. */
+	if (r == -ENOENT && !strcmp(a->code, "NoSuchUpload"))
+		r = -EAGAIN;
 	if (r) {
 		/* Nothing shows of what was copied so far. */
 		drop(call, a, r == F3_OBJ_AMBIGUOUS || r == -EBADMSG ? -EAGAIN : r);
@@ -207,7 +224,8 @@ static void upload_created(struct f3_s3_ask *a)
 		r = f3_s3_element(&a->text, "InitiateMultipartUploadResult/UploadId", call->upload,
 				  sizeof(call->upload));
 	if (r) {
-		f3_s3_end(call, r == F3_OBJ_AMBIGUOUS || r == -EBADMSG ? -EAGAIN : r);
+		call->op->ret_left = r == F3_OBJ_AMBIGUOUS || r == -EBADMSG;
+		f3_s3_end(call, call->op->ret_left ? -EAGAIN : r);
 		return;
 	}
 	next_part(call);
@@ -218,7 +236,7 @@ static void copy_in_parts(struct f3_s3_call *call)
 	struct f3_s3_ask *a = &call->a;
 	int r;
 
-	call->part_bytes = COPY_PART_BYTES;
+	call->part_bytes = copy_part_bytes();
 	while (call->part_bytes < F3_S3_PUT_MAX &&
 	       call->source.size / call->part_bytes >= F3_S3_PARTS_MAX)
 		call->part_bytes *= 2;
@@ -237,6 +255,7 @@ static void copy_in_parts(struct f3_s3_call *call)
 	}
 	describe(a, call);
 	f3_s3_upload_headers(a, true);
+	call->op->ret_left = true;
 	f3_s3_ask_start(a, upload_created);
 }
 
@@ -264,10 +283,12 @@ static void source_known(struct f3_s3_ask *b)
 			f3_s3_end(call, r);
 		return;
 	}
-	if (call->source.size > COPY_SINGLE_MAX)
+	if (call->source.size <= COPY_SINGLE_MAX)
+		copy_at_once(call);
+	else if (call->op->in_parts)
 		copy_in_parts(call);
 	else
-		copy_at_once(call);
+		f3_s3_end(call, F3_OBJ_IN_PARTS);
 }
 
 void f3_s3_copy(struct f3_s3_call *call)

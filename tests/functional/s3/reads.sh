@@ -13,7 +13,7 @@ f3_s3_start versitygw
 f3_s3_proxy
 f3_set retry-min=20ms retry-max=1s
 S3_PREFIX=d f3_s3_volume d default-class=durable attr-ttl=50ms
-S3_PREFIX=h f3_s3_volume h default-class=durable attr-ttl=50ms hedge-after=50ms
+S3_PREFIX=h f3_s3_volume h default-class=durable attr-ttl=50ms hedge-after=2s
 port=$((20000 + $$ % 12000))
 printf '\n[metrics]\nlisten = 127.0.0.1:%s\n' $port >>"$F3_CONF"
 f3_start

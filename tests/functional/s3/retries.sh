@@ -9,7 +9,7 @@ f3_requires root fuse python3 jq
 export AWS_EC2_METADATA_DISABLED=true
 f3_s3_start versitygw
 f3_s3_proxy
-f3_set retry-min=20ms retry-max=3s
+f3_set retry-min=20ms retry-max=30s
 S3_PREFIX=d f3_s3_volume d default-class=durable attr-ttl=100ms timeout=1s
 f3_start
 d=$F3_MNT/d
