@@ -101,6 +101,7 @@ struct f3_s3_ask {
 	struct f3_timer timer;
 	struct f3_work work;
 	unsigned tries, key_tries;
+	int64_t dated_s;		/* seconds of the epoch it is signed with */
 	uint32_t used_keys, refused_keys;	/* sums of those used, and of those that were refused; 0: none */
 	int refused_as;			/* what it ends with if there are no others */
 	uint64_t since_mono_ns, sent_mono_ns, retry_after_ns;

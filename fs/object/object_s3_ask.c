@@ -204,18 +204,36 @@ static void explain(struct f3_s3_ask *a, const char *message)
 		 message, *advice ? "; " : "", advice);
 }
 
-/* Seconds the store's clock is ahead, by the Date of its answer. */
+/* Is its Date another one than that of the request, which may have been signed before a clock was set, or
+ * before another answer told the time? *ret_skew_s: seconds the store's clock is ahead. */
 static bool clock_differs(struct f3_s3_ask *a, int64_t *ret_skew_s)
 {
 	const char *date = f3_s3_headers_get(&a->answer, "date");
 	int64_t theirs = date ? f3_s3_time_ns(date) : 0;
 	int64_t s = (theirs - f3_clock_real_ns()) / (int64_t)F3_NS_PER_SEC;
-	int64_t known = a->s->skew_s;
+	int64_t off = theirs / (int64_t)F3_NS_PER_SEC - a->dated_s;
 
 	if (!theirs)
 		return false;
 	*ret_skew_s = s > SKEW_S || s < -SKEW_S ? s : 0;
-	return s - known > SKEW_S || known - s > SKEW_S;
+	return off > SKEW_S || off < -SKEW_S;
+}
+
+static void take_clock(struct f3_s3 *s, int64_t skew_s)
+{
+	int64_t was = atomic_exchange(&s->skew_s, skew_s);
+
+	/* Several that were refused together find out the same. */
+	if (was - skew_s < SKEW_S && skew_s - was < SKEW_S)
+		return;
+	if (!skew_s)
+		f3_log_info("s3://%s: this machine's clock agrees with the store's again",
+			    s->place.bucket);
+	else
+		f3_log_warn("s3://%s: this machine's clock is %.1f h %s the store's, by which "
+			    "requests are dated from now on: set it",
+			    s->place.bucket, (double)imaxabs(skew_s) / 3600,
+			    skew_s > 0 ? "behind" : "ahead of");
 }
 
 static void take_retry_after(struct f3_s3_ask *a)
@@ -312,7 +330,7 @@ static void judge(struct f3_s3_ask *a)
 		break;
 	case F3_S3_CLOCK:
 		if (clock_differs(a, &skew_s) && a->key_tries++ < KEY_TRIES) {
-			a->s->skew_s = skew_s;
+			take_clock(a->s, skew_s);
 			prepare(a);
 		} else {
 			end(a, error ? error : -EACCES);
@@ -478,6 +496,7 @@ static int sign(struct f3_s3_ask *a, const struct f3_credentials *keys)
 	for (unsigned i = 0; i < a->headers.n; i++)
 		f3_s3_headers_add(all, f3_s3_headers_name(&a->headers, i),
 				  f3_s3_headers_value(&a->headers, i));
+	a->dated_s = f3_clock_real_ns() / (int64_t)F3_NS_PER_SEC + a->s->skew_s;
 	if (keys->anonymous)
 		return all->error;
 	if (a->payload[0]) {
@@ -490,7 +509,7 @@ static int sign(struct f3_s3_ask *a, const struct f3_credentials *keys)
 	} else if (a->body_bytes) {
 		sig.payload = F3_SIGV4_UNSIGNED;
 	}
-	f3_sigv4_date(f3_clock_real_ns() / (int64_t)F3_NS_PER_SEC + a->s->skew_s, date);
+	f3_sigv4_date(a->dated_s, date);
 	f3_s3_headers_add(all, "x-amz-content-sha256", sig.payload);
 	f3_s3_headers_add(all, "x-amz-date", date);
 	if (keys->token[0])

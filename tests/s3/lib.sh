@@ -178,6 +178,8 @@ s3_ready()
 		S3_BUCKET=$S3_BUCKET
 		AWS_ACCESS_KEY_ID=$S3_ACCESS
 		AWS_SECRET_ACCESS_KEY=$S3_SECRET
+		S3_OTHER_ACCESS=$S3_OTHER_ACCESS
+		S3_OTHER_SECRET=$S3_OTHER_SECRET
 		S3_PIDS="$(paste -sd' ' "$S3_DIR/pids")"
 	END
 	s3_until 30 "the bucket" python3 "$S3_HERE/s3.py" --env "$S3_DIR/env.new" mb
@@ -202,6 +204,9 @@ s3_main()
 		trap 's3_failed interrupted' INT TERM HUP
 		S3_ACCESS=F3$(s3_random 9)
 		S3_SECRET=$(s3_random 20)
+		# Of somebody who may do nothing until a bucket's policy says so.
+		S3_OTHER_ACCESS=F3$(s3_random 9)
+		S3_OTHER_SECRET=$(s3_random 20)
 		if [ -n "${3:-}" ]; then
 			# shellcheck disable=SC2016 # the shell below expands it
 			env -u F3_TEST_TMP setsid bash -c 'tail --pid="$1" -f /dev/null; exec "$2" stop "$3"' \
