@@ -21,6 +21,7 @@
 #include "fs/core/ns.h"
 #include "fs/core/stage_impl.h"
 #include "fs/core/store_op.h"
+#include "fs/core/stream.h"
 
 #define QUEUE_MAX 65536
 #define AGAIN_NS (10 * F3_NS_PER_MS)
@@ -472,6 +473,7 @@ int f3_journal_new(struct f3_core *core, struct f3_journal_run **ret_j)
 	f3_store_op_register_metrics();
 	f3_stage_register_metrics();
 	f3_fetch_register_metrics();
+	f3_stream_register_metrics();
 	f3_fill_register_metrics();
 	f3_commitset_register_metrics();
 	*ret_j = j;

@@ -11,11 +11,19 @@
 #include <unistd.h>
 
 #include "fs/base/clock.h"
+#include "fs/base/metric.h"
 #include "fs/core/file.h"
 
 /* Where there can be no watch the file is looked at after so long; each time in vain doubles it. */
 #define LOOK_MIN_NS (5 * F3_NS_PER_MS)
 #define LOOK_MAX_NS (100 * F3_NS_PER_MS)
+
+/* Many small writes one close after the other: each would wake the readers for a few bytes. So after
+ * some of them the next is told of a moment later, with those that followed; unless none follow, as where
+ * the writer waits for what its readers answer. */
+#define BURST_NS F3_NS_PER_MS
+#define BURST_AFTER 4
+#define BURST_IN_VAIN 64
 
 struct f3_stream {
 	struct f3_core *core;
@@ -35,7 +43,22 @@ struct f3_stream {
 	struct f3_timer timer;
 	bool armed;
 	uint64_t look_ns; /* to the next look */
+	uint64_t event_ns; /* when a write was last told of */
+	int burst; /* so many came soon after the one before; below 0: so many are still not put off */
+	bool put_off; /* the timer is armed for those that follow an event */
+	uint64_t put_off_at; /* the frontier then */
 };
+
+static struct f3_counter events_seen = {
+	.name = "f3_stream_events_total",
+	.labels = "",
+	.help = "Times that a file was looked at because it was written, for all who wait for it.",
+};
+
+void f3_stream_register_metrics(void)
+{
+	f3_counter_register(&events_seen);
+}
 
 bool f3_stream_wanted(const struct f3_inode_rec *rec)
 {
@@ -153,18 +176,68 @@ static void look_again(struct f3_stream *s, bool event)
 	f3_waiters_call(&ready);
 }
 
+static void written(void *arg, unsigned events);
+
+/* So that the next write is an event. Lock held. */
+static void watch(struct f3_stream *s)
+{
+	s->blind =
+		f3_watch_add(s->core->watcher, s->fd, F3_WATCH_MODIFY, written, s, &s->watch) != 0;
+}
+
+/* Nothing has followed: it was not worth while. */
+static void judge_burst(struct f3_stream *s)
+{
+	f3_lock(&s->lock);
+	if (s->frontier == s->put_off_at)
+		s->burst = -BURST_IN_VAIN;
+	s->event_ns = f3_clock_mono_ns();
+	f3_unlock(&s->lock);
+}
+
 static void timer_work(struct f3_work *work)
 {
 	struct f3_timer *timer = (struct f3_timer *)work;
 	struct f3_stream *s =
 		(struct f3_stream *)((char *)timer - offsetof(struct f3_stream, timer));
 
+	bool event;
+
 	f3_lock(&s->lock);
 	s->armed = false;
-	s->look_ns = s->look_ns * 2 < LOOK_MAX_NS ? s->look_ns * 2 : LOOK_MAX_NS;
+	event = s->put_off;
+	s->put_off = false;
+	if (!event)
+		s->look_ns = s->look_ns * 2 < LOOK_MAX_NS ? s->look_ns * 2 : LOOK_MAX_NS;
+	else if (s->waiters.first && !s->watch)
+		watch(s); /* before the look: what comes after it is an event again */
 	f3_unlock(&s->lock);
-	look_again(s, false);
+	look_again(s, event);
+	if (event)
+		judge_burst(s);
 	stream_put(s);
+}
+
+/* Is this write told of together with those that follow it? Then nothing is an event until the timer has
+ * come. Lock held. */
+static bool put_off(struct f3_stream *s, uint64_t now)
+{
+	bool soon = now - s->event_ns < BURST_NS;
+
+	s->event_ns = now;
+	if (s->burst < 0 || !soon)
+		s->burst = s->burst < 0 ? s->burst + 1 : 0;
+	else if (s->burst < BURST_AFTER)
+		s->burst++;
+	if (s->burst < BURST_AFTER || s->armed || s->sparse || look(s, true))
+		return false;
+	s->put_off_at = s->frontier;
+	s->refs++;
+	s->armed = !f3_timer_arm(&s->timer, now + BURST_NS);
+	s->put_off = s->armed;
+	if (!s->armed)
+		s->refs--; /* never the last: the watch is there while the inode has one */
+	return s->armed;
 }
 
 /* A write. When nobody waits any more it was the last one to be told of. */
@@ -172,10 +245,12 @@ static void written(void *arg, unsigned events)
 {
 	struct f3_stream *s = arg;
 	struct f3_watch *watch = NULL;
+	uint64_t now = f3_clock_mono_ns();
 
 	(void)events;
+	f3_count(&events_seen, 1);
 	f3_lock(&s->lock);
-	if (!s->waiters.first) {
+	if (!s->waiters.first || put_off(s, now)) {
 		watch = s->watch;
 		s->watch = NULL;
 	}
@@ -318,13 +393,6 @@ void f3_stream_sealed(struct f3_inode *inode, int error, struct f3_waiter_list *
 	f3_unlock(&s->lock);
 }
 
-/* So that the next write is an event. Lock held. */
-static void watch(struct f3_stream *s)
-{
-	s->blind =
-		f3_watch_add(s->core->watcher, s->fd, F3_WATCH_MODIFY, written, s, &s->watch) != 0;
-}
-
 bool f3_stream_open(struct f3_inode *inode)
 {
 	struct f3_stream *s;
@@ -342,8 +410,8 @@ bool f3_stream_open(struct f3_inode *inode)
 }
 
 /* Inode lock held. */
-static int need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3_waiter *w,
-		uint64_t *ret_len)
+static int need(struct f3_inode *inode, uint64_t off, uint64_t len, bool gather,
+		struct f3_waiter *w, uint64_t *ret_len)
 {
 	struct f3_stream *s = inode->stream;
 	uint64_t end;
@@ -353,7 +421,7 @@ static int need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3_wa
 		return -ESTALE;
 	f3_lock(&s->lock);
 	r = look(s, false);
-	if (!r && s->open && w && !s->watch && off >= s->frontier) {
+	if (!r && s->open && w && !s->watch && !s->put_off && off >= s->frontier) {
 		/* What was written before there was a watch made no event. */
 		watch(s);
 		r = look(s, false);
@@ -361,7 +429,7 @@ static int need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3_wa
 	end = s->open ? s->frontier : s->size;
 	if (r) {
 		/* its backing file cannot be looked at */
-	} else if (off < end) {
+	} else if (off < end && !(gather && s->open && s->put_off && len > end - off)) {
 		*ret_len = len < end - off ? len : end - off;
 		r = 1;
 	} else if (!s->open) {
@@ -379,13 +447,13 @@ static int need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3_wa
 	return r;
 }
 
-int f3_stream_need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3_waiter *w,
-		   uint64_t *ret_len)
+int f3_stream_need(struct f3_inode *inode, uint64_t off, uint64_t len, bool gather,
+		   struct f3_waiter *w, uint64_t *ret_len)
 {
 	int r;
 
 	f3_lock(&inode->lock);
-	r = need(inode, off, len, w, ret_len);
+	r = need(inode, off, len, gather, w, ret_len);
 	f3_unlock(&inode->lock);
 	return r;
 }
@@ -400,7 +468,7 @@ int f3_stream_empty(struct f3_core *core, struct f3_inode *inode, struct f3_wait
 	if ((inode->writers || !inode->dead) && f3_stream_live(inode)) {
 		r = f3_stream_start(core, inode);
 		if (!r)
-			r = need(inode, 0, 1, w, &len);
+			r = need(inode, 0, 1, false, w, &len);
 		r = r == 0 || r == -EAGAIN;
 	}
 	f3_unlock(&inode->lock);

@@ -34,6 +34,8 @@
 
 struct f3_stream;
 
+void f3_stream_register_metrics(void);
+
 /* Does the file stream, by its own xattr, or as decided when it was made? Inode lock held. */
 bool f3_stream_wanted(const struct f3_inode_rec *rec);
 /* Must a reader who opens it now come to the daemon? Inode lock held. */
@@ -64,10 +66,11 @@ bool f3_stream_open(struct f3_inode *inode);
  * How many of the `len` bytes at `off` a reader who has the file open may read now: 1 and
  * *ret_len, where 0 is the end of the file; 0: `w` was taken, and is called when it is worth asking
  * again; -EAGAIN: it would have been, but there is no `w`; -EIO: the writer did not get that far;
- * -ESTALE: the daemon ends.
+ * -ESTALE: the daemon ends. gather: while many small writes come one after the other he may wait a moment
+ * for more than there is.
  */
-int f3_stream_need(struct f3_inode *inode, uint64_t off, uint64_t len, struct f3_waiter *w,
-		   uint64_t *ret_len);
+int f3_stream_need(struct f3_inode *inode, uint64_t off, uint64_t len, bool gather,
+		   struct f3_waiter *w, uint64_t *ret_len);
 /* Does nobody read it yet because there is nothing? 1, and `w`, if there is one, is called when it is
  * worth asking again; 0; -errno. For a reader who is about to open it. */
 int f3_stream_empty(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w);

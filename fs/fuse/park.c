@@ -496,7 +496,7 @@ static void follow(struct parked *pk)
 	pk->refs++; /* ours, as above */
 	if (!pk->number)
 		make_interruptible(pk);
-	r = f3_stream_need(pk->inode, pk->off, pk->wanted, &pk->w, &len);
+	r = f3_stream_need(pk->inode, pk->off, pk->wanted, true, &pk->w, &len);
 	if (r == 1 && len) {
 		pk->size = (size_t)len;
 		start(pk);
@@ -530,7 +530,7 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
 		 * or opens the file. */
 		r = read->for_pages && f3_stream_open(inode) ?
 			    -EINVAL :
-			    f3_stream_need(inode, read->off, size, NULL, &len);
+			    f3_stream_need(inode, read->off, size, !read->nonblock, NULL, &len);
 		if (r == -EAGAIN)
 			f3_open_note_read(f->opens, open, read->off);
 		if ((r < 0 && r != -EAGAIN) || (r == -EAGAIN && read->nonblock)) {

@@ -73,7 +73,7 @@ static int readable(struct f3_fuse *f, struct f3_open *open, struct fuse_pollhan
 		p->ph = ph;
 		p->w.fn = more;
 	}
-	r = f3_stream_need(open->inode, open->next_off, 1, p ? &p->w : NULL, &len);
+	r = f3_stream_need(open->inode, open->next_off, 1, false, p ? &p->w : NULL, &len);
 	if (!r && p)
 		f3_open_note_poll(f->opens, open, f3_request_poll());
 	if (!r) {
