@@ -374,7 +374,7 @@ static void gc_volume(void *arg, struct f3_volume *v)
 		if (!r && gc->delete_)
 			f3_leftover_sweep(v);
 		if (!r && gc->delete_)
-			r = f3_commitset_others(v);
+			r = f3_commitset_others(v, gc->upload_age_ns);
 	}
 	if (r)
 		gc->error = f3_err_set(&gc->v->err, r, "volume %s: %s", v->name, strerror(-r));

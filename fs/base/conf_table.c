@@ -220,7 +220,8 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.help = "age from which f3ctl gc aborts an upload to file:// that nobody will finish",
 		.more = "Younger ones may belong to another node that writes to the same store. Of those in "
 			"an s3:// store only this node's own are aborted, of any age: others may be "
-			"anybody's.",
+			"anybody's. The record of a commit set that another node left is carried out "
+			"at this age.",
 		.change = F3_CHANGE_LIVE,
 	},
 

@@ -73,9 +73,9 @@ static inline bool f3_commitsets_live(const struct f3_core *core)
 	return atomic_load_explicit(&core->n_sets, memory_order_relaxed) != 0;
 }
 
-/* Publishes what records say that other daemons left in this store more than ten minutes ago: 0 or the store's
- * error. Blocks. */
-int f3_commitset_others(struct f3_volume *v);
+/* Publishes what records say that other daemons left in this store so long ago that they are not at it any
+ * more: 0 or the store's error. Blocks. */
+int f3_commitset_others(struct f3_volume *v, int64_t age_ns);
 
 /* ---- Members ---- */
 

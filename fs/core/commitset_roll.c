@@ -33,8 +33,6 @@
  * look at that of a PUT, and seldom at a copy's. */
 #define PUT_BYTES (1u << 20)
 #define TRIES 3
-/* A record of somebody else may be under way there. */
-#define OTHERS_NS (10 * 60 * F3_NS_PER_SEC)
 
 static struct f3_counter published = {
 	.name = "f3_commitset_files_total",
@@ -577,7 +575,9 @@ int f3_commitset_sweep(struct f3_commitset *set)
 
 	f3_commitset_stage_dir(set, key);
 	r = sweep_staged(set->volume, key);
-	if (!r && set->attempt) {
+	/* One that says that it was dropped keeps those of attempts away that come late: f3ctl gc
+	 * removes it. */
+	if (!r && set->attempt && !set->dropped) {
 		f3_debug_point("commit.before-record-goes");
 		r = delete_record(set);
 		f3_debug_point("commit.after-record-goes");
@@ -829,6 +829,7 @@ void f3_commitset_roll(struct f3_commitset *set)
 struct apply {
 	struct f3_volume *v;
 	bool deletes;
+	bool alive; /* something that was staged is there still */
 	struct f3_commit_head head;
 	char staged[F3_KEY_MAX + 1];
 };
@@ -841,6 +842,12 @@ static int apply_item(void *arg, struct f3_commit_item *item)
 
 	if ((item->kind == F3_COMMIT_DELETE) != a->deletes)
 		return 0;
+	if (item->kind == F3_COMMIT_STAGED) {
+		struct f3_obj_op op;
+
+		a->alive |= !f3_store_head(a->v, &op, item->staged, F3_OBJ_WANT_OBJECT);
+		f3_object_op_done(&op);
+	}
 	r = f3_commit_do(a->v, item, etag);
 	if (r == -ESTALE)
 		f3_log_error("volume %s: %s was changed in the store by others before the commit "
@@ -865,7 +872,9 @@ static int apply(struct f3_volume *v, const char *text, size_t len)
 		return -ENOMEM;
 	a->v = v;
 	r = f3_commit_text_read(text, len, &a->head, NULL, NULL);
-	for (int deletes = 0; !r && !a->head.dropped && deletes < 2; deletes++) {
+	/* What was staged goes last. Without any of it this is a copy of a record, which came when all was
+	 * over, and what it says of deletions is of objects that were there then. */
+	for (int deletes = 0; !r && !a->head.dropped && deletes <= a->alive; deletes++) {
 		a->deletes = deletes;
 		r = f3_commit_text_read(text, len, &a->head, apply_item, a);
 	}
@@ -893,15 +902,14 @@ static bool is_ours(struct f3_core *core, const struct f3_obj_info *info)
 	return set != NULL;
 }
 
-static int other(struct f3_volume *v, const char *key)
+static int other(struct f3_volume *v, const char *key, int64_t age_ns)
 {
 	struct f3_obj_op op;
 	char *text = NULL;
 	uint64_t size = 0;
 	int r = f3_store_head(v, &op, key, F3_OBJ_WANT_OBJECT);
 
-	if (!r && (is_ours(v->core, &op.info) ||
-		   f3_clock_real_ns() - op.info.modified_ns < (int64_t)OTHERS_NS))
+	if (!r && (is_ours(v->core, &op.info) || f3_clock_real_ns() - op.info.modified_ns < age_ns))
 		r = 1;
 	size = op.info.size;
 	f3_object_op_done(&op);
@@ -931,7 +939,7 @@ static int other(struct f3_volume *v, const char *key)
 	return r == 1 || r == -EBADMSG ? 0 : r;
 }
 
-int f3_commitset_others(struct f3_volume *v)
+int f3_commitset_others(struct f3_volume *v, int64_t age_ns)
 {
 	char key[F3_KEY_MAX + 1], after[F3_OBJ_CURSOR_MAX + 1] = "";
 	struct f3_obj_op op;
@@ -947,7 +955,7 @@ int f3_commitset_others(struct f3_volume *v)
 			if (op.entries[i].info.is_dir)
 				continue;
 			snprintf(key, sizeof(key), F3_OBJ_AREA_COMMIT "/%s", op.entries[i].name);
-			r = other(v, key);
+			r = other(v, key, age_ns);
 		}
 		more = !r && op.ret_next;
 		if (more)
