@@ -23,7 +23,9 @@ if [ "$n" -gt 10000 ]; then
 import os, sys
 os.chdir(sys.argv[1])
 for i in range(int(sys.argv[2])):
-    os.close(os.open(f"key-{i:07}", os.O_CREAT | os.O_WRONLY))
+    fd = os.open(f"key-{i:07}", os.O_CREAT | os.O_WRONLY)
+    os.setxattr(fd, "user.etag", b"d41d8cd98f00b204e9800998ecf8427e")  # without one it is no object
+    os.close(fd)
 P
 else
 	python3 - $n <<'P'
