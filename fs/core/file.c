@@ -366,9 +366,10 @@ static int spare_fd(struct f3_core *core, struct f3_inode *inode, const struct f
 void f3_file_opened_new(struct f3_core *core, struct f3_inode *inode, int flags,
 			const struct f3_stock_item *item, struct f3_open_plan *ret_plan)
 {
-	int fd;
+	int fd, was;
 
 	f3_lock(&inode->lock);
+	was = inode->fd; /* of somebody who waited for the name */
 	inode->fd = item->fd;
 	inode->backing_id = item->backing_id;
 	f3_file_seen(inode, &item->st);
@@ -377,6 +378,8 @@ void f3_file_opened_new(struct f3_core *core, struct f3_inode *inode, int flags,
 	f3_unlock(&inode->lock);
 	if (fd >= 0)
 		close(fd);
+	if (was >= 0)
+		close(was);
 }
 
 /* One round of an open with the inode's lock held. 1: fill_prepare is needed first. */
