@@ -14,6 +14,7 @@
 
 #define WAIT_MS_MAX (10 * 60 * 1000)
 #define PATH_BYTES_MAX 4095u
+#define WAIT_DEPTH_MAX 64u /* each of them is kept */
 
 /* ---- A begin's members ----------------------------------------------------------------------- */
 
@@ -121,6 +122,15 @@ static char *path_of(struct reading *rd)
 	return path;
 }
 
+static unsigned components(const char *path)
+{
+	unsigned n = 0;
+
+	for (; *path; path++)
+		n += *path == '/';
+	return n;
+}
+
 static void read_inputs(struct reading *rd, struct f3_act_spec *spec)
 {
 	const json_t *list = list_of(rd, "inputs");
@@ -141,6 +151,8 @@ static void read_inputs(struct reading *rd, struct f3_act_spec *spec)
 		in->path = path_of(&one);
 		in->stream = flag_of(&one, "stream");
 		in->wait_ms = (uint32_t)number_of(&one, "wait", WAIT_MS_MAX);
+		if (in->path && in->wait_ms && components(in->path) > WAIT_DEPTH_MAX)
+			bad(&one, "path", "too deep to be waited for");
 		rd->r = one.r;
 	}
 }
@@ -270,12 +282,23 @@ static int read_begin(const json_t *request, struct f3_act_spec *spec, struct f3
 
 /* ---- The operations -------------------------------------------------------------------------- */
 
+static bool waits(const struct f3_act_spec *spec)
+{
+	for (size_t i = 0; i < spec->n_inputs; i++)
+		if (spec->input[i].wait_ms)
+			return true;
+	return false;
+}
+
 int f3_hint_begin(struct f3_hint *h)
 {
 	struct f3_act_spec spec;
 	bool again = false;
 	int r = read_begin(h->request, &spec, &h->err);
 
+	/* One with a set syncs the log, one that waits has the kernel forget names. */
+	if (!r && !h->may_block && (spec.commit != F3_COMMIT_NONE || waits(&spec)))
+		r = -F3_EWAIT;
 	if (!r)
 		r = f3_act_begin(h->core, &spec, false, &again, &h->err);
 	f3_act_spec_done(&spec);
@@ -347,6 +370,8 @@ int f3_hint_act_load(struct f3_core *core, struct f3_err *err)
 		f3_act_spec_done(&spec);
 	}
 	json_decref(l.all);
+	if (!r)
+		r = f3_act_hold_rest(core);
 	f3_lives_start(core);
 	return r ? f3_err_set(err, r, "the activations of the last run cannot be read: %s",
 			      f3_errno_name(r)) :

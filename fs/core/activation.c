@@ -259,13 +259,18 @@ static void prune(struct f3_core *core)
 	uint64_t age_ns = f3_conf_u64(core->conf, "f3", NULL, "activations-age");
 	struct pruning p = { .core = core };
 
+	/* Two of them would count what they remove twice. */
+	if (atomic_exchange(&a->pruning, true))
+		return;
 	f3_lock(&a->lock);
 	p.too_many = a->n_ended > keep ? a->n_ended - keep : 0;
 	f3_unlock(&a->lock);
 	p.too_many_edges = f3_lineages_over(core->lineages);
 	p.before_ns = f3_clock_real_ns() - (int64_t)age_ns;
-	if (f3_batch_new(core->meta, &p.b))
+	if (f3_batch_new(core->meta, &p.b)) {
+		a->pruning = false;
 		return;
+	}
 	f3_buf_init(&p.ids, PRUNE_MOST * (F3_ACT_NAME_MAX + 1));
 	if (f3_meta_each_note(core->meta, F3_NOTE_ENDED, "", 0, prune_one, &p) >= 0 && p.n &&
 	    !prune_lineage(&p) && !f3_batch_commit(p.b)) {
@@ -275,6 +280,7 @@ static void prune(struct f3_core *core)
 	}
 	f3_batch_free(p.b);
 	f3_buf_done(&p.ids);
+	a->pruning = false;
 }
 
 /* ---- Begin ----------------------------------------------------------------------------------- */
@@ -425,6 +431,25 @@ static void drop_container(struct f3_activation *act)
 
 static void arm_overdue(struct f3_acts *a);
 
+/* It lived already: somebody may have it, and what it was begun with. */
+static void begin_failed(struct f3_activation *act, struct f3_act_spec *spec)
+{
+	struct f3_acts *a = act->core->acts;
+
+	act->state = F3_ACT_ENDED_FAILED;
+	memset(spec, 0, sizeof(*spec));
+	f3_lock(&a->lock);
+	leave(a, act);
+	f3_unlock(&a->lock);
+	f3_act_threads_forget(a, act);
+	f3_act_holds_end(act->core, act->spec.id, true);
+	if (act->set)
+		(void)f3_commitset_drop(act->set);
+	drop_container(act);
+	f3_act_put(act); /* the table's */
+	f3_act_put(act);
+}
+
 int f3_act_begin(struct f3_core *core, struct f3_act_spec *spec, bool replay, bool *ret_again,
 		 struct f3_err *err)
 {
@@ -486,12 +511,8 @@ int f3_act_begin(struct f3_core *core, struct f3_act_spec *spec, bool replay, bo
 		if (r) {
 			f3_err_set(err, r, "activation %s cannot be recorded: %s", spec->id,
 				   f3_errno_name(r));
-			f3_lock(&a->lock);
-			leave(a, act);
-			f3_unlock(&a->lock);
-			f3_act_threads_forget(a, act);
-			f3_act_put(act);
-			goto fail;
+			begin_failed(act, spec);
+			return r;
 		}
 	}
 	/* Without memory for it they do not wait. */
@@ -500,6 +521,7 @@ int f3_act_begin(struct f3_core *core, struct f3_act_spec *spec, bool replay, bo
 		f3_lineage_resume(act);
 	f3_debug_point("activation.begun");
 	memset(spec, 0, sizeof(*spec));
+	act->begun = true;
 	f3_act_put(act);
 	arm_overdue(a);
 	return 0;
@@ -565,8 +587,12 @@ int f3_act_end(struct f3_core *core, const char *id, bool ok, bool *ret_again, s
 {
 	struct f3_activation *act = f3_act_find(core, id);
 	struct f3_act_rec rec;
-	int r = act && act->state == F3_ACT_RUNNING ? end_set(act, ok, err) : 0;
+	int r = 0;
 
+	if (act && !act->begun)
+		r = f3_err_set(err, -EAGAIN, "activation %s is being begun", id);
+	else if (act && act->state == F3_ACT_RUNNING)
+		r = end_set(act, ok, err);
 	if (r) {
 		f3_act_put(act);
 		return r;
@@ -609,6 +635,8 @@ void f3_act_closed(struct f3_inode *inode)
 {
 	struct f3_activation *before = NULL;
 
+	if (!atomic_load_explicit(&inode->act, memory_order_relaxed))
+		return;
 	f3_lock(&inode->lock);
 	if (!inode->opens && !(inode->rec.flags & F3_INO_DIRTY) &&
 	    inode->rec.state != F3_STATE_WRITING) {
@@ -647,6 +675,8 @@ void f3_act_stored(struct f3_inode *inode, unsigned requests, uint64_t bytes)
 {
 	struct f3_activation *act;
 
+	if (!atomic_load_explicit(&inode->act, memory_order_relaxed))
+		return;
 	f3_lock(&inode->lock);
 	act = inode->act;
 	if (act)
@@ -681,7 +711,7 @@ static struct f3_activation *first_overdue(struct f3_acts *a, int64_t *ret_next_
 		for (struct f3_activation *act = a->acts[i]; act && !found; act = act->next) {
 			int64_t at = act->spec.deadline_ms;
 
-			if (!at)
+			if (!at || !act->begun)
 				continue;
 			if (at <= now_ms)
 				found = act;
@@ -701,14 +731,14 @@ static void end_overdue(struct f3_work *work)
 		(struct f3_acts *)((char *)work - offsetof(struct f3_acts, overdue.work));
 	struct f3_activation *act;
 	int64_t next_ms;
+	bool ok;
 
 	while (!a->stopping && (act = first_overdue(a, &next_ms))) {
 		f3_log_warn("activation %s (%s) was not ended by its deadline: it counts as failed",
 			    act->spec.id, act->spec.action);
-		if (act->set)
-			(void)f3_commitset_drop(act->set);
-		if (end(act, false) == -EALREADY)
-			next_ms = 0;
+		/* Published on time, and only its end comes late. */
+		ok = act->set && f3_commitset_drop(act->set) == -EALREADY;
+		(void)end(act, ok);
 		f3_act_put(act);
 	}
 	arm_overdue(a);
@@ -922,8 +952,7 @@ void f3_acts_stop(struct f3_acts *a)
 	if (!a)
 		return;
 	a->stopping = true;
-	if (!f3_timer_cancel(&a->overdue))
-		f3_workq_drain(a->core->blocking);
+	(void)f3_timer_cancel(&a->overdue); /* its queue runs what it was handed */
 }
 
 void f3_acts_free(struct f3_acts *a)

@@ -112,6 +112,7 @@ struct f3_activation {
 	_Atomic bool expects;		/* its processes wait for inputs: expect.h */
 	_Atomic bool shared;		/* another one ran in its container meanwhile */
 	_Atomic int state;		/* f3_act_state */
+	_Atomic bool begun;		/* begin has come to its end: it may end */
 	int64_t begun_ns, ended_ns;	/* real time */
 	_Atomic uint64_t counts[F3_ACT_COUNTS];
 	struct f3_work late;		/* its record is written once more */
@@ -197,6 +198,8 @@ int f3_act_rewrites(struct f3_core *core, struct f3_inode *inode);
 void f3_act_writes(struct f3_activation *act, struct f3_inode *inode);
 /* What the last daemon's activations held, before f3_file_recover. */
 int f3_act_hold_again(struct f3_core *core);
+/* All that go on have been begun again: what others held is let go of, torn. */
+int f3_act_hold_rest(struct f3_core *core);
 /* From now on what is fetched and stored of a file is on its account; a reader's is not what somebody else
  * wrote. Inode lock not held. */
 void f3_act_opened(struct f3_activation *act, struct f3_inode *inode, bool writer);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fs/base/hash.h"
@@ -74,9 +75,14 @@ void f3_act_writes(struct f3_activation *act, struct f3_inode *inode)
 	at = f3_act_output_of(act, inode->volume, path);
 	if (at < 0 || !act->spec.outputs.rules[at].stream || act->spec.output[at].close_seals)
 		return;
+	if (f3_hold_is(inode, holder))
+		return;
 	r = note(core, holder, inode->ino);
 	if (!r)
 		r = f3_hold_add(core, inode, holder);
+	/* Its end may have looked for what it held before this was. */
+	if (!r && act->state != F3_ACT_RUNNING)
+		f3_act_holds_end(core, act->spec.id, act->state == F3_ACT_ENDED_FAILED);
 	if (r)
 		f3_log_warn("activation %s: %s will be sealed by its close: %s", act->spec.id, path,
 			    f3_errno_name(r));
@@ -145,4 +151,69 @@ static int hold_again(void *arg, const uint8_t *key, size_t klen, const uint8_t 
 int f3_act_hold_again(struct f3_core *core)
 {
 	return f3_meta_each_note(core->meta, F3_NOTE_HELD, "", 0, hold_again, core);
+}
+
+struct orphans {
+	struct f3_acts *a;
+	struct f3_batch *b;
+	uint64_t *holders;
+	size_t n, cap;
+};
+
+static bool is_live(struct f3_acts *a, uint64_t holder)
+{
+	bool live = false;
+
+	f3_lock(&a->lock);
+	for (unsigned i = 0; i < F3_ACT_BUCKETS && !live; i++)
+		for (const struct f3_activation *act = a->acts[i]; act && !live; act = act->next)
+			live = holder_of(act->spec.id) == holder;
+	f3_unlock(&a->lock);
+	return live;
+}
+
+static int add_orphan(void *arg, const uint8_t *key, size_t klen, const uint8_t *value, size_t vlen)
+{
+	struct orphans *o = arg;
+	uint64_t holder, *more;
+	struct f3_rd rd;
+
+	(void)value;
+	(void)vlen;
+	f3_rd_init(&rd, key, klen);
+	holder = f3_rd_u64(&rd);
+	/* Keys come in the order of holders. */
+	if (o->n && o->holders[o->n - 1] == holder) {
+		f3_batch_del_note(o->b, F3_NOTE_HELD, key, klen);
+		return 0;
+	}
+	if (is_live(o->a, holder))
+		return 0;
+	if (o->n == o->cap) {
+		more = realloc(o->holders, (o->cap + 64) * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		o->holders = more;
+		o->cap += 64;
+	}
+	o->holders[o->n++] = holder;
+	f3_batch_del_note(o->b, F3_NOTE_HELD, key, klen);
+	return 0;
+}
+
+int f3_act_hold_rest(struct f3_core *core)
+{
+	struct orphans o = { .a = core->acts };
+	int r = f3_batch_new(core->meta, &o.b);
+
+	if (!r)
+		r = f3_meta_each_note(core->meta, F3_NOTE_HELD, "", 0, add_orphan, &o);
+	if (!r && o.n) {
+		for (size_t i = 0; i < o.n; i++)
+			f3_hold_end(core, o.holders[i], true);
+		r = f3_batch_commit(o.b);
+	}
+	f3_batch_free(o.b);
+	free(o.holders);
+	return r;
 }

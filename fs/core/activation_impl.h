@@ -52,6 +52,7 @@ struct f3_acts {
 	struct f3_acts_threads *threads;
 	struct f3_timer overdue;
 	uint64_t n_ended;				/* records */
+	_Atomic bool pruning;
 	bool stopping;
 };
 

@@ -414,6 +414,10 @@ void f3_core_stop(struct f3_core *core)
 	if (core->itable)
 		f3_itable_each(core, stop_stream, core);
 	f3_workq_free(core->blocking);
+	/* Nobody opens anything any more. */
+	if (core->kernel.forget_activations)
+		core->kernel.forget_activations(core->kernel.arg);
+	f3_lineages_write(core->lineages);
 	/* What began before it was stopping: nothing is asked for ahead from here on. */
 	if (core->transfer)
 		f3_workq_drain(core->transfer);

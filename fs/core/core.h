@@ -59,6 +59,8 @@ struct f3_kernel_ops {
 	void (*backing_close)(void *arg, int backing_id);
 	/* Files opened past the page cache can be mapped all the same. */
 	bool direct_mmap;
+	/* What is open is of no activation any more. Once, before they are freed. */
+	void (*forget_activations)(void *arg);
 	/* Waits until nothing is queued any more; that takes memory of the budget. */
 	void (*drain)(void *arg);
 	void *arg;

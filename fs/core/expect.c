@@ -453,10 +453,14 @@ int f3_expect_need(struct f3_core *core, uint64_t ino, pid_t pid, uint64_t since
 
 bool f3_expect_cancel(struct f3_core *core, struct f3_waiter *w)
 {
+	const struct f3_waiter *is;
 	bool was;
 
 	f3_lock(&core->expect->lock);
-	was = f3_waiter_cancel(w);
+	/* By now it may wait for something else, under another lock. */
+	for (is = core->expect->waiting.first; is && is != w; is = is->next)
+		;
+	was = is && f3_waiter_cancel(w);
 	if (was)
 		core->n_expecting--;
 	f3_unlock(&core->expect->lock);

@@ -80,6 +80,17 @@ int f3_hold_add(struct f3_core *core, struct f3_inode *inode, uint64_t holder)
 	return 0;
 }
 
+bool f3_hold_is(struct f3_inode *inode, uint64_t holder)
+{
+	struct f3_hold *is;
+
+	f3_lock(&inode->lock);
+	for (is = inode->holds; is && is->holder != holder; is = is->of_inode)
+		;
+	f3_unlock(&inode->lock);
+	return is != NULL;
+}
+
 /* What it held is free to be sealed. NULL: it held nothing. */
 static struct f3_hold *release(struct f3_core *core, struct f3_inode *inode, uint64_t holder,
 			       bool torn)

@@ -31,6 +31,8 @@ void f3_holds_free(struct f3_core *core);
 
 /* `holder` (not 0) may still write it. Asked again it changes nothing. 0, -ENOMEM. Inode lock not held. */
 int f3_hold_add(struct f3_core *core, struct f3_inode *inode, uint64_t holder);
+/* Does it hold it? Inode lock not held. */
+bool f3_hold_is(struct f3_inode *inode, uint64_t holder);
 /* The holder has ended: what nobody else holds is sealed soon, without a grace time, unless a writer
  * has it open. torn: what is not sealed yet is not whole, if it streams. Unknown ones: nothing is done. */
 void f3_hold_end(struct f3_core *core, uint64_t holder, bool torn);

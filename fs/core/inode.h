@@ -107,7 +107,7 @@ struct f3_inode {
 	struct f3_fingerprint committed;	/* the backing file as last staged */
 	bool changed;			/* a write through the daemon since then */
 
-	struct f3_activation *act;	/* that opened it last; what goes to and fro is on its account */
+	struct f3_activation *_Atomic act;	/* that opened it last; what goes to and fro is on its account */
 
 	/* object tier */
 	uint32_t stage_held;		/* names are being changed: no commit begins (stage.h) */

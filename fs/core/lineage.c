@@ -514,9 +514,13 @@ void f3_lineages_stop(struct f3_lineages *l)
 	if (!l)
 		return;
 	l->stopping = true;
-	if (!f3_timer_cancel(&l->timer))
-		f3_workq_drain(l->core->blocking);
-	write_all(l);
+	(void)f3_timer_cancel(&l->timer); /* its queue runs what it was handed */
+}
+
+void f3_lineages_write(struct f3_lineages *l)
+{
+	if (l)
+		write_all(l);
 }
 
 void f3_lineages_free(struct f3_lineages *l)

@@ -39,8 +39,10 @@ struct f3_content {
 };
 
 int f3_lineages_new(struct f3_core *core, struct f3_lineages **ret_l);
-/* Writes what there is; nothing is collected any more. Before the queues and the database go. */
+/* Nothing is written by itself any more. */
 void f3_lineages_stop(struct f3_lineages *l);
+/* Then, when nobody collects any more, and before the database goes: what there is. */
+void f3_lineages_write(struct f3_lineages *l);
 void f3_lineages_free(struct f3_lineages *l);
 
 int f3_lineage_new(struct f3_activation *act, struct f3_lineage **ret_set);

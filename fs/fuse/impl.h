@@ -177,6 +177,8 @@ void f3_ring_saw(const struct f3_call *call);
 /* opens.c */
 int f3_opens_new(struct f3_keep *keep, struct f3_opens **ret_o);
 void f3_opens_free(struct f3_opens *o);
+/* Nothing is opened or closed any more. */
+void f3_opens_forget_activations(struct f3_opens *o);
 struct f3_open *f3_open_new(struct f3_opens *o);	/* NULL: no memory */
 struct f3_open *f3_open_find(struct f3_opens *o, uint64_t fh);
 /* Before the kernel is told its number. */

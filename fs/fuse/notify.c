@@ -87,6 +87,13 @@ static void inval_entry(void *arg, uint64_t parent, const char *name, size_t len
 	queue(arg, parent, name, len);
 }
 
+static void forget_activations(void *arg)
+{
+	struct f3_fuse *f = arg;
+
+	f3_opens_forget_activations(f->opens);
+}
+
 static void drain(void *arg)
 {
 	struct f3_fuse *f = arg;
@@ -148,6 +155,7 @@ void f3_notify_ops(struct f3_fuse *f, struct f3_kernel_ops *ret_ops)
 		.backing_open = f->passthrough ? backing_open : NULL,
 		.backing_close = f->passthrough ? backing_close : NULL,
 		.direct_mmap = f->direct_mmap,
+		.forget_activations = forget_activations,
 		.drain = drain,
 		.arg = f,
 	};

@@ -40,15 +40,22 @@ int f3_opens_new(struct f3_keep *keep, struct f3_opens **ret_o)
 	return 0;
 }
 
+void f3_opens_forget_activations(struct f3_opens *o)
+{
+	for (unsigned i = 0; i < o->n_chunks; i++) {
+		for (unsigned k = 0; k < CHUNK; k++) {
+			f3_act_put(o->chunks[i][k].act);
+			o->chunks[i][k].act = NULL;
+		}
+	}
+}
+
 void f3_opens_free(struct f3_opens *o)
 {
 	if (!o)
 		return;
-	for (unsigned i = 0; i < o->n_chunks; i++) {
-		for (unsigned k = 0; k < CHUNK; k++)
-			f3_act_put(o->chunks[i][k].act);
+	for (unsigned i = 0; i < o->n_chunks; i++)
 		free(o->chunks[i]);
-	}
 	f3_lock_done(&o->lock);
 	free(o);
 }

@@ -13,6 +13,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/core/activation.h"
+#include "fs/core/leftover.h"
 #include "fs/core/evict.h"
 #include "fs/core/fill.h"
 #include "fs/core/fill_recent.h"
@@ -515,6 +516,21 @@ int f3_file_fd(struct f3_core *core, struct f3_inode *inode)
 bool f3_file_complete(const struct f3_inode *inode)
 {
 	return inode->rec.backing && !f3_fill_incomplete(inode);
+}
+
+int f3_leftover_copies(struct f3_volume *v, struct f3_obj_op *op, uint64_t *ret_seq)
+{
+	(void)v;
+	(void)op;
+	(void)ret_seq;
+	return -ENOTSUP;
+}
+
+void f3_leftover_copied(struct f3_volume *v, const struct f3_obj_op *op, uint64_t seq)
+{
+	(void)v;
+	(void)op;
+	(void)seq;
 }
 
 void f3_act_fetched(struct f3_inode *inode, uint64_t bytes)
