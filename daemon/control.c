@@ -146,8 +146,9 @@ bool f3_verb_stopped(struct f3_verb *v)
 static f3_verb_fn *find_verb(const char *op)
 {
 	static const struct f3_verb_entry *const groups[] = {
-		f3_verbs_status, f3_verbs_file,   f3_verbs_work, f3_verbs_volume,  f3_verbs_view,
-		f3_verbs_check,  f3_verbs_change, f3_verbs_act,  f3_verbs_lineage, f3_verbs_fault
+		f3_verbs_status,  f3_verbs_file,  f3_verbs_work,   f3_verbs_volume,
+		f3_verbs_view,    f3_verbs_check, f3_verbs_change, f3_verbs_act,
+		f3_verbs_lineage, f3_verbs_trace, f3_verbs_fault
 	};
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)

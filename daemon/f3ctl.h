@@ -142,7 +142,8 @@ int f3ctl_work(struct f3ctl *ctl, const struct f3ctl_work *work, int argc, const
 
 /* ---- f3ctl_<verb>.c ---- */
 
-extern const struct poptOption f3ctl_activation_options[], f3ctl_top_options[];
+extern const struct poptOption f3ctl_activation_options[], f3ctl_top_options[],
+	f3ctl_trace_options[];
 extern const struct poptOption f3ctl_class_options[], f3ctl_debug_options[], f3ctl_evict_options[],
 	f3ctl_fsck_options[], f3ctl_gc_options[], f3ctl_lineage_options[],
 	f3ctl_ls_options[], f3ctl_pin_options[], f3ctl_profile_options[], f3ctl_stats_options[], f3ctl_view_options[], f3ctl_volume_options[],
@@ -165,6 +166,7 @@ int f3ctl_stats(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_reload(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_status(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_sync(struct f3ctl *ctl, int argc, const char *const *argv);
+int f3ctl_trace(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_unpin(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_upgrade(struct f3ctl *ctl, int argc, const char *const *argv);
 int f3ctl_view(struct f3ctl *ctl, int argc, const char *const *argv);

@@ -160,6 +160,22 @@ const struct f3ctl_verb f3ctl_verbs[] = {
 		.run = f3ctl_top,
 	},
 	{
+		.name = "trace",
+		.args = "show [ACTION] | record ACTION on|off | replay ACTION DIRECTORY | forget ACTION",
+		.help = "working sets: what actions read that was not here",
+		.more = "What the runs of an action read that had to come from elsewhere is kept for each "
+			"namespace, action and version, and fetched ahead at the next run's begin. show lists "
+			"the sets, or the files and ranges of one; {0} stands for the first input of a run. "
+			"record off leaves a set as it is, or, with namespace and version, keeps one from being "
+			"made; it is replayed all the same. replay fetches a set now and waits for it, for a "
+			"function that sees DIRECTORY as its root.",
+		.completes = F3CTL_WORDS,
+		.words = "show record replay forget",
+		.options = f3ctl_trace_options,
+		.run = f3ctl_trace,
+	},
+
+	{
 		.name = "stats",
 		.help = "what goes on, a line a second",
 		.options = f3ctl_stats_options,

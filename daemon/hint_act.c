@@ -10,6 +10,7 @@
 
 #include "fs/base/log.h"
 #include "fs/core/lifetime.h"
+#include "fs/core/workingset.h"
 #include "hints/wire.h"
 
 #define WAIT_MS_MAX (10 * 60 * 1000)
@@ -326,6 +327,60 @@ int f3_hint_end(struct f3_hint *h)
 	free(id);
 	if (!r && again)
 		json_object_set_new(h->answer, "again", json_true());
+	return r;
+}
+
+/* Where the function would be run. */
+static int warm_place(struct f3_hint *h, const struct f3_act_spec *spec, struct f3_volume **ret_v,
+		      char **ret_prefix)
+{
+	int r;
+
+	if (spec->view) {
+		r = f3_act_view(h->core, spec->view, ret_v, ret_prefix);
+		return r == -ENOENT ? f3_err_set(&h->err, r, "there is no view %s", spec->view) : r;
+	}
+	*ret_prefix = strdup("");
+	if (!*ret_prefix)
+		return -ENOMEM;
+	*ret_v = f3_volume_find(h->core, spec->volume);
+	return *ret_v ? 0 : f3_err_set(&h->err, -ENODEV, "there is no volume %s", spec->volume);
+}
+
+int f3_hint_warm(struct f3_hint *h)
+{
+	struct reading rd = { .object = h->request, .where = "", .err = &h->err };
+	struct f3_act_spec spec = { .id = NULL };
+	struct f3_volume *volume = NULL;
+	char *prefix = NULL, **inputs = NULL;
+	struct f3_ws_name name;
+	int r;
+
+	spec.namespace_ = text_of(&rd, "namespace", F3_ACT_NAME_MAX, true);
+	spec.action = text_of(&rd, "action", F3_ACT_NAME_MAX, true);
+	spec.version = text_of(&rd, "version", F3_ACT_NAME_MAX, false);
+	spec.view = text_of(&rd, "view", F3_ACT_NAME_MAX, false);
+	spec.volume = text_of(&rd, "volume", F3_NAME_MAX, !spec.view);
+	read_inputs(&rd, &spec);
+	r = rd.r ? rd.r : warm_place(h, &spec, &volume, &prefix);
+	inputs = r ? NULL : calloc(spec.n_inputs ? spec.n_inputs : 1, sizeof(*inputs));
+	if (inputs) {
+		for (size_t i = 0; i < spec.n_inputs; i++)
+			inputs[i] = spec.input[i].path;
+		name = (struct f3_ws_name){ spec.namespace_, spec.action,
+					    spec.version ? spec.version : "" };
+		r = f3_ws_warm(h->core, &name, volume, prefix, inputs, spec.n_inputs, NULL);
+		json_object_set_new(h->answer, "set", json_boolean(!r));
+		/* It is advice. */
+		if (r == -ENOENT || r == -EAGAIN)
+			r = 0;
+	} else if (!r) {
+		r = -ENOMEM;
+	}
+	free(inputs);
+	free(prefix);
+	f3_volume_put(volume);
+	f3_act_spec_done(&spec);
 	return r;
 }
 

@@ -12,6 +12,8 @@
 
 int f3_hint_begin(struct f3_hint *h);
 int f3_hint_end(struct f3_hint *h);
+/* Of a prefetch that names an action: its working set. */
+int f3_hint_warm(struct f3_hint *h);
 
 /* Activations that the last run of the daemon left go on; those that cannot have failed. After views were
  * taken up, before requests of the kernel are served. */

@@ -253,8 +253,14 @@ static int prefetch(struct f3_hint *h)
 {
 	unsigned begun = 0, here = 0, missing = 0, dropped = 0;
 	struct paths paths;
-	int r = begin_paths(&paths, h);
+	int r = 0;
 
+	if (json_object_get(h->request, "action")) {
+		r = f3_hint_warm(h);
+		if (r || !json_object_get(h->request, "paths"))
+			return r;
+	}
+	r = begin_paths(&paths, h);
 	/* Preparing files takes longer than all else here. */
 	if (!r && !h->may_block)
 		return -F3_EWAIT;

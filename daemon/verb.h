@@ -52,6 +52,7 @@ extern const struct f3_verb_entry f3_verbs_view[];
 extern const struct f3_verb_entry f3_verbs_check[];
 extern const struct f3_verb_entry f3_verbs_act[];
 extern const struct f3_verb_entry f3_verbs_lineage[];
+extern const struct f3_verb_entry f3_verbs_trace[];
 extern const struct f3_verb_entry f3_verbs_change[];
 extern const struct f3_verb_entry f3_verbs_fault[];
 

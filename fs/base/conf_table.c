@@ -492,6 +492,34 @@ const struct f3_conf_opt f3_conf_table[] = {
 		.help = "what a TiB costs that is written to them",
 		.change = F3_CHANGE_LIVE,
 	},
+	{
+		.section = "f3",
+		.key = "working-sets-kept",
+		.type = F3_CONF_UINT,
+		.dflt = "1000",
+		.arg = "N",
+		.help = "of how many actions and versions it is remembered what they read; 0: of none",
+		.max = 100000,
+		.change = F3_CHANGE_LIVE,
+	},
+	{
+		.section = "f3",
+		.key = "working-sets-age",
+		.type = F3_CONF_DURATION,
+		.dflt = "30d",
+		.arg = "TIME",
+		.help = "and for how long after they last ran",
+		.change = F3_CHANGE_LIVE,
+	},
+	{
+		.section = "f3",
+		.key = "working-set-size",
+		.type = F3_CONF_BYTES,
+		.dflt = "1G",
+		.arg = "SIZE",
+		.help = "most that is fetched ahead for one run of an action",
+		.change = F3_CHANGE_LIVE,
+	},
 
 	/* ---- [metrics] ---- */
 	{

@@ -14,7 +14,7 @@
  *  40   inode table shard                      hash chains and the idle list
  *  50   transfer                               queues of fills, stages, journal entries; the views
  *  60   cache accounting                       bytes used, quotas, eviction candidates
- *  62   activations                            the live ones, containers
+ *  62   activations                            the live ones, containers, working sets
  *  63   threads of activations                 which one a thread belongs to
  *  65   volume table                           the list of volumes
  *  70   local store (ring, watch, backing)     submission, watch table, synced names

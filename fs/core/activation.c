@@ -23,6 +23,7 @@
 #include "fs/core/lifetime.h"
 #include "fs/core/lineage.h"
 #include "fs/core/traffic.h"
+#include "fs/core/workingset.h"
 
 #define RECORD_VERSION 1
 #define RECORD_MAX (1u << 17)
@@ -68,6 +69,7 @@ void f3_act_put(struct f3_activation *act)
 	f3_commitset_put(act->set);
 	f3_volume_put(act->volume);
 	f3_lineage_free(act->lineage);
+	f3_ws_run_free(act->ws);
 	f3_act_spec_done(&act->spec);
 	free(act->prefix);
 	free(act);
@@ -483,6 +485,7 @@ int f3_act_begin(struct f3_core *core, struct f3_act_spec *spec, bool replay, bo
 	for (unsigned i = 0; replay && i < F3_ACT_COUNTS; i++)
 		act->counts[i] = rec.counts[i];
 	act->spec = *spec;
+	act->ws = f3_ws_run_new(act);
 	r = f3_lineage_new(act, &act->lineage);
 	if (r)
 		f3_err_set(err, r, "out of memory");
@@ -520,6 +523,7 @@ int f3_act_begin(struct f3_core *core, struct f3_act_spec *spec, bool replay, bo
 	if (replay)
 		f3_lineage_resume(act);
 	f3_debug_point("activation.begun");
+	f3_ws_begin(act);
 	memset(spec, 0, sizeof(*spec));
 	act->begun = true;
 	f3_act_put(act);
@@ -577,6 +581,7 @@ static int end(struct f3_activation *act, bool ok)
 	f3_debug_point("activation.ending");
 	prune(act->core);
 	f3_lineage_write(act); /* its counts are of the record */
+	f3_ws_end(act, ok);
 	r = store_record(act);
 	drop_container(act);
 	f3_act_put(act); /* the table's */

@@ -118,10 +118,12 @@ struct f3_activation {
 	struct f3_work late;		/* its record is written once more */
 	_Atomic bool late_queued;
 	struct f3_lineage *lineage;
+	struct f3_ws_run *ws;		/* what it reads (workingset.h); NULL: that is not kept */
 	struct f3_activation *next;	/* in its bucket */
 };
 
 struct f3_acts;
+struct f3_ws_run;
 
 int f3_acts_new(struct f3_core *core, struct f3_acts **ret_a);
 /* No end comes of itself any more; before the queues go. */
@@ -136,6 +138,9 @@ void f3_acts_free(struct f3_acts *a);
 int f3_act_container_add(struct f3_core *core, const char *name, pid_t pid, struct f3_volume *v,
 			 const char *prefix);
 void f3_act_container_del(struct f3_core *core, const char *name);
+/* What a view of that name shows: volume (referenced) and prefix (heap). -ENOENT, -ENOMEM. */
+int f3_act_view(struct f3_core *core, const char *name, struct f3_volume **ret_v,
+		char **ret_prefix);
 
 /* ---- Life ---- */
 

@@ -291,6 +291,24 @@ int f3_act_container_add(struct f3_core *core, const char *name, pid_t pid, stru
 	return 0;
 }
 
+int f3_act_view(struct f3_core *core, const char *name, struct f3_volume **ret_v, char **ret_prefix)
+{
+	struct f3_act_container *c;
+	char *prefix = NULL;
+
+	f3_lock(&core->acts->lock);
+	c = f3_act_container_find(core->acts, name);
+	if (c)
+		prefix = strdup(c->prefix);
+	if (prefix) {
+		*ret_v = c->volume;
+		f3_volume_ref(c->volume);
+		*ret_prefix = prefix;
+	}
+	f3_unlock(&core->acts->lock);
+	return prefix ? 0 : c ? -ENOMEM : -ENOENT;
+}
+
 void f3_act_container_del(struct f3_core *core, const char *name)
 {
 	struct f3_acts *a = core->acts;

@@ -42,6 +42,7 @@
 #include "fs/core/sealer.h"
 #include "fs/core/stream.h"
 #include "fs/core/volume.h"
+#include "fs/core/workingset.h"
 
 #define RING_DEPTH 256
 #define QUEUE_MAX 65536
@@ -288,6 +289,8 @@ int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_
 	}
 	if (!r) {
 		r = f3_commitsets_new(core, &core->commitsets);
+		if (!r)
+			r = f3_ws_new(core, &core->ws);
 		if (r)
 			f3_err_set(err, r, "out of memory");
 	}
@@ -313,6 +316,10 @@ int f3_core_recover(struct f3_core *core, struct f3_err *err)
 	r = f3_rest_new(core, &core->rest);
 	if (r)
 		return f3_err_set(err, r, "out of memory");
+	r = f3_ws_load(core);
+	if (r)
+		return f3_err_set(err, r, "database in %s: the working sets cannot be read: %s",
+				  core->cache_dir, strerror(-r));
 	r = f3_commitset_load(core, err);
 	if (!r)
 		r = f3_journal_load(core, err);
@@ -403,6 +410,7 @@ void f3_core_stop(struct f3_core *core)
 	f3_acts_stop(core->acts);
 	f3_lives_stop(core->lives);
 	f3_lineages_stop(core->lineages);
+	f3_ws_stop(core->ws);
 	f3_sealer_free(core->sealer);
 	core->sealer = NULL;
 	if (core->itable)
@@ -432,6 +440,7 @@ void f3_core_stop(struct f3_core *core)
 	f3_acts_free(core->acts);
 	f3_expect_free(core->expect);
 	f3_commitsets_free(core->commitsets);
+	f3_ws_free(core->ws);
 	f3_itable_free(core->itable);
 	f3_lineages_free(core->lineages);
 	f3_lives_free(core->lives);

@@ -67,6 +67,7 @@ struct f3_kernel_ops {
 };
 
 struct f3_acts;
+struct f3_ws;
 struct f3_answered;
 struct f3_commitsets;
 struct f3_itable;
@@ -108,6 +109,7 @@ struct f3_core {
 	struct f3_lineages *lineages;
 	struct f3_lives *lives;
 	_Atomic uint32_t n_lives;	/* files it keeps track of */
+	struct f3_ws *ws;
 	_Atomic uint32_t n_acts;	/* activations that live */
 	_Atomic uint32_t n_followed;	/* inputs that they follow, and that need not be there yet */
 	_Atomic uint32_t n_expected, n_expecting;	/* names, and who waits for them: expect.h */

@@ -219,7 +219,7 @@ bool f3_fetch_vouched(struct f3_inode *inode)
 	f3_count(&used, 1);
 	if (ttl > F3_FETCH_VOUCH_NS)
 		ttl = F3_FETCH_VOUCH_NS;
-	return f3_clock_mono_ns() - then < ttl && f3_file_complete(inode);
+	return f3_clock_mono_ns() - then < ttl && (f3_file_complete(inode) || inode->extents);
 }
 
 bool f3_fetch_await(struct f3_inode *inode)

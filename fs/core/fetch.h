@@ -48,7 +48,7 @@ void f3_fetch_take(struct f3_core *core, struct f3_inode *inode, const struct f3
 		   struct f3_fetched *got);
 void f3_fetched_done(struct f3_core *core, struct f3_fetched *got);
 
-/* It was fetched ahead, so lately that an open need not ask. Counts once. Inode lock held. */
+/* It, or what it is and some of it (workingset.h), was fetched ahead, so lately that an open need not ask. Counts once. Inode lock held. */
 bool f3_fetch_vouched(struct f3_inode *inode);
 /* Waits for one that is under way for it. False: there is none. */
 bool f3_fetch_await(struct f3_inode *inode);

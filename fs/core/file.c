@@ -321,6 +321,7 @@ static void plan_open(struct f3_core *core, struct f3_inode *inode, int flags, b
 	}
 	if (inode->mode == F3_MODE_PASSTHROUGH)
 		f3_fill_forget(core, inode);
+	plan->cold = false;
 	plan->mode = inode->mode;
 	plan->backing_id = inode->mode == F3_MODE_PASSTHROUGH ? inode->backing_id : 0;
 	/* Reads of what may be withdrawn come to the daemon, which then says so. */
@@ -461,7 +462,7 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 {
 	bool writer = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 	struct f3_file_gone gone = { .fd = -1 };
-	bool kill_priv = false, check, ahead, bytes;
+	bool kill_priv = false, check, ahead, bytes, cold;
 	int r, fd = -1;
 
 	if (!inode->volume)
@@ -480,6 +481,7 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		!(inode->rec.flags & F3_INO_DIRTY) && !inode->dead;
 	ahead = check && f3_fetch_vouched(inode);
 	bytes = check && !(flags & O_TRUNC) && inode->rec.state == F3_STATE_REMOTE;
+	cold = !(flags & O_TRUNC) && (ahead || f3_fill_incomplete(inode));
 	f3_unlock(&inode->lock);
 	if (check && !ahead && !who->may_block)
 		return -F3_EWAIT;
@@ -505,6 +507,7 @@ int f3_file_open(struct f3_core *core, struct f3_inode *inode, int flags,
 		f3_lock(&inode->lock);
 		r = open_locked(core, inode, flags, writer, ret_plan, &gone);
 		kill_priv = !r && (flags & O_TRUNC) && (inode->rec.flags & F3_INO_HAS_CAPS);
+		ret_plan->cold = cold;
 		if (!r)
 			fd = spare_fd(core, inode, ret_plan);
 		f3_unlock(&inode->lock);

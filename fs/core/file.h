@@ -33,6 +33,7 @@ struct f3_open_plan {
 	bool stream;		/* a reader that follows the writers (stream.h) */
 	bool keep_cache;	/* CACHED: pages of the last open are still right */
 	bool noflush;		/* close() has nothing to say */
+	bool cold;		/* bytes of it were not here, or came just before */
 	bool native;		/* a writer whose writes do not come to the daemon */
 	int backing_id;		/* of PASSTHROUGH */
 };

@@ -160,6 +160,47 @@ int f3_fill_all(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *
 	return need(core, inode, 0, UINT64_MAX, false, w);
 }
 
+int f3_fill_ahead(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
+		  const _Atomic bool *stop, void (*fn)(void *arg, uint64_t off, uint64_t len),
+		  void *arg)
+{
+	uint64_t end = len > UINT64_MAX - off ? UINT64_MAX : off + len;
+
+	while (off < end && !*stop) {
+		struct f3_extent got[F3_FILL_PIECES];
+		unsigned n = 0;
+		int r = lock_prepared(core, inode);
+
+		if (r)
+			return r < 0 ? r : 0;
+		while (inode->fill->n_transfers >= F3_FILL_PIECES && !inode->fill->stopping)
+			f3_fill_sleep(inode, inode->fill);
+		if (inode->fill->stopping || inode->fill->error || !inode->volume->store)
+			r = -ESTALE;
+		else if (inode->extents)
+			n = f3_fill_plan_range(core, inode, &off, end, got);
+		else
+			off = end;
+		f3_fill_drop(inode);
+		f3_unlock(&inode->lock);
+		f3_fill_gate_run(inode->volume->fills);
+		for (unsigned i = 0; i < n; i++)
+			fn(arg, got[i].off, got[i].len);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+void f3_fill_rest(struct f3_inode *inode)
+{
+	f3_lock(&inode->lock);
+	while (inode->fill && inode->fill->n_transfers)
+		f3_fill_sleep(inode, inode->fill);
+	f3_fill_drop(inode);
+	f3_unlock(&inode->lock);
+}
+
 /* All bytes were here: waits until the file is said to be complete, and nothing of the filling is
  * left. 1: some are missing again. */
 static int finish(struct f3_inode *inode)

@@ -87,6 +87,16 @@ void f3_fill_lent_done(struct f3_core *core, struct f3_fill_lent *lent);
 void f3_fill_forget(struct f3_core *core, struct f3_inode *inode);
 /* The same for the whole file (warm, class moves, edits). */
 int f3_fill_all(struct f3_core *core, struct f3_inode *inode, struct f3_waiter *w);
+/*
+ * What [off, off+len) lacks is asked for on nobody's behalf: behind all that somebody waits for, and
+ * given up where there is no memory for it. Some at a time; in between it is waited for, unless *stop.
+ * fn: of each range that was lacking. 0 also where all is here. Blocks on the store.
+ */
+int f3_fill_ahead(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t len,
+		  const _Atomic bool *stop, void (*fn)(void *arg, uint64_t off, uint64_t len),
+		  void *arg);
+/* Waits until no transfer of it is under way. */
+void f3_fill_rest(struct f3_inode *inode);
 /* Waits until the whole file is here, said to be complete, and let go of. Blocks on the store. Not
  * from a thread of core->transfer: the transfers need those. */
 int f3_fill_whole(struct f3_core *core, struct f3_inode *inode);

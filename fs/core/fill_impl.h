@@ -33,6 +33,7 @@
 #define F3_FILL_ALIGN (64u << 10) /* what a read elsewhere brings at least */
 #define F3_FILL_STEP (128u << 10) /* the same while reading goes on */
 #define F3_FILL_WINDOWS 16 /* reading runs ahead up to so many fill-size */
+#define F3_FILL_PIECES 8 /* one waiter has so many under way at once: it cannot push the others out */
 #define F3_FILL_FLOW 8 /* a window is asked for in at least so many pieces */
 /* Files that one transfer brings are small: they are wanted again, and are written to the page cache.
  * So is what somebody reads here and there. */
@@ -161,6 +162,10 @@ struct f3_fill *f3_fill_new(struct f3_core *core, struct f3_inode *inode);
 void f3_fill_note(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t end);
 /* Asks for what [off, end) lacks, and then for what comes next. -ENOMEM: not for all of it. */
 int f3_fill_plan(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t end);
+/* Asks for what [*off, end) lacks, on nobody's behalf; *off: up to where. What that was, in up to
+ * F3_FILL_PIECES ranges. */
+unsigned f3_fill_plan_range(struct f3_core *core, struct f3_inode *inode, uint64_t *off,
+			    uint64_t end, struct f3_extent *ret_asked);
 /* Asks for what comes next. */
 void f3_fill_plan_ahead(struct f3_core *core, struct f3_inode *inode);
 /* The same for all that waiters want. */

@@ -5,8 +5,6 @@
 
 #include <errno.h>
 
-/* One waiter has so many pieces under way at once: it cannot push the others out. */
-#define PIECES_MAX 8
 /* The kernel reads ahead from several threads: a little before or after is still in sequence. */
 #define SLACK (1u << 20)
 
@@ -100,8 +98,8 @@ static int ask(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint6
 
 		if (to > edge)
 			to = edge;
-		r = n++ < PIECES_MAX ? f3_transfer_new(core, inode, from, to - from, demand) :
-				       -EAGAIN;
+		r = n++ < F3_FILL_PIECES ? f3_transfer_new(core, inode, from, to - from, demand) :
+					   -EAGAIN;
 		if (r) {
 			/* The rest when one of those under way has ended. */
 			fill->more |= demand;
@@ -140,27 +138,64 @@ void f3_fill_plan_ahead(struct f3_core *core, struct f3_inode *inode)
 		(void)ask(core, inode, from, end, piece, false); /* nobody waits for it */
 }
 
+/* What is asked for where [*off, *end) is wanted, which is not empty, and in pieces of how much. */
+static uint64_t widen(const struct f3_core *core, const struct f3_inode *inode, uint64_t *off,
+		      uint64_t *end)
+{
+	uint64_t limit = inode->rec.base_limit, piece = core->opt.fill_bytes, grain;
+
+	if (limit <= piece) {
+		/* Small: all of it, in one piece. */
+		*off = 0;
+		*end = limit;
+		return piece;
+	}
+	grain = grain_of(inode, inode->fill->window ? F3_FILL_STEP : F3_FILL_ALIGN);
+	*off -= *off % grain;
+	*end += grain - 1 - (*end - 1) % grain;
+	if (*end > limit)
+		*end = limit;
+	return piece < grain ? grain : piece;
+}
+
+unsigned f3_fill_plan_range(struct f3_core *core, struct f3_inode *inode, uint64_t *off,
+			    uint64_t end, struct f3_extent *ret_asked)
+{
+	uint64_t limit = inode->rec.base_limit, at = *off, from, to, piece;
+	unsigned n = 0;
+
+	*off = end;
+	if (end > limit)
+		end = limit;
+	if (at >= end)
+		return 0;
+	piece = widen(core, inode, &at, &end);
+	while (next_wanted(inode, at, end, &from, &to)) {
+		uint64_t edge = from - from % piece + piece;
+
+		if (to > edge)
+			to = edge;
+		if (n == F3_FILL_PIECES) {
+			*off = from;
+			break;
+		}
+		if (f3_transfer_new(core, inode, from, to - from, false))
+			break; /* for nobody, so it need not be */
+		ret_asked[n++] = (struct f3_extent){ from, to - from };
+		at = to;
+	}
+	return n;
+}
+
 int f3_fill_plan(struct f3_core *core, struct f3_inode *inode, uint64_t off, uint64_t end)
 {
 	struct f3_fill *fill = inode->fill;
-	uint64_t limit = inode->rec.base_limit, piece = core->opt.fill_bytes, grain;
+	uint64_t piece;
 	int r = 0;
 
 	if (!f3_extents_has(inode->extents, off, end - off)) {
 		promote(fill, off, end);
-		if (limit <= piece) {
-			/* Small: all of it, in one piece. */
-			off = 0;
-			end = limit;
-		} else {
-			grain = grain_of(inode, fill->window ? F3_FILL_STEP : F3_FILL_ALIGN);
-			if (piece < grain)
-				piece = grain;
-			off -= off % grain;
-			end += grain - 1 - (end - 1) % grain;
-			if (end > limit)
-				end = limit;
-		}
+		piece = widen(core, inode, &off, &end);
 		r = ask(core, inode, off, end, piece, true);
 	}
 	f3_fill_plan_ahead(core, inode);

@@ -14,6 +14,7 @@
 #include "fs/core/lifetime.h"
 #include "fs/core/lineage.h"
 #include "fs/core/stream.h"
+#include "fs/core/workingset.h"
 #include "fs/fuse/impl.h"
 
 static struct f3_counter open_modes[] = {
@@ -89,6 +90,8 @@ static void opened_by(struct f3_activation *act, struct f3_open *open,
 	f3_act_opened(act, open->inode, open->writer);
 	if (open->writer)
 		f3_act_writes(act, open->inode);
+	if (!(open->flags & O_TRUNC))
+		f3_ws_opened(act, open->inode, plan->cold);
 	open->opened_bytes = size_now(open->inode);
 	f3_act_count(act,
 		     passthrough && plan->direct_io ? F3_ACT_OPENS_DIRECT :

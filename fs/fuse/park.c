@@ -25,6 +25,7 @@
 #include "fs/core/fill_recent.h"
 #include "fs/core/stage.h"
 #include "fs/core/stream.h"
+#include "fs/core/workingset.h"
 #include "fs/fuse/impl.h"
 
 #define BUCKETS 4096u
@@ -524,6 +525,8 @@ void f3_park_read(struct f3_fuse *f, fuse_req_t req, struct f3_open *open,
 	uint64_t len = 0;
 	int fd, r = 1;
 
+	if (open->act)
+		f3_ws_read(open->act, inode, read->off, size);
 	if (open->stream) {
 		/* For splice(2) the kernel keeps pages, as they are now, and finds the end where the file
 		 * ends now. Refused, programs read. To hold it would hold the page, and whoever writes

@@ -139,6 +139,7 @@ enum f3_note {
 	F3_NOTE_LIFETIME = 'i',		/* by inode (core/lifetime.c) */
 	F3_NOTE_LIFETIME_END = 'j',	/* by activation and output */
 	F3_NOTE_LIFETIME_READ = 'k',	/* by activation and inode */
+	F3_NOTE_WORKINGSET = 'w',	/* by namespace, action, version (core/workingset.h) */
 };
 /* Appends the value. -ENOENT. */
 int f3_meta_get_note(struct f3_meta *m, enum f3_note note, const void *key, size_t klen,
