@@ -428,7 +428,8 @@ int f3_hint_act_load(struct f3_core *core, struct f3_err *err)
 	if (!r)
 		r = f3_act_hold_rest(core);
 	f3_lives_start(core);
-	return r ? f3_err_set(err, r, "the activations of the last run cannot be read: %s",
-			      f3_errno_name(r)) :
+	return r ? f3_err_set(err, r,
+			      "database in %s: the activations of the last run cannot be read: %s",
+			      core->cache_dir, f3_errno_name(r)) :
 		   0;
 }

@@ -927,8 +927,9 @@ int f3_commitset_load(struct f3_core *core, struct f3_err *err)
 	const struct f3_set_notes to = { load_set, load_member, load_left, core };
 	int r = f3_set_notes_read(core, &to);
 
-	return r ? f3_err_set(err, r, "the commit sets of the last run cannot be read: %s",
-			      f3_errno_name(r)) :
+	return r ? f3_err_set(err, r,
+			      "database in %s: the commit sets of the last run cannot be read: %s",
+			      core->cache_dir, f3_errno_name(r)) :
 		   0;
 }
 

@@ -285,7 +285,9 @@ int f3_core_start(const struct f3_conf *conf, int lock_fd, struct f3_core **ret_
 		if (!r)
 			r = f3_acts_new(core, &core->acts);
 		if (r)
-			f3_err_set(err, r, "out of memory");
+			f3_err_set(err, r,
+				   "database in %s: what is kept of activations cannot be read: %s",
+				   core->cache_dir, strerror(-r));
 	}
 	if (!r) {
 		r = f3_commitsets_new(core, &core->commitsets);
@@ -326,8 +328,9 @@ int f3_core_recover(struct f3_core *core, struct f3_err *err)
 	if (!r) {
 		r = f3_act_hold_again(core);
 		if (r)
-			f3_err_set(err, r, "what activations held cannot be read: %s",
-				   strerror(-r));
+			f3_err_set(err, r,
+				   "database in %s: what activations held cannot be read: %s",
+				   core->cache_dir, strerror(-r));
 	}
 	if (!r)
 		r = f3_file_recover(core, err);

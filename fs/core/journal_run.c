@@ -632,8 +632,9 @@ int f3_journal_load(struct f3_core *core, struct f3_err *err)
 	r = f3_meta_each_journal(core->meta, load_one, &load);
 
 	if (r)
-		return f3_err_set(err, r, "the journal of the last run cannot be read: %s",
-				  f3_errno_name(r));
+		return f3_err_set(err, r,
+				  "database in %s: the journal of the last run cannot be read: %s",
+				  core->cache_dir, f3_errno_name(r));
 	if (load.n)
 		f3_log_info("%" PRIu64
 			    " changes of the last run are still to be told to object stores",
