@@ -375,6 +375,13 @@ static void stop_stream(void *arg, struct f3_inode *inode)
 	f3_stream_stop(inode);
 }
 
+/* An activation has things of what is freed next. */
+static void forget_act(void *arg, struct f3_inode *inode)
+{
+	(void)arg;
+	f3_act_put(atomic_exchange(&inode->act, NULL));
+}
+
 static void seal_one(void *arg, struct f3_inode *inode)
 {
 	struct f3_core *core = arg;
@@ -441,6 +448,8 @@ void f3_core_stop(struct f3_core *core)
 	/* A read whose answer let the last program go may still hold its inode. */
 	f3_ring_drain(core->ring);
 	f3_acts_free(core->acts);
+	if (core->itable)
+		f3_itable_each(core, forget_act, core);
 	f3_expect_free(core->expect);
 	f3_commitsets_free(core->commitsets);
 	f3_ws_free(core->ws);
