@@ -835,8 +835,10 @@ void f3_file_left(struct f3_core *core, struct f3_inode *inode)
 	if (f3_batch_new(core->meta, &b))
 		return;
 	f3_lock(&inode->lock);
-	f3_batch_put_inode(b, &inode->rec);
-	(void)f3_batch_commit(b); /* then fsck says that the usage is not right */
+	if (!inode->dead) {
+		f3_batch_put_inode(b, &inode->rec);
+		(void)f3_batch_commit(b); /* then fsck says that the usage is not right */
+	}
 	f3_unlock(&inode->lock);
 	f3_batch_free(b);
 }

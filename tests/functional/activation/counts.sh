@@ -29,7 +29,8 @@ act_in "$g" mkdir "$w/dir"
 cp "$w/small" "$w/other"
 f3_ok ctl sync >/dev/null
 f3_eq "from the store" "$(show a .store.get_bytes)" 3100000
-f3_eq "read" "$(show a '[.read_bytes[].writeback // 0] | add')" 3100000
+# The kernel may ask for a page twice.
+f3_eq "read" "$(show a '[.read_bytes[].writeback // 0] | add | . >= 3100000 and . < 3200000')" true
 f3_eq "of the store" "$(show a '.read_bytes.object.writeback > 0')" true
 f3_eq "written" "$(show a '[.written_bytes.writeback, .written_bytes.ephemeral]')" '[3000000,100000]'
 f3_eq "names" "$(show a '[.created, .removed]')" '[3,1]'
