@@ -53,17 +53,6 @@ set_on_s3()
 	uploads() { f3_s3 uploads | wc -l; }
 }
 
-# set_point NAME ACTION: in this daemon, not in the one that follows it (fs/base/debug.h).
-set_point()
-{
-	python3 -c 'import json, socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.connect(sys.argv[1])
-s.sendall(json.dumps({"op": "point", "name": sys.argv[2], "action": sys.argv[3]}).encode() + b"\n")
-a = json.loads(s.makefile().readline())
-sys.exit(0 if a.get("ok") else str(a))' "$F3_RUN/control.sock" "$@"
-}
-
 # Nothing is left of any set, here or in the store.
 set_nothing_left()
 {

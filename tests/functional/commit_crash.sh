@@ -2,6 +2,7 @@
 # shellcheck shell=bash disable=SC2154
 # What the tests share that kill the daemon at a named point of a commit set. Sourced after commit.sh and
 # suites.sh; sets v, the volume, and starts nothing.
+. "$F3_SRCDIR/tests/functional/faults.sh"
 set_container
 set_on_files
 f3_set retry-min=20ms retry-max=20s
@@ -21,7 +22,7 @@ killed()
 	rm -f "$v"/out/*
 	for f in old moved gone; do echo before >"$v/out/$f"; done
 	f3_ok set_begin "$id" sync >/dev/null
-	f3_ok set_point "$point" exit
+	f3_ok fault point "$point" exit >/dev/null
 	does "echo after >out/old && cp '$F3_TEST_TMP/big' out/big && echo after >out/new && echo after >out/moved && mv out/moved out/there && echo after >out/gone && rm out/gone" ||
 		f3_bad "$point: the function"
 	f3_until 60 set_end "$id" "$ok" || f3_bad "$point: end: $(set_end "$id" "$ok" 2>&1)"

@@ -4,6 +4,7 @@
 # A node that does not come back left the record of a commit set: f3ctl gc --delete of another one publishes
 # it, when it is as old as gc-upload-age. A record of something that is over does nothing any more.
 . "$F3_SRCDIR/tests/functional/lib.sh"
+. "$F3_SRCDIR/tests/functional/faults.sh"
 . "$F3_SRCDIR/tests/functional/activation.sh"
 . "$F3_SRCDIR/tests/functional/suites.sh"
 . "$F3_SRCDIR/tests/functional/commit.sh"
@@ -18,7 +19,7 @@ mkdir "$v/out"
 for f in old gone; do echo before >"$v/out/$f"; done
 f3_ok set_begin lost async >/dev/null
 does "echo after >out/old && echo after >out/new && echo after >out/gone && rm out/gone" || f3_bad "the function"
-f3_ok set_point commit.before-item exit
+f3_ok fault point commit.before-item exit >/dev/null
 set_end lost >/dev/null 2>&1
 f3_crashed
 record=$(ls "$F3_STORE"/v/.f3/commit/*)

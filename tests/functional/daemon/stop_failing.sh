@@ -4,25 +4,14 @@
 # open goes before what it speaks of.
 # shellcheck source=tests/functional/lib.sh
 . "$F3_SRCDIR/tests/functional/lib.sh"
+# shellcheck source=tests/functional/faults.sh
+. "$F3_SRCDIR/tests/functional/faults.sh"
 # shellcheck source=tests/functional/activation.sh
 . "$F3_SRCDIR/tests/functional/activation.sh"
 f3_requires root fuse jq python3 debug
 f3_set retry-min=20ms retry-max=120s
 f3_volume data "file://$F3_STORE/data" default-class=durable attr-ttl=1h
 f3_start
-cat >arm.py <<'P'
-import json, socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.connect(sys.argv[1])
-request = {"op": sys.argv[2], "name": sys.argv[3]}
-if len(sys.argv) > 4:
-    request["action"] = sys.argv[4]
-s.sendall(json.dumps(request).encode() + b"\n")
-answer = json.loads(s.makefile().readline())
-assert answer["ok"], answer
-print(answer.get("happened", 0))
-P
-fault() { python3 arm.py "$F3_RUN/control.sock" "$@"; }
 # As often as it takes for the pauses to have become long.
 failed_often() { [ "$(fault fault-count object.delete)" -gt 9 ]; }
 

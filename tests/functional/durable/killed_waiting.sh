@@ -4,24 +4,13 @@
 # catches does not disturb it; and what was answered twice leaves nothing behind.
 # shellcheck source=tests/functional/lib.sh
 . "$F3_SRCDIR/tests/functional/lib.sh"
+# shellcheck source=tests/functional/faults.sh
+. "$F3_SRCDIR/tests/functional/faults.sh"
 f3_requires root fuse jq python3 debug
 f3_volume data "file://$F3_STORE/data" default-class=durable attr-ttl=0
 mkdir -p "$F3_STORE/data"
 for i in {1..9}; do echo "of a stranger" >"$F3_STORE/data/f$i"; done
 f3_start
-cat >arm.py <<'P'
-import json, socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.connect(sys.argv[1])
-request = {"op": sys.argv[2], "name": sys.argv[3]}
-if len(sys.argv) > 4:
-    request["action"] = sys.argv[4]
-s.sendall(json.dumps(request).encode() + b"\n")
-answer = json.loads(s.makefile().readline())
-assert answer["ok"], answer
-print(answer.get("happened", 0))
-P
-fault() { python3 arm.py "$F3_RUN/control.sock" "$@"; }
 held() { [ "$(fault fault-count "$1")" -gt 0 ]; }
 
 # hang PLACE SIGNAL COMMAND...: it waits for the store, and ends by the signal while the store hangs on.
