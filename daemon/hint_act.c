@@ -92,9 +92,23 @@ static const json_t *list_of(struct reading *rd, const char *key)
 	return rd->r ? NULL : v;
 }
 
-static char **texts_of(struct reading *rd, const char *key, size_t *ret_n)
+/* A list of names; NULL where there are none, or it is none. */
+static const json_t *names_of(struct reading *rd, const char *key)
 {
 	const json_t *list = list_of(rd, key);
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *v = json_array_get(list, i);
+
+		if (!json_is_string(v) || json_string_length(v) > F3_ACT_NAME_MAX)
+			bad(rd, key, "no list of names");
+	}
+	return rd->r ? NULL : list;
+}
+
+static char **texts_of(struct reading *rd, const char *key, size_t *ret_n)
+{
+	const json_t *list = names_of(rd, key);
 	size_t n = json_array_size(list);
 	char **all = n ? calloc(n, sizeof(*all)) : NULL;
 
@@ -102,12 +116,7 @@ static char **texts_of(struct reading *rd, const char *key, size_t *ret_n)
 	if (n && !all)
 		rd->r = f3_err_set(rd->err, -ENOMEM, "out of memory");
 	for (size_t i = 0; all && i < n && !rd->r; i++) {
-		const json_t *v = json_array_get(list, i);
-
-		if (!json_is_string(v) || json_string_length(v) > F3_ACT_NAME_MAX)
-			bad(rd, key, "no list of names");
-		else
-			all[i] = copy(rd, json_string_value(v));
+		all[i] = copy(rd, json_string_value(json_array_get(list, i)));
 		*ret_n = i + 1;
 	}
 	return all;
@@ -275,7 +284,7 @@ static int read_begin(const json_t *request, struct f3_act_spec *spec, struct f3
 	read_inputs(&rd, spec);
 	read_outputs(&rd, spec);
 	read_commit(&rd, spec);
-	spec->next = texts_of(&rd, "next", &spec->n_next);
+	(void)names_of(&rd, "next"); /* told, and kept in the text; nothing goes by it */
 	if (!rd.r)
 		keep_text(&rd, spec);
 	return rd.r;

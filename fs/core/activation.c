@@ -43,9 +43,6 @@ void f3_act_spec_done(struct f3_act_spec *spec)
 	for (size_t i = 0; i < spec->n_inputs; i++)
 		free(spec->input[i].path);
 	free(spec->input);
-	for (size_t i = 0; i < spec->n_next; i++)
-		free(spec->next[i]);
-	free(spec->next);
 	free(spec->id);
 	free(spec->namespace_);
 	free(spec->action);

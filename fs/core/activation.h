@@ -65,8 +65,6 @@ struct f3_act_spec {
 	struct f3_act_output *output;	/* outputs.n_rules of them */
 	struct f3_act_input *input;
 	size_t n_inputs;
-	char **next;
-	size_t n_next;
 	char *text;		/* the request itself, kept in the record */
 	size_t text_len;
 };
